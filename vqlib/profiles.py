@@ -1,0 +1,155 @@
+"""Settings as data: what the profiles ``quick`` and ``full`` stand for.
+
+Both run the same code. ``quick`` is made for two CPU cores and minutes, ``full`` for
+the real slices at their native size on a GPU; ``smoke`` takes seconds and is for tests.
+The networks of ``quick`` were chosen by measurement, see ``benchmarks/network.py``.
+"""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+
+from vqlib.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Every number that a run depends on, apart from its data and its seed."""
+
+    name: str
+    # data
+    size: str = "128x64"  # slice as the models see it: left–right x inferior–superior
+    phantom_patients: str = "16,4,5"  # men in train, validate and test
+    phantom_weeks: int = 2  # scans of each man in train; one in validate and test
+    phantom_slices: int = 60  # coronal slices per volume
+    # autoencoders
+    grid: str = "32x16"  # code positions per slice
+    codebook_size: int = 512  # K
+    code_dim: int = 32  # D, channels of one code vector
+    width: int = 64  # channels at the resolution of the code grid
+    blocks: int = 2  # residual blocks on either side
+    latent_dim: int = 64  # length of the global VAE's one latent vector
+    epochs: int = 10
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    # prior
+    prior_dim: int = 128
+    prior_layers: int = 4
+    prior_heads: int = 4
+    prior_epochs: int = 6
+    prior_batch_size: int = 8
+    prior_learning_rate: float = 2e-3
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``size`` as two numbers."""
+        return parse_shape("size", self.size)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """``grid`` as two numbers; raises `UserError` where it does not fit ``size``."""
+        grid, shape = parse_shape("grid", self.grid), self.shape
+        factors = {n / g for n, g in zip(shape, grid, strict=True)}
+        factor = factors.pop()
+        if factors or factor < 2 or math.log2(factor) % 1:
+            raise UserError(
+                f"grid {self.grid} does not fit slices of {self.size}: both sides must "
+                "shrink by the same power of two; choose for example "
+                f"grid {shape[0] // 4}x{shape[1] // 4}"
+            )
+        return grid
+
+    @property
+    def nominal_bits(self) -> float:
+        """Bits per slice of the VQ-VAE: positions x log2 K."""
+        return math.prod(self.grid_shape) * math.log2(self.codebook_size)
+
+    def as_dict(self) -> dict:
+        """All settings as plain types, for ``settings.json``."""
+        return asdict(self)
+
+
+def parse_shape(what: str, text: str) -> tuple[int, int]:
+    """Turn ``"128x64"`` into ``(128, 64)``; raises `UserError`."""
+    try:
+        height, width = (int(part) for part in str(text).lower().split("x"))
+    except ValueError:
+        raise UserError(f"{what} {text!r} is not of the form 128x64") from None
+    if min(height, width) < 1:
+        raise UserError(f"{what} {text!r} must be positive")
+    return height, width
+
+
+_PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("quick"),
+        Profile(
+            "full",
+            size="256x128",
+            phantom_patients="32,4,3",
+            phantom_weeks=5,
+            grid="64x32",
+            width=128,
+            blocks=3,
+            epochs=60,
+            batch_size=64,
+            learning_rate=1e-3,
+            prior_dim=512,
+            prior_layers=12,
+            prior_heads=8,
+            prior_epochs=60,
+            prior_batch_size=32,
+            prior_learning_rate=3e-4,
+        ),
+        Profile(
+            "smoke",
+            size="64x32",
+            phantom_patients="2,1,2",
+            phantom_weeks=1,
+            phantom_slices=8,
+            grid="16x8",
+            codebook_size=16,
+            code_dim=8,
+            width=16,
+            blocks=1,
+            latent_dim=8,
+            epochs=2,
+            batch_size=4,
+            prior_dim=16,
+            prior_layers=1,
+            prior_heads=2,
+            prior_epochs=2,
+            prior_batch_size=4,
+        ),
+    )
+}
+
+
+def get(name: str, **overrides) -> Profile:
+    """A profile with some of its settings replaced.
+
+    An override of ``None`` keeps the profile's value, so that a notebook can pass all
+    of its parameters. Raises `UserError` for an unknown profile or setting, naming the
+    nearest one, and for a value of the wrong type.
+    """
+    if name not in _PROFILES:
+        raise unknown_name("profile", name, _PROFILES)
+    profile, types = _PROFILES[name], {f.name: f.type for f in fields(Profile)}
+    changes = {}
+    for key, value in overrides.items():
+        if key not in types or key == "name":
+            raise unknown_name("setting", key, set(types) - {"name"})
+        if value is None:
+            continue
+        if types[key] is float and type(value) is int:
+            value = float(value)
+        if type(value) is not types[key]:
+            raise UserError(
+                f"setting {key} must be {types[key].__name__}, not {value!r}"
+            )
+        if types[key] in (int, float) and value <= 0:
+            raise UserError(f"setting {key} must be positive, not {value!r}")
+        changes[key] = value
+    profile = replace(profile, **changes)
+    _ = profile.grid_shape  # refuse a grid that does not fit before any work is done
+    return profile
