@@ -1,0 +1,39 @@
+"""Where slices come from: the HipMRI layout, and the phantom that stands in for it."""
+
+from vqlib.data.dataset import (
+    NATIVE_SIZE,
+    PIXEL_MM,
+    SliceData,
+    SliceDataset,
+    fit_to,
+    make_loader,
+    open_data,
+    scale_volume,
+)
+from vqlib.data.layout import (
+    LABEL_NAMES,
+    SPLITS,
+    SliceIndex,
+    SliceRecord,
+    read_label,
+    read_slice,
+    scan_folder,
+)
+
+__all__ = [
+    "LABEL_NAMES",
+    "NATIVE_SIZE",
+    "PIXEL_MM",
+    "SPLITS",
+    "SliceData",
+    "SliceDataset",
+    "SliceIndex",
+    "SliceRecord",
+    "fit_to",
+    "make_loader",
+    "open_data",
+    "read_label",
+    "read_slice",
+    "scale_volume",
+    "scan_folder",
+]
