@@ -31,6 +31,7 @@ class Profile:
     epochs: int = 10
     batch_size: int = 16
     learning_rate: float = 2e-3
+    ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
     # prior
     prior_dim: int = 128
     prior_layers: int = 4

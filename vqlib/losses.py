@@ -1,0 +1,197 @@
+"""Every objective, each with its equation.
+
+An objective is a module around a model: called with a batch, it returns the ``loss`` to
+minimise and numbers worth a curve. Training (`vqlib.training.fit`) knows nothing else,
+so one loop serves VAE, VQ-VAE and prior. Taught in notebooks 02 (ELBO, rate
+constraint), 03 (commitment) and 05 (negative log-likelihood).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Losses = dict[str, Tensor]  # "loss" and scalars to log, detached
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(q(z|x) ‖ N(0, I)) in nats per slice: [B, ...] -> [B].
+
+    ½ Σ (μ² + σ² − log σ² − 1): Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
+    """
+    return 0.5 * (mu.square() + logvar.exp() - logvar - 1).flatten(1).sum(1)
+
+
+def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
+    """−log p(x|z) in nats per slice for a Gaussian likelihood with the best shared σ.
+
+    For a fixed reconstruction the likelihood is largest at σ² = mean squared error, which
+    leaves P/2 · (log 2πσ² + 1) for P pixels (σ-VAE: Rybkin et al. 2021, arXiv
+    2006.13202, eq. 7 and 8): nothing to tune by hand, and never a σ that is wrong for
+    the data. [B, 1, H, W] twice -> scalar.
+    """
+    pixels = x[0].numel()
+    variance = F.mse_loss(reconstruction, x).clamp_min(1e-8)
+    return 0.5 * pixels * (torch.log(2 * math.pi * variance) + 1)
+
+
+def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
+    """Mean structural similarity of [B, 1, H, W] images in [0, 1], as a training loss.
+
+    Wang et al. 2004, eq. 13, with the Gaussian window applied as two one-dimensional
+    filters to all five moments at once. As a *metric* use `vqlib.metrics`, which has
+    torchmetrics' treatment of the border.
+    """
+    t = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
+    g = torch.exp(-0.5 * (t / sigma) ** 2)
+    g = (g / g.sum()).expand(5, 1, window)
+    moments = torch.cat([x, y, x * x, y * y, x * y], dim=1)  # [B, 5, H, W]
+    moments = F.conv2d(moments, g.unsqueeze(3), groups=5)
+    moments = F.conv2d(moments, g.unsqueeze(2), groups=5)
+    mx, my, xx, yy, xy = moments.unbind(1)
+    c1, c2 = 0.01**2, 0.03**2
+    structure = (2 * (xy - mx * my) + c2) / (xx - mx * mx + yy - my * my + c2)
+    return ((2 * mx * my + c1) / (mx * mx + my * my + c1) * structure).mean()
+
+
+def distortion(reconstruction: Tensor, x: Tensor, ssim_weight: float) -> Tensor:
+    """How far a reconstruction is from its slice: L1 + w · (1 − SSIM), a scalar.
+
+    The same for every autoencoder that is compared (Zhao et al. 2017, arXiv 1511.08861,
+    section III-D, measured it as the better of the plain choices).
+    """
+    loss = F.l1_loss(reconstruction, x)
+    if ssim_weight:
+        loss = loss + ssim_weight * (1 - ssim(reconstruction, x))
+    return loss
+
+
+class AutoencoderObjective(nn.Module):
+    """Distortion alone: the control without a rate."""
+
+    def __init__(self, model: nn.Module, ssim_weight: float):
+        super().__init__()
+        self.model, self.ssim_weight = model, ssim_weight
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        loss = distortion(self.model(batch["image"]), batch["image"], self.ssim_weight)
+        return {"loss": loss, "distortion": loss.detach()}
+
+
+class ELBOObjective(nn.Module):
+    """The negative evidence lower bound of a VAE, in nats per pixel.
+
+    −ELBO = −E_q log p(x|z) + KL(q(z|x) ‖ p(z)): Kingma & Welling 2014, eq. 3; the
+    likelihood is `gaussian_nll`. The KL is phased in over the first steps (Bowman et al.
+    2016, arXiv 1511.06349), lest q collapse onto the prior before the decoder has
+    learned to use z.
+
+    Args:
+        model: a VAE.
+        warmup_steps: training steps over which the weight of the KL rises to 1.
+    """
+
+    def __init__(self, model: nn.Module, warmup_steps: int = 200):
+        super().__init__()
+        self.model, self.warmup_steps = model, warmup_steps
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        x = batch["image"]
+        out = self.model(x)
+        kl = gaussian_kl(out.mu, out.logvar).mean()
+        nll = gaussian_nll(out.reconstruction, x)
+        weight = (self.step / self.warmup_steps).clamp(max=1) if self.training else 1.0
+        if self.training:
+            self.step += 1
+        loss = (nll + weight * kl) / x[0].numel()
+        bits = kl.detach() / math.log(2)
+        return {"loss": loss, "nll": nll.detach() / x[0].numel(), "bits": bits}
+
+
+class RateConstrainedObjective(nn.Module):
+    """A VAE held at a chosen rate: minimise distortion while KL ≤ R.
+
+    The Lagrangian is distortion + β · (KL − R), and β is no longer chosen by hand: it
+    rises while the KL is above the target and falls while it is below (the multiplier of
+    GECO, Rezende & Viola 2018, arXiv 1810.00597, with rate and distortion in each
+    other's place). That makes "at equal bits" a setting rather than a lucky β.
+
+    Args:
+        model: a VAE.
+        target_bits: R, in bits per slice.
+        ssim_weight: of the distortion.
+        speed: how fast log β moves per step.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_bits: float,
+        ssim_weight: float,
+        speed: float = 0.05,
+    ):
+        super().__init__()
+        self.model, self.ssim_weight = model, ssim_weight
+        self.target_bits, self.speed = target_bits, speed
+        self.register_buffer("log_beta", torch.tensor(0.0))
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        x = batch["image"]
+        out = self.model(x)
+        d = distortion(out.reconstruction, x, self.ssim_weight)
+        kl = gaussian_kl(out.mu, out.logvar).mean()
+        bits = kl.detach() / math.log(2)
+        loss = d + self.log_beta.exp() * kl / x[0].numel()
+        if self.training:
+            excess = (bits / self.target_bits).log().clamp(-1, 1)
+            self.log_beta.add_(self.speed * excess).clamp_(-15, 5)
+        # What validation compares: distortion, with what is over the rate paid for.
+        over = (bits / self.target_bits - 1).clamp(min=0)
+        return {
+            "loss": loss if self.training else d + over,
+            "distortion": d.detach(),
+            "bits": bits,
+        }
+
+
+class VQVAEObjective(nn.Module):
+    """Distortion plus the commitment loss, β ‖z_e − sg[e]‖².
+
+    van den Oord et al. 2017, eq. 3; its middle term, which moves the codebook, is
+    replaced by moving averages inside `VectorQuantizer`. Everything is a mean over
+    elements, so that β keeps its meaning at any size.
+
+    Args:
+        model: a VQ-VAE.
+        ssim_weight: of the distortion.
+        beta: weight of the commitment loss.
+    """
+
+    def __init__(self, model: nn.Module, ssim_weight: float, beta: float = 0.05):
+        super().__init__()
+        self.model, self.ssim_weight, self.beta = model, ssim_weight, beta
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        out = self.model(batch["image"])
+        d = distortion(out.reconstruction, batch["image"], self.ssim_weight)
+        return {
+            "loss": d + self.beta * out.commitment_loss,
+            "distortion": d.detach(),
+            "commitment": out.commitment_loss.detach(),
+        }
+
+
+class PriorObjective(nn.Module):
+    """Negative log-likelihood of the codes, in nats per code: the mean cross-entropy
+    −1/N Σ log p(c_i | c_<i, s). log K means that nothing has been learned."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        logits = self.model(batch["codes"], batch["position"])  # [B, h, w, K]
+        loss = F.cross_entropy(logits.flatten(0, 2), batch["codes"].flatten())
+        return {"loss": loss}

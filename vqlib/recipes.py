@@ -1,0 +1,312 @@
+"""How each model of the tutorial is built from a profile, trained, scored and found
+again: what the notebooks and ``vqlib train`` share.
+
+Everything goes through the run folder, so each notebook can be opened on its own.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vqlib import losses, metrics
+from vqlib.data import SliceData, SliceDataset, make_loader
+from vqlib.errors import UserError, unknown_name
+from vqlib.models.networks import Decoder, Encoder
+from vqlib.models.priors import TransformerPrior
+from vqlib.models.quantizers import VectorQuantizer
+from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
+from vqlib.models.vqvae import VQVAE
+from vqlib.profiles import Profile
+from vqlib.runs import Run, claim_settings, load_json, save_json
+from vqlib.training import FitSettings, fit, load_weights, make_fabric
+
+KINDS = ("vae_global", "vae", "autoencoder", "vqvae")
+MADE_BY = {
+    "vae_global": "02_vae_baseline",
+    "vae": "02_vae_baseline",
+    "autoencoder": "02_vae_baseline",
+    "vqvae": "03_vqvae_training",
+    "prior": "05_prior_generation",
+}
+_PRIOR_SETTINGS = "prior_"  # names of profile settings that only the prior depends on
+_GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
+
+
+def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
+    """An untrained model; its initial weights follow from the seed."""
+    if kind not in (*KINDS, "prior"):
+        raise unknown_name("model", kind, (*KINDS, "prior"))
+    p, grid = profile, profile.grid_shape
+    factor, dim = p.shape[0] // grid[0], p.code_dim
+    torch.manual_seed(seed)
+
+    def encoder(channels: int) -> Encoder:
+        return Encoder(factor, channels, p.width, p.blocks)
+
+    def decoder(channels: int) -> Decoder:
+        return Decoder(factor, channels, p.width, p.blocks)
+
+    if kind == "autoencoder":
+        return Autoencoder(encoder(dim), decoder(dim))
+    if kind == "vae":
+        return SpatialVAE(encoder(2 * dim), decoder(dim))
+    if kind == "vae_global":
+        channels = _GLOBAL_CHANNELS
+        return GlobalVAE(
+            encoder(channels), decoder(channels), channels, grid, p.latent_dim
+        )
+    if kind == "vqvae":
+        quantizer = VectorQuantizer(p.codebook_size, dim, seed=seed)
+        return VQVAE(encoder(dim), quantizer, decoder(dim))
+    return TransformerPrior(
+        p.codebook_size, grid, p.prior_dim, p.prior_layers, p.prior_heads
+    )
+
+
+def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
+    """The objective that a model of this kind is trained with."""
+    if kind == "vae_global":
+        return losses.ELBOObjective(model)
+    if kind == "vae":
+        return losses.RateConstrainedObjective(
+            model, profile.nominal_bits, profile.ssim_weight
+        )
+    if kind == "autoencoder":
+        return losses.AutoencoderObjective(model, profile.ssim_weight)
+    if kind == "vqvae":
+        return losses.VQVAEObjective(model, profile.ssim_weight)
+    return losses.PriorObjective(model)
+
+
+def train(
+    kind: str,
+    profile: Profile,
+    data: SliceData,
+    run: Run,
+    seed: int = 0,
+    device: str = "auto",
+    on_epoch=None,
+    **fabric_settings,
+) -> nn.Module:
+    """Train one of `KINDS`, or load it where the run holds it with the same settings.
+
+    Returns the best model by validation, in eval mode, and writes its test scores.
+    Raises `UserError` where the run folder was made with other settings.
+    """
+    folder = run.part(kind)
+    claim_settings(folder, _settings(profile, data, seed, prior=False))
+    model = build(kind, profile, seed)
+    objective = objective_for(kind, model, profile)
+    fabric = make_fabric(device, **fabric_settings)
+    fit(
+        objective,
+        data.train,
+        folder,
+        FitSettings(
+            profile.epochs, profile.batch_size, profile.learning_rate, seed=seed
+        ),
+        validate=_autoencoder_validation(kind, data.validate, profile.codebook_size),
+        fabric=fabric,
+        description=f"training {kind}",
+        on_epoch=on_epoch,
+    )
+    model.to(fabric.device)
+    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
+        save_json(folder / "metrics.json", evaluate(kind, model, data.test, seed))
+    return model
+
+
+def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
+    """A trained model from the run folder, in eval mode, on the CPU.
+
+    Raises `UserError`, naming the notebook that makes it, where there is none; and
+    where it was made with other settings.
+    """
+    folder = run.folder / kind
+    if not (folder / "best.safetensors").exists():
+        raise UserError(
+            f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
+            f"`vqlib train {kind} --run {run.name}`"
+        )
+    claim_settings(folder, _settings(profile, data, seed, prior=kind == "prior"))
+    model = build(kind, profile, seed)
+    load_weights(objective_for(kind, model, profile), folder)
+    return model.eval()
+
+
+@torch.no_grad()
+def evaluate(kind: str, model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
+    """Scores of a reconstruction model on a split, as `metrics.json` holds them: every
+    metric with its 95 % interval over patients, the rate, and the use of the codebook."""
+    device = next(model.parameters()).device
+    torch.manual_seed(seed)  # a VAE reconstructs from draws
+    scores = metrics.score(model.reconstruct, dataset, device=device)
+    patients = dataset.patients.numpy()
+    result = {
+        name: metrics.patient_bootstrap(values, patients)._asdict()
+        for name, values in scores.items()
+    }
+    result |= {"split": "test", "slices": len(dataset), "bits_per_slice": None}
+    if kind == "vqvae":
+        codes = encode_codes(model, dataset)
+        size = model.quantizer.codebook_size
+        result |= {
+            "bits_per_slice": metrics.nominal_bits(codes.shape[1:], size),
+            "order0_bits": metrics.code_entropy_bits(codes, size),
+            "perplexity": metrics.perplexity(codes, size),
+            "codes_used": metrics.codes_used(codes, size),
+        }
+    elif kind in ("vae", "vae_global"):
+        bits = [
+            metrics.kl_bits(*model.encode(batch["image"].to(device))).cpu()
+            for batch in make_loader(dataset, 64)
+        ]
+        result["bits_per_slice"] = float(torch.cat(bits).mean())
+    return result
+
+
+@torch.no_grad()
+def encode_codes(model: VQVAE, dataset: SliceDataset, batch_size: int = 64) -> Tensor:
+    """Codes of every slice of a split: [N, h, w] int64, on the CPU."""
+    device = next(model.parameters()).device
+    batches = make_loader(dataset, batch_size)
+    return torch.cat([model.encode(b["image"].to(device)).cpu() for b in batches])
+
+
+class CodeDataset(Dataset):
+    """A split as the prior sees it: codes [h, w] and the slice's relative position."""
+
+    def __init__(self, model: VQVAE, dataset: SliceDataset):
+        self.codes = encode_codes(model, dataset)
+        self.positions, self.patients = dataset.positions, dataset.patients
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return {"codes": self.codes[i], "position": self.positions[i]}
+
+
+def train_prior(
+    profile: Profile,
+    data: SliceData,
+    run: Run,
+    seed: int = 0,
+    device: str = "auto",
+    on_epoch=None,
+    **fabric_settings,
+) -> TransformerPrior:
+    """Train the prior over the codes of the run's VQ-VAE, or load it when finished."""
+    vqvae = load("vqvae", profile, data, run, seed)
+    folder = run.part("prior")
+    claim_settings(folder, _settings(profile, data, seed, prior=True))
+    fabric = make_fabric(device, **fabric_settings)
+    vqvae.to(fabric.device)
+    codes = {
+        name: CodeDataset(vqvae, getattr(data, name))
+        for name in ("train", "validate", "test")
+    }
+    prior = build("prior", profile, seed)
+    p = profile
+    fit(
+        losses.PriorObjective(prior),
+        codes["train"],
+        folder,
+        FitSettings(
+            p.prior_epochs,
+            p.prior_batch_size,
+            p.prior_learning_rate,
+            weight_decay=0.05,
+            seed=seed,
+        ),
+        validate=lambda objective: _mean_losses(objective, codes["validate"]),
+        fabric=fabric,
+        description="training prior",
+        on_epoch=on_epoch,
+    )
+    prior.to(fabric.device)
+    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
+        save_json(folder / "metrics.json", evaluate_prior(prior, codes["test"]))
+    return prior
+
+
+@torch.no_grad()
+def evaluate_prior(prior: TransformerPrior, codes: CodeDataset) -> dict:
+    """Held-out negative log-likelihood, per code and per slice, beside the two controls
+    that know nothing of neighbours: uniform and order-0 codes."""
+    nats = code_nats(prior, codes).flatten(1).sum(1).numpy()
+    per_slice = metrics.patient_bootstrap(nats / math.log(2), codes.patients.numpy())
+    size = prior.codebook_size
+    return {
+        "split": "test",
+        "nats_per_code": float(nats.mean()) / math.prod(prior.grid),
+        "bits_per_slice": per_slice.mean,
+        "bits_interval": [per_slice.low, per_slice.high],
+        "uniform_bits": metrics.nominal_bits(prior.grid, size),
+        "order0_bits": metrics.code_entropy_bits(codes.codes, size),
+    }
+
+
+@torch.no_grad()
+def code_nats(prior: TransformerPrior, codes: CodeDataset, batch_size=32) -> Tensor:
+    """−log p of every code of a split, in nats: [N, h, w]. Also called surprisal."""
+    device = next(prior.parameters()).device
+    parts = [
+        -prior.log_prob(c.to(device), s.to(device)).cpu()
+        for c, s in zip(
+            codes.codes.split(batch_size),
+            codes.positions.split(batch_size),
+            strict=True,
+        )
+    ]
+    return torch.cat(parts)
+
+
+def read_metrics(run: Run, kind: str) -> dict:
+    """``metrics.json`` of one part of a run; raises `UserError` where it is missing."""
+    return load_json(Path(run.folder) / kind / "metrics.json")
+
+
+def _settings(profile: Profile, data: SliceData, seed: int, prior: bool) -> dict:
+    """What a trained part depends on; a change of prior settings leaves the rest valid."""
+    settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
+    for key, value in profile.as_dict().items():
+        if prior or not key.startswith(_PRIOR_SETTINGS):
+            settings[key] = value
+    return json.loads(json.dumps(settings))
+
+
+def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:
+    """Mean over a split of everything that an objective returns."""
+    device = next(objective.parameters()).device
+    totals: dict[str, float] = {}
+    for batch in make_loader(dataset, batch_size):
+        size = len(next(iter(batch.values())))
+        batch = {key: value.to(device) for key, value in batch.items()}
+        for key, value in objective(batch).items():
+            totals[key] = totals.get(key, 0.0) + float(value) * size
+    return {key: total / len(dataset) for key, total in totals.items()}
+
+
+def _autoencoder_validation(kind: str, dataset: SliceDataset, codebook_size: int):
+    """What is measured after each epoch: the mean losses, SSIM, and for a VQ-VAE the
+    use of the codebook over the whole split (that of a batch depends on its size)."""
+
+    def validate(objective: nn.Module) -> dict[str, float]:
+        row = _mean_losses(objective, dataset)
+        model = objective.model
+        device = next(model.parameters()).device
+        row["ssim"] = float(
+            metrics.score(model.reconstruct, dataset, device=device)["ssim"].mean()
+        )
+        if kind == "vqvae":
+            codes = encode_codes(model, dataset)
+            row["perplexity"] = metrics.perplexity(codes, codebook_size)
+            row["codes_used"] = metrics.codes_used(codes, codebook_size)
+        return row
+
+    return validate
