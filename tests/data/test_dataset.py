@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from slice_files import write_slice
 
-from tests.data.conftest import write_slice
 from vqlib import profiles
 from vqlib.data import (
     SliceDataset,

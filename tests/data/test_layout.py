@@ -6,8 +6,8 @@ import tracemalloc
 import nibabel as nib
 import numpy as np
 import pytest
+from slice_files import write_nifti, write_slice
 
-from tests.data.conftest import write_nifti, write_slice
 from vqlib.data import SliceIndex, read_label, read_slice, scan_folder
 from vqlib.errors import UserError
 

@@ -270,9 +270,10 @@ def _phantom_folder(profile: Profile, progress: bool) -> Path:
 
 
 def make_loader(
-    dataset: SliceDataset, batch_size: int, shuffle: bool, seed: int
+    dataset: Dataset, batch_size: int, shuffle: bool = False, seed: int = 0
 ) -> DataLoader:
-    """Batches ``image`` `[B, 1, H, W]`, ``position`` `[B]`, ``index`` `[B]` int64.
+    """Batches of a data set: of a `SliceDataset`, ``image`` `[B, 1, H, W]`,
+    ``position`` `[B]` and ``index`` `[B]` int64.
 
     The order depends on the seed alone, and differs from epoch to epoch. No worker
     processes: the slices are in memory already.

@@ -1,0 +1,23 @@
+"""Writes single files in the HipMRI layout, for the tests of this folder."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+
+def write_nifti(path: Path, array: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, np.diag([1.68, 1.56, 1, 1])), path)
+    return path
+
+
+def write_slice(folder: Path, split, case, week, number, pixels=None, label=None):
+    """One slice file, and its label file where a label map is given."""
+    if pixels is None:
+        rng = np.random.default_rng(1000 * case + 100 * week + number)
+        pixels = rng.integers(1, 300, (256, 128)).astype(np.int16)
+    stem = f"{case:03d}_week_{week}_slice_{number}.nii.gz"
+    if label is not None:
+        write_nifti(folder / f"keras_slices_seg_{split}" / f"seg_{stem}", label)
+    return write_nifti(folder / f"keras_slices_{split}" / f"case_{stem}", pixels)
