@@ -1,0 +1,76 @@
+"""Execute the committed notebooks in place and keep only what a reader should see.
+
+The outputs are committed, so that every figure shows on a code host. What belongs to
+one run and one machine is stripped: times, papermill's marks, widget state, progress
+bars, the Python's version.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+from vqlib.errors import UserError
+from vqlib.runs import Run, project_root, save_text
+from vqlib.tutorial import execute, find_notebooks, kernel_environment
+
+KERNEL = {
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+PROGRESS = re.compile(r"\d+%\|.*\||\d+(it|cell|file|batch|epoch)? ?\[\d+:\d+")
+
+
+def refresh_notebooks(
+    only: Sequence[str] = (), reuse: bool = False, notebooks: Path | None = None
+) -> list[Path]:
+    """Run the notebooks with their own parameters and write them back, cleaned.
+
+    Raises `UserError` where the run folder ``quick`` exists already, unless ``reuse``
+    is given: outputs should come from a clean run.
+    """
+    notebooks = notebooks or project_root() / "notebooks"
+    run = Run("quick").folder
+    if run.exists() and not reuse:
+        raise UserError(
+            f"{run} exists; remove it for a clean run, or give --reuse to show the "
+            "models that it holds"
+        )
+    paths = find_notebooks(notebooks, only)
+    target = (run / "notebooks").resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    with kernel_environment():
+        for path in paths:
+            execute(path, target / path.name, {})
+            notebook = nbformat.read(target / path.name, as_version=4)
+            save_text(path, nbformat.writes(clean(notebook)) + "\n")
+    return paths
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without the traces of one run; changes and returns its argument."""
+    notebook.metadata = nbformat.from_dict(KERNEL)
+    for cell in notebook.cells:
+        tags = [t for t in cell.metadata.get("tags", []) if "papermill" not in t]
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _passing(output)]
+            for output in cell.outputs:
+                output.get("metadata", {}).pop("execution", None)
+    return notebook
+
+
+def _passing(output: nbformat.NotebookNode) -> bool:
+    """Whether an output only showed progress, or is a widget without its kernel."""
+    if output.output_type == "stream":
+        lines = [line for line in re.split(r"[\r\n]", output.text) if line.strip()]
+        kept = [line for line in lines if not PROGRESS.search(line)]
+        if len(kept) < len(lines):
+            output.text = "\n".join(kept) + "\n"
+        return not kept
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})

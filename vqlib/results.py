@@ -1,0 +1,118 @@
+"""The results table of a run: what its parts measured, side by side.
+
+Each part of a run folder (``vae_global``, ``vae``, ``vqvae``, ...) leaves a
+``metrics.json`` with the scores of the test split and a ``timing.json``. This module
+only collects and lays out what those files say, for the terminal and for the README.
+"""
+
+from vqlib.errors import UserError
+from vqlib.runs import Run, load_json
+
+# part of the run -> its heading in the table, in reading order
+MODELS = {
+    "vae_global": "VAE, one vector",
+    "vae": "VAE, spatial",
+    "vqvae": "VQ-VAE",
+    "autoencoder": "autoencoder",
+}
+MISSING = "–"
+
+
+def collect(run: Run) -> dict:
+    """Everything the run measured so far: ``{"run": name, part: {...}, ...}``.
+
+    A part that is not finished is left out. Raises `UserError` where no part is.
+    """
+    found = {}
+    for part in (*MODELS, "prior"):
+        folder = run.folder / part
+        if not (folder / "metrics.json").exists():
+            continue
+        found[part] = load_json(folder / "metrics.json")
+        if (folder / "timing.json").exists():
+            found[part] |= load_json(folder / "timing.json")
+    if not found:
+        raise UserError(
+            f"run {run.name!r} has no results in {run.folder}; "
+            f"make them with: vqlib tutorial --run {run.name}"
+        )
+    return {"run": run.name, **found}
+
+
+def table(results: dict) -> list[list[str]]:
+    """The results as rows of text: a row of headings, then one row per quantity."""
+    measured = {part: results[part] for part in MODELS if part in results}
+    if "prior" in results:
+        measured.setdefault("vqvae", {})  # whose codes the prior is over
+    models = [part for part in MODELS if part in measured]
+    rows = [["test split", *(MODELS[part] for part in models)]]
+    for label, cell in _ROWS.items():
+        cells = [cell(measured[part]) for part in models]
+        if set(cells) != {MISSING}:
+            rows.append([label, *cells])
+    if "prior" in results:
+        bits = _number("bits_per_slice", ",.0f")(results["prior"])
+        cells = [bits if part == "vqvae" else MISSING for part in models]
+        rows.append(["bits per slice under the prior", *cells])
+    return rows
+
+
+def as_text(results: dict) -> str:
+    """The table for a terminal, columns aligned."""
+    rows = table(results)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        first, *rest = (f"{c:>{w}}" for c, w in zip(row, widths, strict=True))
+        lines.append("   ".join([f"{row[0]:<{len(first)}}", *rest]).rstrip())
+    lines.insert(1, "─" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def as_markdown(results: dict) -> str:
+    """The table for a Markdown page."""
+    rows = table(results)
+    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join(
+        "| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]
+    )
+
+
+def _number(key: str, form: str):
+    def cell(measured: dict) -> str:
+        value = measured.get(key)
+        return MISSING if value is None else format(value, form)
+
+    return cell
+
+
+def _interval(key: str):
+    def cell(measured: dict) -> str:
+        value = measured.get(key)
+        if value is None:
+            return MISSING
+        return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+
+    return cell
+
+
+def _mean(key: str, form: str):
+    def cell(measured: dict) -> str:
+        value = measured.get(key)
+        if value is None:
+            return MISSING
+        return format(value["mean"] if isinstance(value, dict) else value, form)
+
+    return cell
+
+
+_ROWS = {
+    "SSIM (95 % interval over patients)": _interval("ssim"),
+    "PSNR, dB": _mean("psnr", ".2f"),
+    "MS-SSIM": _mean("ms_ssim", ".3f"),
+    "SSIM inside the body": _mean("ssim_body", ".3f"),
+    "bits per slice": _number("bits_per_slice", ",.0f"),
+    "codebook perplexity": _number("perplexity", ".1f"),
+    "codes used": _number("codes_used", "d"),
+    "seconds of training": _number("train_seconds", ",.0f"),
+}
