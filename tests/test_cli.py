@@ -1,0 +1,119 @@
+"""The command line: what it prints and how it exits."""
+
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from vqlib.cli import main
+from vqlib.runs import Run, save_json
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def refused(*arguments):
+    """What a refused command says: one line, no traceback."""
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def write_slice(folder, split, name):
+    path = folder / f"keras_slices_{split}" / f"{name}.nii.gz"
+    path.parent.mkdir(exist_ok=True, parents=True)
+    image = np.random.default_rng(0).random((256, 128), dtype=np.float32)
+    nib.save(nib.Nifti1Image(image, np.eye(4)), path)
+    return path
+
+
+@pytest.fixture
+def slices(tmp_path):
+    for case, split in enumerate(("train", "validate", "test"), start=4):
+        for number in (0, 1):
+            name = f"case_{case:03d}_week_0_slice_{number}"
+            write_slice(tmp_path / "slices", split, name)
+    return tmp_path / "slices"
+
+
+def test_help_is_quick():
+    code = "import sys, vqlib.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_command_has_help():
+    pages = [["tutorial"], ["train"], ["results"], ["data", "phantom"]]
+    for page in [*pages, ["data", "check"], ["notebooks", "refresh"]]:
+        assert run(*page, "--help").exit_code == 0, page
+
+
+def test_unknown_names_get_the_nearest(home):
+    assert "did you mean 'tutorial'" in refused("tutorail")
+    assert "did you mean 'phantom'" in refused("data", "fantom", "x")
+    assert "did you mean 'vqvae'" in refused("train", "vqvea")
+    assert "did you mean 'epochs'" in refused("train", "vae", "-p", "epoch", "3")
+    assert "epochs must be int" in refused("train", "vae", "-p", "epochs", "three")
+    assert "did you mean 'full'" in refused("train", "vae", "--profile", "ful")
+
+
+def test_tutorial_outside_the_project(home):
+    assert "no notebooks in" in refused("tutorial")
+    assert "as --seed 3" in refused("tutorial", "-p", "seed", "3")
+    assert "no folder notebooks" in refused("lab")
+
+
+def test_phantom_wants_three_numbers(home):
+    assert "such as 16,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
+    assert not (home / "x").exists()
+
+
+def test_check_of_a_good_folder(slices):
+    result = run("data", "check", str(slices))
+    assert result.exit_code == 0
+    assert "6 slices of 3 patients, without labels, no fault" in result.output
+
+
+def test_check_lists_every_fault(slices):
+    broken = slices / "keras_slices_train" / "case_004_week_0_slice_1.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:500])
+    nan = np.full((256, 128), np.nan, dtype=np.float32)
+    path = slices / "keras_slices_test" / "case_006_week_0_slice_0.nii.gz"
+    nib.save(nib.Nifti1Image(nan, np.eye(4)), path)
+    result = run("data", "check", str(slices))
+    assert result.exit_code == 1
+    faults = result.stdout.splitlines()
+    assert len(faults) == 2
+    assert any(broken.name in fault for fault in faults)
+    assert any(path.name in fault for fault in faults)
+    assert "2 faults" in result.stderr
+
+
+def test_check_goes_on_after_a_fault_of_the_layout(slices):
+    write_slice(slices, "validate", "case_004_week_0_slice_7")  # also in train
+    broken = write_slice(slices, "test", "case_006_week_0_slice_5")
+    broken.write_bytes(b"not gzip")
+    result = run("data", "check", str(slices))
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    assert broken.name in result.stdout
+
+
+def test_results(home):
+    assert "vqlib tutorial --run none" in refused("results", "--run", "none")
+    interval = {"mean": 0.7, "low": 0.6, "high": 0.8}
+    save_json(Run("one").part("vae") / "metrics.json", {"ssim": interval})
+    assert "0.700 (0.600 to 0.800)" in run("results", "--run", "one").output
+    assert "| --- |" in run("results", "--run", "one", "--markdown").output

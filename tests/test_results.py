@@ -1,0 +1,53 @@
+"""The results table, from result files made up here."""
+
+import pytest
+
+from vqlib import results
+from vqlib.errors import UserError
+from vqlib.runs import Run, save_json
+
+
+def write_part(run, part, **measured):
+    scores = {"split": "test", "ssim": {"mean": 0.7, "low": 0.65, "high": 0.751}}
+    scores |= {"psnr": {"mean": 23.456, "low": 23.0, "high": 24.0}, "ms_ssim": 0.9}
+    save_json(run.part(part) / "metrics.json", scores | measured)
+    save_json(run.part(part) / "timing.json", {"train_seconds": 1234.5})
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    return Run("trial")
+
+
+def test_models_side_by_side(run):
+    write_part(run, "vqvae", bits_per_slice=4608.0, perplexity=301.26, codes_used=498)
+    write_part(run, "vae", bits_per_slice=4590.4)
+    write_part(run, "autoencoder", bits_per_slice=None)
+    save_json(run.part("prior") / "metrics.json", {"bits_per_slice": 2100.6})
+    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["test split"] == ["VAE, spatial", "VQ-VAE", "autoencoder"]
+    assert rows["SSIM (95 % interval over patients)"][0] == "0.700 (0.650 to 0.751)"
+    assert rows["PSNR, dB"] == ["23.46"] * 3
+    assert rows["bits per slice"] == ["4,590", "4,608", "–"]
+    assert rows["codebook perplexity"] == ["–", "301.3", "–"]
+    assert rows["codes used"] == ["–", "498", "–"]
+    assert rows["bits per slice under the prior"] == ["–", "2,101", "–"]
+    assert "SSIM inside the body" not in rows  # nobody measured it
+
+
+def test_text_is_aligned_and_markdown_is_a_table(run):
+    write_part(run, "vqvae", bits_per_slice=4608.0)
+    write_part(run, "vae_global", bits_per_slice=88.0)
+    found = results.collect(run)
+    lines = results.as_text(found).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    markdown = results.as_markdown(found).splitlines()
+    assert markdown[0] == "| test split | VAE, one vector | VQ-VAE |"
+    assert markdown[1] == "| --- | ---: | ---: |"
+    assert len(markdown) == len(lines)
+
+
+def test_nothing_measured_yet(run):
+    with pytest.raises(UserError, match="vqlib tutorial --run trial"):
+        results.collect(run)
