@@ -1,0 +1,238 @@
+"""The phantom: determinism, likeness of weeks, anatomy, files."""
+
+import hashlib
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from vqlib.data.phantom import make_volume, write_phantom
+from vqlib.data.phantom.patient import Grid, Patient, Week
+from vqlib.data.phantom.shapes import Points, cone, coverage, ellipsoid, sphere
+from vqlib.errors import UserError
+
+BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
+SLICES = 20
+MILLILITRES = np.prod(Grid.SPACING) * Grid.DEPTH / SLICES / 1000
+
+
+@pytest.fixture(scope="module")
+def scans():
+    """Three men in week 0, the first also in week 1."""
+    men = [make_volume(seed, 0, SLICES) for seed in (11, 12, 13)]
+    return [*men, make_volume(11, 1, SLICES)]
+
+
+def centre(labels: np.ndarray, label: int) -> np.ndarray:
+    """Centre of a label in slices, left–right and inferior–superior pixels."""
+    return np.argwhere(labels == label).mean(axis=0)
+
+
+def test_a_volume_has_the_promised_form(scans):
+    image, labels = scans[0]
+    assert image.shape == labels.shape == (SLICES, 256, 128)
+    assert image.dtype == np.float32
+    assert labels.dtype == np.uint8
+    assert set(np.unique(labels)) == set(range(6))
+    assert np.isfinite(image).all()
+    assert image.min() >= 0
+    assert 60 < np.percentile(image, 99.5) < 450
+
+
+def test_a_volume_is_the_same_every_time(scans):
+    again, labels = make_volume(11, 0, SLICES)
+    assert np.array_equal(again, scans[0][0])
+    assert np.array_equal(labels, scans[0][1])
+
+
+def test_weeks_are_alike_and_patients_differ(scans):
+    def likeness(a, b):
+        return np.corrcoef(scans[a][0].ravel(), scans[b][0].ravel())[0, 1]
+
+    same = likeness(0, 3)
+    assert same > 0.8
+    assert same < 0.995  # another filling, another set-up, other noise
+    assert max(likeness(0, 1), likeness(0, 2), likeness(1, 2)) < same - 0.05
+
+
+def test_filling_changes_between_weeks_but_the_patient_does_not():
+    man = Patient.draw(3)
+    weeks = [Week.draw(man, week) for week in range(4)]
+    assert len({week.bladder_ml for week in weeks}) == 4
+    assert Patient.draw(3).prostate_ml == man.prostate_ml
+
+
+@pytest.mark.parametrize("scan", range(4))
+def test_organs_lie_where_they_belong(scans, scan):
+    _, labels = scans[scan]
+    bladder, rectum, prostate = (
+        centre(labels, label) for label in (BLADDER, RECTUM, PROSTATE)
+    )
+    assert bladder[2] > prostate[2] + 10  # the bladder sits on the prostate
+    assert rectum[0] > prostate[0] + 1  # slices run to the back
+    assert rectum[0] > bladder[0] + 1
+    for organ in (bladder, rectum, prostate):
+        assert abs(organ[1] - 127.5) < 12  # near the midline
+
+
+@pytest.mark.parametrize("scan", range(4))
+def test_a_femur_on_either_side(scans, scan):
+    _, labels = scans[scan]
+    low = labels[:, :, :24] == BONE  # the bottom 37 mm hold shafts and a little ischium
+    columns = low.sum(axis=(0, 2))
+    far = 55  # pixels, 92 mm from the midline
+    right, left = columns[: 128 - far].sum(), columns[128 + far :].sum()
+    assert min(right, left) > 300
+    assert columns[118:138].sum() < min(right, left) / 3
+
+
+@pytest.mark.parametrize("scan", range(4))
+def test_slices_are_upright_and_run_from_front_to_back(scans, scan):
+    _, labels = scans[scan]
+    bone = labels == BONE
+    # the sacrum is at the back, above; the symphysis in front, below
+    middle = bone[:, 108:148]
+    heights = [
+        np.argwhere(part)[:, 2].mean()
+        for part in (middle[: SLICES // 2], middle[SLICES // 2 :])
+    ]
+    assert heights[1] > heights[0] + 15
+
+
+@pytest.mark.parametrize("scan", range(4))
+def test_volumes_of_organs_are_plausible(scans, scan):
+    _, labels = scans[scan]
+    millilitres = np.bincount(labels.ravel(), minlength=6) * MILLILITRES
+    assert 25 <= millilitres[PROSTATE] <= 80
+    assert 80 <= millilitres[BLADDER] <= 450
+    assert 40 <= millilitres[RECTUM] <= 150
+
+
+def test_tissues_have_their_signals(scans):
+    image, labels = scans[0]
+    air = image[labels == 0]
+    assert 0 < np.median(air) < 0.08 * np.percentile(image, 99.5)
+    bladder, bone, prostate = (
+        np.median(image[labels == label]) for label in (BLADDER, BONE, PROSTATE)
+    )
+    assert bladder > 1.4 * prostate
+    assert bladder > 1.4 * bone
+
+
+def test_air_holds_rician_noise():
+    image, labels = make_volume(5, 0, 3)
+    corner = image[0, :20, -20:]
+    assert (labels[0, :20, -20:] == 0).all()
+    # the magnitude of pure noise is Rayleigh distributed: mean / sd = 1.913
+    assert corner.mean() / corner.std() == pytest.approx(1.913, rel=0.12)
+
+
+def test_distances_are_in_millimetres():
+    axis = np.linspace(-40, 40, 41, dtype=np.float32)
+    x, z = np.meshgrid(axis, axis, indexing="ij")
+    p = Points.of(x, np.zeros_like(x), z)
+    expected = np.hypot(x, z) - 10
+    assert sphere(p, (0, 0, 0), 10) == pytest.approx(expected, abs=1e-3)
+    assert cone(p, (0, 0, 0), (0, 0, 0), 10, 10) == pytest.approx(expected, abs=1e-3)
+    edge = np.abs(expected) < 2
+    ball = ellipsoid(p, (0, 0, 0), (10, 10, 10))
+    assert ball[edge] == pytest.approx(expected[edge], abs=0.3)
+    assert np.ndim(sphere(p, (0, 500, 0), 10)) == 0  # out of reach costs nothing
+    assert coverage(np.array([-5.0, 0.0, 5.0]), 2).tolist() == [1, 0.5, 0]
+
+
+def digests(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantom") / "one"
+    return write_phantom(folder, (2, 1, 1), 2, seed=1, slices=2, jobs=1, progress=False)
+
+
+def test_the_folder_is_laid_out_as_hipmri(written):
+    names = sorted(p.name for p in (written / "keras_slices_train").iterdir())
+    assert names == sorted(
+        f"case_{case:03d}_week_{week}_slice_{s}.nii.gz"
+        for case in (4, 5) for week in (0, 1) for s in (0, 1)
+    )  # fmt: skip
+    assert (
+        written / "keras_slices_seg_validate/seg_036_week_0_slice_1.nii.gz"
+    ).exists()
+    assert (written / "keras_slices_test/case_040_week_0_slice_0.nii.gz").exists()
+    assert len(list(written.glob("keras_slices_*/*.nii.gz"))) == 2 * (4 + 1 + 1) * 2
+    settings = json.loads((written / "phantom.json").read_text())
+    assert settings["seed"] == 1
+    assert settings["patients"] == {"train": 2, "validate": 1, "test": 1}
+
+
+def test_a_file_says_where_its_slice_lies(written):
+    image = nib.load(written / "keras_slices_train/case_004_week_0_slice_1.nii.gz")
+    label = nib.load(written / "keras_slices_seg_train/seg_004_week_0_slice_1.nii.gz")
+    assert image.shape == label.shape == (256, 128)
+    assert image.get_data_dtype() == np.int16
+    assert label.get_data_dtype() == np.uint8
+    assert image.header.get_zooms()[:2] == pytest.approx((1.68, 1.56))
+    assert nib.aff2axcodes(image.affine) == ("L", "S", "P")
+    assert np.array_equal(image.affine, label.affine)
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_processes(written, tmp_path):
+    two = write_phantom(
+        tmp_path / "two", (2, 1, 1), 2, seed=1, slices=2, jobs=2, progress=False
+    )
+    assert digests(two) == digests(written)
+    assert [p.name for p in tmp_path.iterdir()] == ["two"]
+
+
+def test_another_seed_is_another_data_set(written, tmp_path):
+    other = write_phantom(
+        tmp_path / "other", (1, 1, 1), 1, seed=2, slices=1, jobs=1, progress=False
+    )
+    name = "keras_slices_validate/case_036_week_0_slice_0.nii.gz"
+    assert digests(other)[name] != digests(written)[name]
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+    def stop(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vqlib.data.phantom.write._write_volume", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_phantom(tmp_path / "half", (1, 1, 1), 1, slices=1, jobs=1, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (dict(patients=(0, 1, 1)), "train"),
+        (dict(patients=(1, 1)), "three"),
+        (dict(patients=(900, 90, 90)), "too many"),
+        (dict(weeks=0), "weeks"),
+        (dict(slices=-3), "slices"),
+        (dict(slices=2.5), "slices"),
+        (dict(jobs=0), "jobs"),
+        (dict(seed=-1), "seed"),
+    ],
+)
+def test_counts_that_make_no_sense_are_refused(tmp_path, arguments, word):
+    with pytest.raises(UserError, match=word) as error:
+        write_phantom(tmp_path / "new", progress=False, **arguments)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="already holds"):
+        write_phantom(tmp_path, progress=False)
+    with pytest.raises(UserError, match="is a file"):
+        write_phantom(tmp_path / "notes.txt", progress=False)
+    assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -1,0 +1,200 @@
+"""Skin, cavity and organs: bladder, prostate, rectum, bowel, vessels.
+
+Coordinates as in `vqlib.data.phantom.bones`. Sizes come from the patient, fillings from
+the week.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqlib.data.phantom.patient import Patient, Week
+from vqlib.data.phantom.shapes import (
+    FAR,
+    Points,
+    cone,
+    ellipsoid,
+    intersection,
+    tube,
+    union,
+)
+
+
+def body(man: Patient, p: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the skin and to the deep surface of the subcutaneous fat, mm."""
+    fold = p.folded()
+    fat = man.fat
+    bulk = (man.muscle - 1) * 40
+    # what lies under the fat: trunk, two thighs, two buttocks
+    trunk = intersection(
+        _superellipse(
+            fold.x, 152 + bulk, p.y + 2 + 0.5 * man.belly, 92 + 0.5 * man.belly
+        ),
+        -52 - p.z,
+        smooth=30,
+    )
+    gap = man.leg_gap
+    thigh = cone(fold, (92, -8, -20), (94 + gap, -10, -160), 82 + bulk, 74 + bulk)
+    buttock = ellipsoid(fold, (74, 42, -12), (86 + bulk, 62, 92))
+    deep = union(trunk, thigh, smooth=24)
+    deep = union(deep, buttock, smooth=16)
+    # fat is thicker over hip, buttock and belly, thin in the groin
+    thickness = fat * (0.62 + 0.5 / (1 + np.exp(-(p.y - 20) * (1 / 22))))
+    thickness += fat * 0.45 * np.exp(-np.square((p.z - 60) * (1 / 45)))
+    skin = deep - thickness
+    # the cleft between the buttocks, the crotch, and the table that flattens the back
+    cleft = cone(p, (0, 130, 40), (0, 92, -60), 9, 13)
+    crotch = cone(p, (0, 30, -112), (0, -60, -106), 9, 13)
+    crease = cone(p, (0, 92, -60), (0, 30, -112), 7, 9)
+    hollow = union(cleft, crotch, crease, smooth=8)
+    skin = intersection(skin, -hollow, p.y - 97, smooth=14)
+    return skin, np.maximum(deep, skin + np.minimum(6, fat * 0.5))
+
+
+def _superellipse(x, half_width, y, half_depth):
+    """A rounded box in cross-section, exponent 2.6, endless along z."""
+    u, v = np.abs(x * (1 / half_width)), np.abs(y * (1 / half_depth))
+    return (np.power(u**2.6 + v**2.6, 1 / 2.6) - 1) * (0.5 * (half_width + half_depth))
+
+
+def cavity(p: Points, deep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances to the cavity with its fat, to the muscle sheet of the pelvic floor and
+    to the fossae of fat beneath it."""
+    fold = p.folded()
+    basin = union(
+        ellipsoid(p, (0, 14, 24), (55, 55, 72)),
+        ellipsoid(p, (0, -30, 100), (98, 66, 72)),
+        smooth=18,
+    )
+    basin = intersection(basin, deep + 15, smooth=8)
+    floor = intersection(np.abs(basin) - 1.9, p.z + 2)
+    fossa = ellipsoid(fold, (30, 44, -52), (22, 40, 36))
+    return basin, floor, fossa
+
+
+@dataclass(frozen=True)
+class Organs:
+    """Distances to the organs of one slice, mm."""
+
+    bladder: np.ndarray
+    prostate: np.ndarray
+    transition_zone: np.ndarray
+    seminal_vesicles: np.ndarray
+    urethra: np.ndarray
+    rectum: np.ndarray
+    gas: np.ndarray
+    anal_canal: np.ndarray
+    bulb: np.ndarray
+    obturator: np.ndarray
+
+
+def organs(man: Patient, week: Week, p: Points) -> Organs:
+    fold = p.folded()
+    size = np.prod(man.size)  # volumes are meant in the patient, not in the template
+    r = np.cbrt(man.prostate_ml * 1000 / size * 0.75 / np.pi)
+    apex, base = -47.0, -47.0 + 1.9 * r
+    centre_y = -8 + (r - 22) * 0.3
+    prostate = ellipsoid(
+        p, (0, centre_y, apex + 0.95 * r), (1.17 * r, 0.9 * r, 0.95 * r)
+    )
+    zone = ellipsoid(
+        p, (0, centre_y - 0.2 * r, apex + 1.12 * r), (0.82 * r, 0.58 * r, 0.68 * r)
+    )
+    b = np.cbrt(week.bladder_ml * 1000 / size * 0.75 / np.pi)
+    top = base + 0.93 * b
+    bladder = ellipsoid(p, (0, -41 + 0.84 * b, top), (1.17 * b, 0.82 * b, 1.04 * b))
+    bladder = intersection(bladder, -(prostate - 1.5), smooth=5)
+    sv = union(
+        ellipsoid(fold, (12, centre_y + 0.75 * r + 4, base - 3), (13, 6, 7)),
+        ellipsoid(fold, (27, centre_y + 0.75 * r + 9, base + 5), (11, 5.5, 7)),
+        smooth=4,
+    )
+    q = week.rectum_radius
+    path = [(0, 44, -46), (1, 47, -26), (4, 52, -4), (-5, 61, 18), (-2, 63, 40),
+            (16, 54, 58)]  # fmt: skip
+    rectum = tube(p, path, [0.7 * q, 0.95 * q, 1.1 * q, q, 0.95 * q, 0.85 * q])
+    gas = FAR
+    if week.rectum_gas > 0.35:
+        level = 8 * (1 - week.rectum_gas)  # gas floats in front, the man lies supine
+        up = [(x, y - level, z) for x, y, z in path[1:5]]
+        gas = tube(p, up, [v * q * week.rectum_gas for v in (0.4, 0.8, 0.75, 0.5)])
+    return Organs(
+        bladder=bladder,
+        prostate=prostate,
+        transition_zone=zone,
+        seminal_vesicles=sv,
+        urethra=cone(p, (0, centre_y - 4, base), (0, centre_y - 6, -62), 2.5, 2.5),
+        rectum=rectum,
+        gas=gas,
+        anal_canal=cone(p, (0, 44, -46), (0, 52, -84), 12, 12.5),
+        bulb=union(
+            cone(p, (0, 4, -70), (0, -44, -72), 11, 9),
+            cone(fold, (9, -38, -64), (38, 4, -74), 6, 4.5),
+            cone(p, (0, -44, -72), (0, -84, -78), 11, 14),
+        ),
+        obturator=ellipsoid(fold, (56, 6, -18), (8.5, 38, 31)),
+    )
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A piece of bowel: a bent tube with something in it."""
+
+    path: list
+    radii: list
+    content: float  # signal: 0 gas, 0.4 stool, 1 fluid
+    mottle: float
+
+
+def bowel(man: Patient, week: Week) -> list[Loop]:
+    """Loops of small bowel and colon above the bladder; their course is the patient's,
+    their place and content change from week to week."""
+    usual = np.random.default_rng([man.seed, 4])
+    now = np.random.default_rng([man.seed, 5, week.seed[1]])
+    loops = []
+    for _ in range(13):
+        start = np.array(
+            [usual.uniform(-78, 78), usual.uniform(-70, 30), usual.uniform(52, 104)]
+        )
+        heading = usual.normal(size=3) * (1.0, 0.7, 0.6)
+        path, radius = [start + now.normal(0, 3.0, 3)], usual.uniform(6.5, 13)
+        for _ in range(3):
+            heading = heading / np.linalg.norm(heading) + usual.normal(0, 0.6, 3)
+            step = path[-1] + heading * usual.uniform(10, 18)
+            path.append(np.clip(step, (-88, -76, 46), (88, 40, 112)))
+        radii = [radius * now.uniform(0.8, 1.15) for _ in path]
+        kind = now.choice(3, p=(0.22, 0.48, 0.3))
+        content = (0.02, now.uniform(0.3, 0.55), now.uniform(0.6, 0.95))[kind]
+        loops.append(
+            Loop([tuple(v) for v in path], radii, content, (0, 0.3, 0.1)[kind])
+        )
+    return loops
+
+
+ARTERY = ([(36, 22, 112), (46, 4, 66), (64, -34, 22), (74, -54, -8), (80, -54, -50),
+           (92, -40, -140)], [5.5, 5, 4.8, 4.6, 4.4, 4])  # fmt: skip
+VEIN = ([(30, 30, 112), (42, 14, 66), (54, -28, 22), (62, -51, -10), (68, -50, -50),
+         (84, -34, -140)], [7, 6.5, 6.5, 6.5, 6, 5])  # fmt: skip
+INTERNAL = ([(40, 30, 82), (50, 46, 48), (47, 44, 12), (42, 30, -12)], [4, 3.5, 3, 2])
+NERVE = ([(56, 66, 30), (72, 50, -12), (84, 42, -70), (90, 36, -140)], [5, 6, 5.5, 5])
+CORD = ([(66, -58, 18), (38, -72, -14), (18, -78, -52), (16, -82, -84)], [4, 4.5, 5, 7])
+
+
+def vessels(p: Points) -> dict[str, np.ndarray]:
+    """Distances to paired vessels, the sciatic nerve and the spermatic cord."""
+    fold = p.folded()
+    named = dict(artery=ARTERY, vein=VEIN, internal=INTERNAL, nerve=NERVE, cord=CORD)
+    return {name: tube(fold, *course) for name, course in named.items()}
+
+
+def specks(man: Patient, p: Points) -> np.ndarray:
+    """Distance to the many small vessels of the pelvic side walls."""
+    rng = np.random.default_rng([man.seed, 6])
+    distance = FAR
+    for _ in range(26):
+        x, y, z = rng.uniform(30, 52), rng.uniform(-25, 60), rng.uniform(-12, 70)
+        x *= rng.choice((-1, 1))
+        end = (x + rng.normal(0, 8), y + rng.normal(0, 12), z + rng.normal(0, 12))
+        r = rng.uniform(0.9, 2.2)
+        distance = np.minimum(distance, cone(p, (x, y, z), end, r, r))
+    return distance

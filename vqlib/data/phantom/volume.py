@@ -1,0 +1,156 @@
+"""One scan: the anatomy painted slice by slice, from the skin inwards, then scanned."""
+
+import numpy as np
+
+from vqlib.data.phantom import organs as soft
+from vqlib.data.phantom.bones import bones
+from vqlib.data.phantom.muscles import abdominal_wall, muscles
+from vqlib.data.phantom.patient import Grid, Patient, Week, patient_points
+from vqlib.data.phantom.shapes import Points, coverage
+from vqlib.data.phantom.tissue import Textures, coil_bias, grains, rician
+
+BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
+EDGE = 1.9  # mm; how wide edges are, about one pixel: the partial volume effect
+
+
+class Canvas:
+    """A slice on which shapes are painted over one another."""
+
+    def __init__(self, shape: tuple[int, int]):
+        self.image = np.zeros(shape, np.float32)
+        self.labels = np.zeros(shape, np.uint8)
+
+    def paint(self, distance, signal, label=None, strength=1.0, edge=EDGE) -> None:
+        """Cover the inside of a shape with a signal, mixing along its edge."""
+        if not np.ndim(distance):
+            return  # the shape does not reach this slice
+        alpha = coverage(distance, edge)
+        if strength != 1.0:
+            alpha *= strength
+        self.image += alpha * (signal - self.image)
+        if label is not None:
+            self.labels[distance < 0] = label
+
+
+def make_volume(
+    patient_seed: int, week: int = 0, slices: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """One weekly scan of one man, from his seed alone.
+
+    Returns image float32 [S, 256, 128] in the scanner's arbitrary units (bright fat at
+    about 100 to 250) and labels uint8 [S, 256, 128]: 0 background, 1 body, 2 bone,
+    3 bladder, 4 rectum, 5 prostate. Slices run from front to back, axes are left–right
+    and inferior–superior; `Grid` knows their positions in mm.
+    """
+    man = Patient.draw(patient_seed)
+    now = Week.draw(man, week)
+    grid = Grid.of(slices)
+    loops = soft.bowel(man, now)
+    image = np.empty((slices, *Grid.SHAPE), np.float32)
+    labels = np.empty((slices, *Grid.SHAPE), np.uint8)
+    for s in range(slices):
+        p = Points.of(*patient_points(man, now, grid, s))
+        canvas, skin = _draw(man, now, loops, p)
+        signal = canvas.image * coil_bias(man, skin, p, grid.y[s])
+        # a seed for each slice, so that a slice does not depend on those before it
+        rng = np.random.default_rng([patient_seed, 8, week, s])
+        image[s] = rician(signal, man.noise, rng)
+        labels[s] = canvas.labels
+    image *= man.scale * now.gain
+    return image, labels
+
+
+def _draw(man: Patient, now: Week, loops: list, p: Points):
+    """The anatomy of one slice, without coil and noise; the distance to the skin."""
+    canvas = Canvas(p.x.shape)
+    skin, deep = soft.body(man, p)
+    if skin.min() > EDGE:
+        return canvas, skin
+    look = Textures(man, p)
+    canvas.paint(skin, 0.5, BODY)
+    canvas.paint(skin + 2.2, look.fat())
+    canvas.paint(np.abs(deep) - 0.2, 0.35, strength=0.75)  # deep fascia
+    canvas.paint(deep + 0.8, look.deep_fat())
+    _draw_muscles(canvas, man, p, deep, look)
+    _draw_organs(canvas, man, now, loops, p, deep, look)
+    _draw_bones(canvas, man, p, look)
+    canvas.labels[skin > 0] = 0
+    return canvas, skin
+
+
+def _draw_muscles(canvas, man, p, deep, look) -> None:
+    found = muscles(man, p)
+    wall = abdominal_wall(p.folded(), -deep)
+    if found is not None:
+        meat = look.muscle(found.fibres, found.coarse)
+        canvas.paint(np.maximum(found.distance, deep + 1.5), meat)
+    if np.ndim(wall):
+        down = np.zeros((3, *p.x.shape), np.float32)
+        down[2] = 1
+        canvas.paint(wall, look.muscle(down, np.ones_like(p.x)))
+
+
+def _draw_organs(canvas, man, now, loops, p, deep, look) -> None:
+    basin, floor, fossa = soft.cavity(p, deep)
+    parts = soft.organs(man, now, p)
+    flesh = look.soft(man.muscle_signal * 1.1, 0.06, 0.9, 61)
+    canvas.paint(fossa, look.deep_fat())
+    canvas.paint(basin, look.visceral_fat())
+    canvas.paint(parts.obturator, flesh)
+    canvas.paint(floor, flesh, strength=0.85)
+    for loop in loops:
+        distance = soft.tube(p, loop.path, loop.radii)
+        if np.ndim(distance):
+            distance = np.maximum(distance, basin + 3)
+            content = loop.content * (1 + loop.mottle * look.noise(grains(), 0.8, 71))
+            canvas.paint(distance, look.soft(0.33, 0.1, 0.7, 63))
+            canvas.paint(distance + 2.3, content)
+    tubes = soft.vessels(p)
+    canvas.paint(soft.specks(man, p), 0.15, strength=0.85)
+    canvas.paint(tubes["cord"], look.glandular(0.5, 0.25, 0.5))
+    canvas.paint(tubes["nerve"], look.soft(0.42, 0.12, 0.6, 65))
+    for name, lumen in (("internal", 0.12), ("vein", 0.5), ("artery", 0.07)):
+        canvas.paint(tubes[name], 0.2)
+        canvas.paint(tubes[name] + 1.2, lumen)
+    canvas.paint(parts.bulb, look.glandular(0.62, 0.12, 0.6))
+    canvas.paint(parts.anal_canal, flesh)
+    canvas.paint(parts.anal_canal + 8, 0.6, strength=0.7)
+    canvas.paint(parts.rectum, look.soft(0.3, 0.08, 0.6, 67), RECTUM)
+    canvas.paint(parts.rectum + 2.8, look.glandular(0.46, 0.2, 0.7))
+    canvas.paint(parts.gas, 0.03)
+    canvas.paint(parts.seminal_vesicles, look.glandular(0.7, 0.35, 0.42))
+    canvas.paint(parts.bladder - 2.8, look.soft(0.27, 0.06, 0.7, 69))
+    canvas.labels[np.asarray(parts.bladder) < 0] = BLADDER
+    canvas.paint(parts.bladder, look.fluid())
+    _draw_prostate(canvas, man, parts, look)
+
+
+def _draw_prostate(canvas, man, parts, look) -> None:
+    mean = man.prostate_signal
+    canvas.paint(parts.prostate - 0.6, 0.22)
+    peripheral = look.glandular(mean * 1.45, 0.09, 0.5)
+    canvas.paint(parts.prostate + 0.8, peripheral)
+    if np.ndim(parts.prostate):
+        canvas.labels[parts.prostate < 0] = PROSTATE
+    canvas.paint(parts.transition_zone - 0.8, 0.24, strength=0.8)
+    nodules = look.glandular(mean * 0.95, 0.22 * man.nodularity, 0.95)
+    canvas.paint(parts.transition_zone + 0.3, nodules)
+    canvas.paint(parts.urethra, 0.62, strength=0.8)
+
+
+def _draw_bones(canvas, man, p, look) -> None:
+    found = bones(man, p)
+    canvas.paint(found.joint, 0.3, strength=0.9)
+    canvas.paint(found.joint + 2.2, look.soft(0.5, 0.08, 0.6, 73))
+    pelvic = look.marrow(man.red_marrow)
+    canvas.paint(found.discs, look.soft(0.42, 0.12, 0.6, 75))
+    for distance, cortex, inside in (
+        (found.sacrum, 1.5, pelvic),
+        (found.pelvis, 1.9, pelvic),
+        (found.femur, found.cortex, look.marrow(man.red_marrow * 0.6)),
+    ):
+        canvas.paint(distance, 0.06, BONE)
+        canvas.paint(distance + cortex, inside)
+    canvas.paint(found.foramina - 0.8, 0.12)
+    canvas.paint(found.foramina + 0.4, 0.72)
+    canvas.paint(found.discs, look.soft(0.36, 0.15, 0.6, 75))
