@@ -36,7 +36,8 @@ lab: $(LAB)
 # first the unit tests, then every committed notebook
 test: $(TEST)
 	$(BIN)/python -m pytest --durations=10 $(ARGS)
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=1800 notebooks/
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=1800 notebooks/
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,203 @@
+"""What is declared is what is used, and every way to install says the same."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
+
+# import name -> name of the distribution, where they differ
+DISTRIBUTIONS = {
+    "lightning_fabric": "lightning-fabric",
+    "sklearn": "scikit-learn",
+    "vector_quantize_pytorch": "vector-quantize-pytorch",
+}
+# started as programs or loaded as plug-ins, so never imported: name -> where it is used
+PROGRAMS = {
+    "jupyterlab": "vqlib/cli.py",
+    "nbconvert": "README.md",
+    "nbval": "Makefile",
+    "ruff": ".ci/run",
+}
+
+
+def name_of(requirement):
+    return re.match(r"[\w-]+", requirement).group().lower()
+
+
+def declared(*extras):
+    chosen = list(PROJECT["dependencies"])
+    for extra in extras:
+        chosen += PROJECT["optional-dependencies"][extra]
+    return {name_of(requirement) for requirement in chosen} - {"vqlib"}
+
+
+def code_of(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    lines = [line for c in cells for line in ["\n", *c["source"]]]
+    return "".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+
+
+def modules(path):
+    """Top-level names of the modules that one file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(code_of(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def imports(*folders):
+    """Distributions that the code in some folders imports."""
+    found = set()
+    for folder in folders:
+        files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.ipynb")]
+        for path in files:
+            if ".ipynb_checkpoints" not in path.parts:
+                found |= modules(path)
+    own = {"vqlib", "conftest"}
+    for folder in ("tests", "benchmarks", "resources"):
+        own |= {folder, *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    found -= {*sys.stdlib_module_names, *own}
+    return {DISTRIBUTIONS.get(name, name) for name in found}
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"),
+    [
+        (("vqlib", "notebooks"), ("lab",)),
+        (("resources",), ("lab",)),
+        (("tests",), ("lab", "test")),
+        (("benchmarks",), ("lab", "test", "bench")),
+    ],
+)
+def test_every_import_is_declared(folders, extras):
+    assert imports(*folders) <= declared(*extras)
+
+
+def test_everything_declared_is_used():
+    used = imports("vqlib", "notebooks", "tests", "resources", "benchmarks")
+    for name, place in PROGRAMS.items():
+        if name in (ROOT / place).read_text(encoding="utf-8"):
+            used.add(name)
+    assert declared("lab", "test", "docs") <= used
+
+
+def test_trainings_do_without_jupyter():
+    """Only the runner and the widgets need the extra ``lab``."""
+    extra = {"papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "IPython"}
+    runner = {"tutorial.py", "refresh.py", "widgets.py"}
+    for path in (ROOT / "vqlib").rglob("*.py"):
+        if path.name not in runner:
+            assert not modules(path) & extra, path.relative_to(ROOT)
+
+
+def test_bounds_are_lower_bounds():
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for requirement in {r for group in groups for r in group} - {"vqlib[lab]"}:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+", requirement), requirement
+
+
+def test_conda_environment_installs_what_pyproject_declares():
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert lines == [
+        "name: vqlib",
+        "channels:",
+        "  - conda-forge",
+        "  - nodefaults",
+        "dependencies:",
+        f"  - python{PROJECT['requires-python']}",
+        "  - pip",
+        "  - pip:",
+        "      - -e .[lab,test]",
+    ]
+    assert {"lab", "test"} <= PROJECT["optional-dependencies"].keys()
+
+
+def test_test_extra_includes_lab():
+    assert "vqlib[lab]" in PROJECT["optional-dependencies"]["test"]
+
+
+def test_makefile_installs_the_extras_that_exist():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = {
+        e for group in re.findall(r'"\.\[([\w,]+)\]"', text) for e in group.split(",")
+    }
+    assert named == {"lab", "test"}
+
+
+def make(*arguments):
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+needs_make = pytest.mark.skipif(
+    subprocess.run("make --version", shell=True, capture_output=True).returncode != 0,
+    reason="make is not installed",
+)
+
+
+@needs_make
+def test_make_help_lists_every_target():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"\.PHONY: (.*)", text).group(1).split()
+    for target in set(targets) - {"help"}:
+        assert f"make {target}" in make("help").stdout
+
+
+@needs_make
+def test_make_refuses_an_old_python(tmp_path):
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    for python in (old, tmp_path / "missing"):
+        result = make("tutorial", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}")
+        assert result.returncode != 0
+        errors = [e for e in result.stderr.splitlines() if not e.startswith("make")]
+        assert len(errors) == 1
+        assert errors[0].startswith("error: ")
+        assert "3.11" in errors[0]
+        assert not (tmp_path / "venv").exists()
+
+
+@needs_make
+def test_make_installs_once(tmp_path):
+    """With the stamps there, `make tutorial` and `make test` only run."""
+    for stamp in (".lab-installed", ".test-installed"):
+        (tmp_path / stamp).touch()
+    plan = make("-n", "tutorial", f"VENV={tmp_path}").stdout
+    assert plan.strip() == f"{tmp_path}/bin/vqlib tutorial"
+    plan = make("-n", "test", f"VENV={tmp_path}").stdout
+    assert "pip install" not in plan
+    assert "--nbval-lax" in plan
+    plan = make("-n", "test", f"VENV={tmp_path / 'new'}", "TORCH=cpu").stdout
+    assert plan.index("--torch-backend=cpu") < plan.index('".[lab]"')
+
+
+def test_citation_and_licence_agree_with_pyproject():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {PROJECT['version']}\n" in citation
+    assert f'title: "{PROJECT["description"]}"' in citation
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert licence.startswith("MIT License")
+    assert PROJECT["license"] == "MIT"
