@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from vqlib.metrics import (
+    code_entropy_bits,
+    codes_used,
+    kl_bits,
+    nominal_bits,
+    perplexity,
+)
+
+
+def test_nominal_bits():
+    assert nominal_bits((32, 16), 512) == 4608
+    assert nominal_bits(torch.zeros(2, 4, 4).shape[1:], 1) == 0
+
+
+def test_codes_that_are_all_used_alike_cost_their_nominal_bits():
+    codes = torch.arange(16).repeat(8).reshape(2, 8, 8)
+    assert code_entropy_bits(codes, 16) == pytest.approx(nominal_bits((8, 8), 16))
+    assert perplexity(codes, 16) == pytest.approx(16)
+    assert codes_used(codes, 16) == 16
+
+
+def test_codes_that_are_used_unevenly():
+    codes = torch.tensor([0, 0, 1, 2]).reshape(1, 2, 2)  # entropy 1.5 bits
+    assert code_entropy_bits(codes, 512) == pytest.approx(4 * 1.5)
+    assert perplexity(codes, 512) == pytest.approx(2**1.5)
+    assert codes_used(codes, 512) == 3
+
+
+def test_collapse():
+    codes = torch.full((3, 4, 4), 7)
+    assert code_entropy_bits(codes, 8) == 0
+    assert perplexity(codes, 8) == 1
+    assert codes_used(codes, 8) == 1
+
+
+@pytest.mark.parametrize("codes", [[8], [-1], []])
+def test_codes_outside_the_codebook(codes):
+    with pytest.raises(ValueError, match="0 … 7"):
+        perplexity(torch.tensor(codes, dtype=torch.int64), 8)
+
+
+def test_kl_is_that_of_two_gaussians():
+    mu = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    logvar = mu.flip(0) / 2
+    posterior = torch.distributions.Normal(mu, (logvar / 2).exp())
+    prior = torch.distributions.Normal(0.0, 1.0)
+    nats = torch.distributions.kl_divergence(posterior, prior).sum((1, 2, 3))
+    torch.testing.assert_close(kl_bits(mu, logvar), nats / math.log(2))
+    assert kl_bits(torch.zeros(2, 3), torch.zeros(2, 3)).tolist() == [0, 0]

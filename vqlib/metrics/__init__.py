@@ -1,0 +1,45 @@
+"""What is measured: reconstruction, rate, and generation."""
+
+from vqlib.metrics.generation import (
+    frechet_distance,
+    frechet_floor,
+    nearest_distance,
+    texture_features,
+)
+from vqlib.metrics.rate import (
+    code_entropy_bits,
+    codes_used,
+    kl_bits,
+    nominal_bits,
+    perplexity,
+)
+from vqlib.metrics.reconstruction import (
+    Interval,
+    body_masks,
+    mean_image_reconstruct,
+    ms_ssim_scales,
+    paired_bootstrap,
+    patient_bootstrap,
+    score,
+    slice_scores,
+)
+
+__all__ = [
+    "Interval",
+    "body_masks",
+    "code_entropy_bits",
+    "codes_used",
+    "frechet_distance",
+    "frechet_floor",
+    "kl_bits",
+    "mean_image_reconstruct",
+    "ms_ssim_scales",
+    "nearest_distance",
+    "nominal_bits",
+    "paired_bootstrap",
+    "patient_bootstrap",
+    "perplexity",
+    "score",
+    "slice_scores",
+    "texture_features",
+]
