@@ -115,5 +115,5 @@ def test_results(home):
     assert "vqlib tutorial --run none" in refused("results", "--run", "none")
     interval = {"mean": 0.7, "low": 0.6, "high": 0.8}
     save_json(Run("one").part("vae") / "metrics.json", {"ssim": interval})
-    assert "0.700 (0.600 to 0.800)" in run("results", "--run", "one").output
+    assert "0.600–0.800" in run("results", "--run", "one").output
     assert "| --- |" in run("results", "--run", "one", "--markdown").output

@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 
 # import name -> name of the distribution, where they differ
 DISTRIBUTIONS = {
+    "jupyter_client": "jupyter-client",
     "lightning_fabric": "lightning-fabric",
     "sklearn": "scikit-learn",
     "vector_quantize_pytorch": "vector-quantize-pytorch",

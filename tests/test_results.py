@@ -27,12 +27,13 @@ def test_models_side_by_side(run):
     save_json(run.part("prior") / "metrics.json", {"bits_per_slice": 2100.6})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
     assert rows["test split"] == ["VAE, spatial", "VQ-VAE", "autoencoder"]
-    assert rows["SSIM (95 % interval over patients)"][0] == "0.700 (0.650 to 0.751)"
+    assert rows["SSIM"][0] == "0.700"
+    assert rows["… 95 % over patients"][0] == "0.650–0.751"
     assert rows["PSNR, dB"] == ["23.46"] * 3
     assert rows["bits per slice"] == ["4,590", "4,608", "–"]
     assert rows["codebook perplexity"] == ["–", "301.3", "–"]
     assert rows["codes used"] == ["–", "498", "–"]
-    assert rows["bits per slice under the prior"] == ["–", "2,101", "–"]
+    assert rows["… under the prior"] == ["–", "2,101", "–"]
     assert "SSIM inside the body" not in rows  # nobody measured it
 
 
@@ -41,7 +42,7 @@ def test_text_is_aligned_and_markdown_is_a_table(run):
     write_part(run, "vae_global", bits_per_slice=88.0)
     found = results.collect(run)
     lines = results.as_text(found).splitlines()
-    assert len({len(line) for line in lines}) == 1
+    assert {len(line) for line in lines} == {len(lines[0])}
     markdown = results.as_markdown(found).splitlines()
     assert markdown[0] == "| test split | VAE, one vector | VQ-VAE |"
     assert markdown[1] == "| --- | ---: | ---: |"

@@ -207,20 +207,17 @@ def train(model, profile, data_dir, run, seed, device, settings) -> None:
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """
-    from vqlib import profiles
+    from vqlib import profiles, recipes
+    from vqlib.data import open_data
     from vqlib.runs import Run
 
-    models = ("vae_global", "vae", "autoencoder", "vqvae", "prior")
+    models = (*recipes.KINDS, "prior")
     if model not in models:
         raise unknown_name("model", model, models)
     run = Run(run or profile)
     chosen = profiles.get(profile)
     overrides = {name: _like(chosen, name, value) for name, value in settings}
     chosen = profiles.get(profile, **overrides)
-
-    from vqlib import recipes
-    from vqlib.data import open_data
-
     slices = open_data(data_dir, chosen)
     if model == "prior":
         recipes.train_prior(chosen, slices, run, seed=seed, device=device)

@@ -43,17 +43,15 @@ def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
     if "prior" in results:
-        measured.setdefault("vqvae", {})  # whose codes the prior is over
+        # its codes are the VQ-VAE's
+        bits = {"prior_bits": results["prior"].get("bits_per_slice")}
+        measured["vqvae"] = measured.get("vqvae", {}) | bits
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]
     for label, cell in _ROWS.items():
         cells = [cell(measured[part]) for part in models]
         if set(cells) != {MISSING}:
             rows.append([label, *cells])
-    if "prior" in results:
-        bits = _number("bits_per_slice", ",.0f")(results["prior"])
-        cells = [bits if part == "vqvae" else MISSING for part in models]
-        rows.append(["bits per slice under the prior", *cells])
     return rows
 
 
@@ -64,7 +62,7 @@ def as_text(results: dict) -> str:
     lines = []
     for row in rows:
         first, *rest = (f"{c:>{w}}" for c, w in zip(row, widths, strict=True))
-        lines.append("   ".join([f"{row[0]:<{len(first)}}", *rest]).rstrip())
+        lines.append("  ".join([f"{row[0]:<{len(first)}}", *rest]).rstrip())
     lines.insert(1, "─" * max(map(len, lines)))
     return "\n".join(lines)
 
@@ -91,7 +89,7 @@ def _interval(key: str):
         value = measured.get(key)
         if value is None:
             return MISSING
-        return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+        return f"{value['low']:.3f}–{value['high']:.3f}"
 
     return cell
 
@@ -107,11 +105,14 @@ def _mean(key: str, form: str):
 
 
 _ROWS = {
-    "SSIM (95 % interval over patients)": _interval("ssim"),
+    "SSIM": _mean("ssim", ".3f"),
+    "… 95 % over patients": _interval("ssim"),
     "PSNR, dB": _mean("psnr", ".2f"),
     "MS-SSIM": _mean("ms_ssim", ".3f"),
     "SSIM inside the body": _mean("ssim_body", ".3f"),
     "bits per slice": _number("bits_per_slice", ",.0f"),
+    "… by code frequency": _number("order0_bits", ",.0f"),
+    "… under the prior": _number("prior_bits", ",.0f"),
     "codebook perplexity": _number("perplexity", ".1f"),
     "codes used": _number("codes_used", "d"),
     "seconds of training": _number("train_seconds", ",.0f"),
