@@ -26,10 +26,9 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     """−log p(x|z) in nats per slice for a Gaussian likelihood with the best shared σ.
 
-    For a fixed reconstruction the likelihood is largest at σ² = mean squared error, which
-    leaves P/2 · (log 2πσ² + 1) for P pixels (σ-VAE: Rybkin et al. 2021, arXiv
-    2006.13202, eq. 7 and 8): nothing to tune by hand, and never a σ that is wrong for
-    the data. [B, 1, H, W] twice -> scalar.
+    For a fixed reconstruction the likelihood is largest at σ² = mean squared error,
+    which leaves P/2 · (log 2πσ² + 1) for P pixels (σ-VAE: Rybkin et al. 2021, arXiv
+    2006.13202): nothing to tune by hand, and never a σ that is wrong for the data. [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
     variance = F.mse_loss(reconstruction, x).clamp_min(1e-8)
@@ -83,8 +82,8 @@ class ELBOObjective(nn.Module):
     """The negative evidence lower bound of a VAE, in nats per pixel.
 
     −ELBO = −E_q log p(x|z) + KL(q(z|x) ‖ p(z)): Kingma & Welling 2014, eq. 3; the
-    likelihood is `gaussian_nll`. The KL is phased in over the first steps (Bowman et al.
-    2016, arXiv 1511.06349), lest q collapse onto the prior before the decoder has
+    likelihood is `gaussian_nll`. The KL is phased in over the first steps (Bowman et
+    al. 2016, arXiv 1511.06349), lest q collapse onto the prior before the decoder has
     learned to use z.
 
     Args:
@@ -114,8 +113,8 @@ class RateConstrainedObjective(nn.Module):
     """A VAE held at a chosen rate: minimise distortion while KL ≤ R.
 
     The Lagrangian is distortion + β · (KL − R), and β is no longer chosen by hand: it
-    rises while the KL is above the target and falls while it is below (the multiplier of
-    GECO, Rezende & Viola 2018, arXiv 1810.00597, with rate and distortion in each
+    rises while the KL is above the target and falls while it is below (the multiplier
+    of GECO, Rezende & Viola 2018, arXiv 1810.00597, with rate and distortion in each
     other's place). That makes "at equal bits" a setting rather than a lucky β.
 
     Args:
@@ -135,7 +134,7 @@ class RateConstrainedObjective(nn.Module):
         super().__init__()
         self.model, self.ssim_weight = model, ssim_weight
         self.target_bits, self.speed = target_bits, speed
-        self.register_buffer("log_beta", torch.tensor(0.0))
+        self.register_buffer("log_beta", torch.tensor(-4.0))
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         x = batch["image"]

@@ -2,9 +2,9 @@
 
 The loop knows an objective (see `vqlib.losses`), a data set and a folder. After each
 epoch it writes the history, the last state and, where validation improved, the best
-one; a training that was interrupted goes on from the last state, on the CPU bit for bit.
-Devices, precision and number of processes are settings of Fabric. Taught in notebook
-03, section 3.6.
+one; a training that was interrupted goes on from the last state, on the CPU bit for
+bit. Devices, precision and number of processes are settings of Fabric. Taught in
+notebook 03, section 3.6.
 """
 
 import math
@@ -112,6 +112,7 @@ def fit(
         betas=(0.9, 0.99),
         weight_decay=settings.weight_decay,
     )
+    folder.mkdir(parents=True, exist_ok=True)
     state = _State(objective, optimizer, folder)
     state.resume()
     if state.epoch < settings.epochs:
@@ -162,7 +163,9 @@ def _train_epoch(fabric, objective, optimizer, loader, state, settings, bar) -> 
         losses = objective(batch)
         optimizer.zero_grad()
         fabric.backward(losses["loss"])
-        fabric.clip_gradients(objective, optimizer, max_norm=settings.clip)
+        fabric.clip_gradients(
+            objective, optimizer, max_norm=settings.clip, error_if_nonfinite=False
+        )
         optimizer.step()
         for key, value in losses.items():
             totals[key] = totals.get(key, 0) + value.detach()

@@ -1,16 +1,25 @@
 """Encoder and decoder, shared by every autoencoder here.
 
-Both work at the resolution of the code grid: the encoder folds each patch of
-f x f pixels into channels (pixel-unshuffle, Shi et al. 2016, arXiv 1609.05158), the
-decoder unfolds them at the end. Convolutions at full resolution would cost most of the
-arithmetic and gain little in the same time (``benchmarks/network.py`` measures it).
-Taught in notebook 02, section 2.2, and notebook 03, section 3.2.
+Strided convolutions halve the slice down to the code grid, residual blocks work there,
+transposed convolutions double it up again: the network of the first VQ-VAE (van den
+Oord et al. 2017, arXiv 1711.00937, section 4.1), narrower at full resolution and with
+two full 3x3 convolutions per block, as ``benchmarks/network.py`` measured it to be
+best per CPU-second. Taught in notebook 02, section 2.2, and notebook 03, section 3.2.
 """
+
+import math
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.errors import UserError
+
+
+def _widths(factor: int, width: int) -> list[int]:
+    """Channels after each halving: full width on the grid, half of it one step up."""
+    halvings = int(math.log2(factor))
+    return [max(8, width >> (halvings - 1 - i)) for i in range(halvings)]
 
 
 class ResidualBlock(nn.Module):
@@ -29,7 +38,7 @@ class Encoder(nn.Module):
     """Slices to a grid of vectors: [B, 1, H, W] -> [B, out_channels, H/f, W/f].
 
     Args:
-        factor: f, pixels per grid position along each axis.
+        factor: f, pixels per grid position along each axis; a power of two.
         out_channels: D for a VQ-VAE, 2 L for a VAE's mean and log-variance.
         width: channels inside.
         blocks: residual blocks.
@@ -38,9 +47,12 @@ class Encoder(nn.Module):
     def __init__(self, factor: int, out_channels: int, width: int, blocks: int):
         super().__init__()
         self.factor = factor
+        channels = [1, *_widths(factor, width)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(channels):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
         self.net = nn.Sequential(
-            nn.PixelUnshuffle(factor),
-            nn.Conv2d(factor**2, width, 3, padding=1),
+            *layers[:-1],  # a residual block begins with a ReLU of its own
             *(ResidualBlock(width) for _ in range(blocks)),
             nn.ReLU(),
             nn.Conv2d(width, out_channels, 1),
@@ -61,12 +73,17 @@ class Decoder(nn.Module):
 
     def __init__(self, factor: int, in_channels: int, width: int, blocks: int):
         super().__init__()
+        channels = [*_widths(factor, width)[::-1], 1]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(channels):
+            layers += [
+                nn.ReLU(),
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
+            ]
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, padding=1),
             *(ResidualBlock(width) for _ in range(blocks)),
-            nn.ReLU(),
-            nn.Conv2d(width, factor**2, 3, padding=1),
-            nn.PixelShuffle(factor),
+            *layers,
         )
 
     def forward(self, z: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 `VectorQuantizer` replaces each encoder vector by the nearest vector of a codebook
 (van den Oord et al. 2017, arXiv 1711.00937, eq. 1 and 2). The codebook follows the
 encoder by exponential moving averages (their appendix A.1) rather than by gradients.
-Two remedies keep it alive: it starts from k-means of the first batch, and a code that is
-hardly ever chosen restarts at a random encoder vector (Dhariwal et al. 2020, arXiv
-2005.00341, section 3.1). Taught in notebook 03, sections 3.3 to 3.5.
+Two remedies keep it alive: it starts from k-means of the first batch, and a code that
+nothing chooses any more restarts at a random encoder vector (Dhariwal et al. 2020,
+arXiv 2005.00341, section 3.1). Taught in notebook 03, sections 3.3 to 3.5.
 """
 
 from typing import NamedTuple

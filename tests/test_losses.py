@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from vqlib import losses
+from vqlib.models.networks import Decoder, Encoder
+from vqlib.models.quantizers import VectorQuantizer
+from vqlib.models.vae import SpatialVAE
+from vqlib.models.vqvae import VQVAE
+
+
+def tiny_vae():
+    torch.manual_seed(0)
+    return SpatialVAE(Encoder(4, 8, 8, 1), Decoder(4, 4, 8, 1))
+
+
+def slices(n=4):
+    """Smooth bumps at random places: [n, 1, 32, 16] in [0, 1]."""
+    random = torch.Generator().manual_seed(0)
+    place = torch.rand(n, 2, 1, 1, generator=random)
+    i, j = torch.meshgrid(torch.arange(32) / 32, torch.arange(16) / 16, indexing="ij")
+    distance = (i - place[:, 0]).square() + (j - place[:, 1]).square()
+    return torch.exp(-10 * distance).unsqueeze(1)
+
+
+def test_gaussian_kl_agrees_with_torch_distributions():
+    mu, logvar = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
+    q = torch.distributions.Normal(mu, (0.5 * logvar).exp())
+    p = torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(q, p).flatten(1).sum(1)
+    torch.testing.assert_close(losses.gaussian_kl(mu, logvar), expected)
+
+
+def test_gaussian_nll_is_the_likelihood_at_its_best_sigma():
+    x, r = torch.rand(5, 1, 8, 4), torch.rand(5, 1, 8, 4)
+
+    def nll(sigma):
+        density = torch.distributions.Normal(r, sigma).log_prob(x)
+        return -density.flatten(1).sum(1).mean()
+
+    best = (x - r).square().mean().sqrt()
+    torch.testing.assert_close(losses.gaussian_nll(r, x), nll(best))
+    assert nll(best) < min(nll(0.9 * best), nll(1.1 * best))
+
+
+def test_ssim_loss_agrees_with_torchmetrics():
+    x = slices(4)
+    y = (
+        x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    ).clamp(0, 1)
+    whole = structural_similarity_index_measure(
+        x, y, data_range=1.0, reduction="none", return_full_image=True
+    )[1]
+    inside = whole[:, :, 5:-5, 5:-5].mean()  # ours has no border
+    torch.testing.assert_close(losses.ssim(x, y), inside, atol=1e-4, rtol=0)
+    assert losses.ssim(x, x).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_distortion_is_l1_with_weighted_ssim():
+    x, y = slices(2), 1 - slices(2)
+    l1 = (x - y).abs().mean()
+    torch.testing.assert_close(losses.distortion(y, x, 0.0), l1)
+    with_ssim = losses.distortion(y, x, 0.3)
+    torch.testing.assert_close(with_ssim, l1 + 0.3 * (1 - losses.ssim(y, x)))
+
+
+def test_vqvae_objective_weighs_the_commitment():
+    torch.manual_seed(0)
+    model = VQVAE(Encoder(4, 4, 8, 1), VectorQuantizer(8, 4), Decoder(4, 4, 8, 1))
+    model.eval()
+    batch = {"image": slices()}
+    loose, tight = (losses.VQVAEObjective(model, 0.1, beta)(batch) for beta in (0, 2))
+    torch.testing.assert_close(loose["loss"], loose["distortion"])
+    torch.testing.assert_close(
+        tight["loss"], tight["distortion"] + 2 * tight["commitment"]
+    )
+
+
+@pytest.mark.parametrize("target", [100.0, 400.0])
+def test_the_rate_constraint_brings_the_kl_to_its_target(target):
+    objective = losses.RateConstrainedObjective(tiny_vae(), target, 0.0)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
+    rates = []
+    for _ in range(600):
+        torch.manual_seed(len(rates))
+        out = objective({"image": slices()})
+        optimizer.zero_grad()
+        out["loss"].backward()
+        optimizer.step()
+        rates.append(out["bits"].item())
+    assert np.mean(rates[-50:]) == pytest.approx(target, rel=0.15)
+    assert abs(np.mean(rates[:10]) / target - 1) > 0.5  # it started elsewhere
+
+
+def test_validation_pays_for_a_rate_above_the_target():
+    objective = losses.RateConstrainedObjective(tiny_vae(), 1e-3, 0.0).eval()
+    out = objective({"image": slices()})
+    assert out["loss"] > out["distortion"] + 1
+    assert torch.equal(
+        objective.log_beta, torch.tensor(-4.0)
+    )  # looking changes nothing
+
+
+def test_elbo_phases_the_kl_in_and_is_the_full_bound_in_validation():
+    objective = losses.ELBOObjective(tiny_vae(), warmup_steps=10)
+    batch = {"image": slices()}
+    pixels = 32 * 16
+
+    def kl_weight(out):
+        kl = out["bits"] * math.log(2) / pixels
+        return ((out["loss"].detach() - out["nll"]) / kl).item()
+
+    weights = [kl_weight(objective(batch)) for _ in range(12)]
+    assert weights[0] == pytest.approx(0, abs=1e-3)
+    assert weights[5] == pytest.approx(0.5, abs=1e-2)
+    assert weights[11] == pytest.approx(1, abs=1e-2)
+    assert kl_weight(objective.eval()(batch)) == pytest.approx(1, abs=1e-2)
