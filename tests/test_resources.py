@@ -1,0 +1,107 @@
+"""The drawings are what their scripts draw, the README's table what was measured."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+RESOURCES = ROOT / "resources"
+
+
+@pytest.fixture(autouse=True)
+def beside_the_scripts(monkeypatch):
+    monkeypatch.syspath_prepend(RESOURCES)
+
+
+def run_script(name, *arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(RESOURCES / name), run_name="__main__")
+
+
+def creator(svg):
+    return re.search(r"<dc:title>(.*?)</dc:title>", svg).group(1)
+
+
+def words(svg):
+    return re.findall(r"<!-- (.*?) -->", svg)
+
+
+@pytest.mark.parametrize("name", ["vae", "vqvae"])
+def test_script_draws_the_committed_drawing(name, tmp_path, monkeypatch):
+    run_script(f"draw_{name}.py", tmp_path / f"{name}.svg", monkeypatch=monkeypatch)
+    drawn = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+    kept = (RESOURCES / f"{name}.svg").read_text(encoding="utf-8")
+    assert words(drawn) == words(kept)
+    if creator(drawn) == creator(kept):  # else the same, drawn by another matplotlib
+        assert drawn == kept
+
+
+def test_vqvae_drawing_names_the_five_components():
+    named = words((RESOURCES / "vqvae.svg").read_text(encoding="utf-8"))
+    for component in (
+        "Encoder",
+        "embedding space (codebook)",
+        "quantization",
+        "Decoder",
+        "training signal",
+        "straight-through estimator",
+    ):
+        assert component in named
+
+
+def test_text_of_drawings_needs_no_font():
+    for path in RESOURCES.glob("*.svg"):
+        assert "<text" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_every_drawing_has_its_script():
+    for path in [*RESOURCES.glob("*.svg"), *RESOURCES.glob("*.png")]:
+        assert path.with_name(f"draw_{path.stem}.py").exists(), path.name
+
+
+def test_results_figure_has_all_columns(tmp_path):
+    import draw_results
+
+    columns = {
+        name: torch.rand(2, 1, 32, 16) for name in ("slice", "VAE", "VQ-VAE", "new")
+    }
+    figure = draw_results.draw(columns)
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == list(columns)
+    for axis in figure.axes:  # upright, and one window for all
+        image = axis.images[0]
+        assert image.get_array().shape == (16, 32)
+        assert image.origin == "lower"
+        assert image.get_clim() == (0, 1)
+
+
+def test_table_goes_between_the_markers():
+    import update_readme
+
+    page = f"before\n{update_readme.BEGIN}\nold\n{update_readme.END}\nafter\n"
+    new = update_readme.with_table(page, "| a |")
+    assert new == page.replace("old", "| a |")
+
+
+def test_readme_table_is_what_the_stored_results_say():
+    import update_readme
+
+    from vqlib.results import as_markdown
+    from vqlib.runs import load_json
+
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = as_markdown(load_json(RESOURCES / "results_quick.json"))
+    assert update_readme.with_table(page, table) == page
+
+
+def test_readme_links_lead_somewhere():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", page)
+    local = [a or b for a, b in targets if "://" not in (a or b)]
+    assert local
+    for target in local:
+        assert (ROOT / target).exists(), target
