@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from vqlib.metrics.sharpness import (
+    detail_by_frequency,
+    edge_recovery,
+    edge_strength,
+    equivalent_blur,
+)
+
+
+@pytest.fixture
+def slices():
+    """Four slices with structure at all scales, none of it at the border."""
+    noise = np.random.default_rng(0).normal(size=(4, 1, 64, 32))
+    smooth = gaussian_filter(noise, (0, 0, 1, 1)) + gaussian_filter(noise, (0, 0, 4, 4))
+    return torch.from_numpy(smooth).float()
+
+
+def blurred(images, sigma):
+    return torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, sigma, sigma)))
+
+
+def test_edge_strength_of_a_ramp_is_its_slope():
+    along_h, along_w = torch.arange(8.0)[:, None], torch.arange(6.0)[None, :]
+    ramp = (0.3 * along_h + 0.4 * along_w).expand(2, 1, 8, 6)
+    torch.testing.assert_close(edge_strength(ramp), torch.tensor([0.5, 0.5]))
+
+
+def test_edge_recovery_is_the_height_of_an_edge_in_its_place():
+    step = torch.zeros(1, 1, 16, 16)
+    step[:, :, 8:] = 1
+    moved = step.roll(3, 2)
+    assert edge_recovery(step, step).item() == pytest.approx(1)
+    assert edge_recovery(0.5 * step + 0.2, step).item() == pytest.approx(0.5)
+    moved[:, :, :3] = 0  # what rolled in from the other side
+    assert edge_recovery(moved, step).item() == pytest.approx(0)
+
+
+def test_noise_has_edges_but_recovers_none(slices):
+    noise = torch.randn(slices.shape, generator=torch.Generator().manual_seed(1))
+    assert (edge_strength(noise) > edge_strength(slices)).all()
+    assert edge_recovery(noise, slices).abs().max() < 0.3
+
+
+def test_a_blank_slice_has_nothing_to_lose():
+    blank = torch.zeros(1, 1, 16, 16)
+    assert edge_recovery(blank, blank).item() == 1
+    assert edge_strength(blank).item() == 0
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.6, 1.5, 3.1])
+def test_equivalent_blur_finds_the_blur(slices, sigma):
+    found = equivalent_blur(blurred(slices, sigma), slices)
+    np.testing.assert_allclose(found, sigma, atol=0.05)
+
+
+def test_equivalent_blur_is_limited(slices):
+    flat = torch.zeros_like(slices)
+    assert (equivalent_blur(flat, slices) == 6).all()
+    assert (equivalent_blur(2 * slices, slices) == 0).all()
+
+
+def test_detail_of_the_target_itself_is_all_there(slices):
+    detail = detail_by_frequency(slices, slices, bands=8)
+    np.testing.assert_allclose(detail.power, 1)
+    np.testing.assert_allclose(detail.in_place, 1)
+    assert detail.frequency[0] == pytest.approx(0.5 / 16)
+    assert detail.frequency[-1] < 0.5
+
+
+def test_blur_takes_the_fine_detail_and_invents_nothing(slices):
+    detail = detail_by_frequency(blurred(slices, 1.5), slices, bands=8)
+    assert detail.power[0] > 0.8
+    assert detail.power[-1] < 0.05
+    assert (detail.in_place >= detail.power - 0.01).all()
+
+
+def test_invented_detail_has_power_but_is_not_in_place():
+    true, invented = torch.randn(
+        2, 8, 1, 64, 32, generator=torch.Generator().manual_seed(1)
+    )
+    detail = detail_by_frequency(true + invented, true, bands=4)
+    np.testing.assert_allclose(detail.power, 2, atol=0.3)
+    np.testing.assert_allclose(detail.in_place, 1, atol=0.2)
+
+
+def test_frequencies_follow_the_size_of_a_pixel(slices):
+    one = detail_by_frequency(slices, slices, spacing=(2.0, 2.0), bands=4)
+    assert one.frequency.max() == pytest.approx(0.25 * 3.5 / 4)
