@@ -28,7 +28,8 @@ def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
 
     For a fixed reconstruction the likelihood is largest at σ² = mean squared error,
     which leaves P/2 · (log 2πσ² + 1) for P pixels (σ-VAE: Rybkin et al. 2021, arXiv
-    2006.13202): nothing to tune by hand, and never a σ that is wrong for the data. [B, 1, H, W] twice -> scalar.
+    2006.13202): nothing to tune by hand, and never a σ that is wrong for the data.
+    [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
     variance = F.mse_loss(reconstruction, x).clamp_min(1e-8)

@@ -126,7 +126,7 @@ _PROFILES = {
 }
 
 
-def get(name: str, **overrides) -> Profile:
+def get(name: str, /, **overrides) -> Profile:
     """A profile with some of its settings replaced.
 
     An override of ``None`` keeps the profile's value, so that a notebook can pass all
@@ -139,7 +139,7 @@ def get(name: str, **overrides) -> Profile:
     changes = {}
     for key, value in overrides.items():
         if key not in types or key == "name":
-            raise unknown_name("setting", key, set(types) - {"name"})
+            raise unknown_name("setting", key, types)
         if value is None:
             continue
         if types[key] is float and type(value) is int:
@@ -148,7 +148,7 @@ def get(name: str, **overrides) -> Profile:
             raise UserError(
                 f"setting {key} must be {types[key].__name__}, not {value!r}"
             )
-        if types[key] in (int, float) and value <= 0:
+        if (types[key] is int and value < 1) or (types[key] is float and value < 0):
             raise UserError(f"setting {key} must be positive, not {value!r}")
         changes[key] = value
     profile = replace(profile, **changes)

@@ -1,0 +1,48 @@
+import pytest
+
+from vqlib import profiles
+from vqlib.errors import UserError
+
+
+def test_overrides_of_none_keep_the_profile():
+    quick = profiles.get("quick")
+    assert profiles.get("quick", epochs=None, grid=None) == quick
+    changed = profiles.get("quick", epochs=3, learning_rate=1)
+    assert (changed.epochs, changed.learning_rate) == (3, 1.0)
+    assert changed.as_dict() == quick.as_dict() | {"epochs": 3, "learning_rate": 1.0}
+
+
+def test_nominal_bits_are_positions_times_log2_k():
+    settings = profiles.get("quick", grid="32x16", codebook_size=512)
+    assert settings.nominal_bits == 512 * 9
+    assert settings.grid_shape == (32, 16)
+    assert settings.shape == (128, 64)
+
+
+@pytest.mark.parametrize("name", ["quick", "full", "smoke"])
+def test_every_profile_is_consistent(name):
+    settings = profiles.get(name)
+    assert settings.shape[0] // settings.grid_shape[0] in (2, 4, 8)
+    assert settings.prior_dim % settings.prior_heads == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("quik", {}, "unknown profile 'quik'; did you mean 'quick'"),
+        ("quick", {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
+        ("quick", {"epochs": "3"}, "epochs must be int"),
+        ("quick", {"epochs": True}, "epochs must be int"),
+        ("quick", {"epochs": 0}, "epochs must be positive"),
+        ("quick", {"learning_rate": "1e-3"}, "learning_rate must be float"),
+        ("quick", {"grid": "32"}, "grid '32' is not of the form"),
+        ("quick", {"grid": "0x16"}, "must be positive"),
+        ("quick", {"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
+        ("quick", {"grid": "30x15"}, "does not fit"),
+        ("quick", {"grid": "128x64"}, "does not fit"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(name, overrides, message):
+    with pytest.raises(UserError, match=message) as fault:
+        profiles.get(name, **overrides)
+    assert "\n" not in str(fault.value)

@@ -1,0 +1,166 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vqlib import metrics, profiles, recipes
+from vqlib.data import SliceData, SliceDataset
+from vqlib.errors import UserError
+from vqlib.runs import Run
+
+PRINT = "fingerprint of these slices"
+
+
+class MadeIndex:
+    """Stands in for the index of a folder."""
+
+    has_labels = False
+
+    def __init__(self, text=PRINT):
+        self.text = text
+
+    def fingerprint(self):
+        return self.text
+
+
+def slices(n, first_patient, seed):
+    """Two patients' smooth slices, [n, 1, 64, 32]."""
+    random = torch.Generator().manual_seed(seed)
+    place = torch.rand(n, 2, 1, 1, generator=random)
+    i, j = torch.meshgrid(torch.arange(64) / 64, torch.arange(32) / 32, indexing="ij")
+    images = torch.exp(-6 * ((i - place[:, 0]) ** 2 + (j - place[:, 1]) ** 2))
+    patients = first_patient + torch.arange(n) * 2 // n
+    return SliceDataset(
+        images.unsqueeze(1),
+        None,
+        torch.linspace(0, 1, n),
+        patients,
+        torch.zeros(n, dtype=torch.int64),
+    )
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    return SliceData(
+        "made",
+        tmp_path,
+        slices(24, 1, 0),
+        slices(8, 5, 1),
+        slices(8, 9, 2),
+        MadeIndex(),
+    )
+
+
+SETTINGS = profiles.get("smoke", batch_size=8, prior_batch_size=8)
+
+
+@pytest.mark.parametrize("kind", recipes.KINDS)
+def test_every_kind_trains_scores_and_is_found_again(data, kind):
+    run = Run("r")
+    model = recipes.train(kind, SETTINGS, data, run)
+    found = recipes.load(kind, SETTINGS, data, run)
+    torch.manual_seed(0)
+    once = model.reconstruct(data.test.images)
+    torch.manual_seed(0)
+    torch.testing.assert_close(once, found.reconstruct(data.test.images))
+    result = recipes.read_metrics(run, kind)
+    assert result["split"] == "test"
+    assert result["slices"] == 8
+    assert result["ssim"]["low"] <= result["ssim"]["mean"] <= result["ssim"]["high"]
+    torch.manual_seed(0)
+    scores = metrics.score(model.reconstruct, data.test)
+    assert result["ssim"]["mean"] == pytest.approx(scores["ssim"].mean())
+    bits = result["bits_per_slice"]
+    if kind == "vqvae":
+        assert bits == SETTINGS.nominal_bits
+        assert 1 <= result["perplexity"] <= result["codes_used"] <= 16
+        assert result["order0_bits"] <= bits
+        history = np.genfromtxt(
+            run.part(kind) / "history.csv", delimiter=",", names=True
+        )
+        assert {"val_ssim", "val_perplexity", "val_codes_used"} <= set(
+            history.dtype.names
+        )
+    elif kind == "autoencoder":
+        assert bits is None
+    else:
+        with torch.no_grad():
+            mu, logvar = model.encode(data.test.images)
+        nats = 0.5 * (mu**2 + logvar.exp() - logvar - 1).flatten(1).sum(1).mean()
+        assert bits == pytest.approx(float(nats) / math.log(2), rel=1e-4)
+
+
+def test_vae_and_vqvae_share_one_encoder_and_decoder():
+    vae, vqvae = (recipes.build(kind, SETTINGS) for kind in ("vae", "vqvae"))
+
+    def shapes(module):
+        return [tuple(p.shape) for p in module.parameters()]
+
+    # Only the layers that touch the latent know its number of channels.
+    assert shapes(vae.encoder)[:-2] == shapes(vqvae.encoder)[:-2]
+    assert shapes(vae.decoder)[1:] == shapes(vqvae.decoder)[1:]
+
+
+def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data):
+    run = Run("r")
+    vqvae = recipes.train("vqvae", SETTINGS, data, run)
+    prior = recipes.train_prior(SETTINGS, data, run)
+    result = recipes.read_metrics(run, "prior")
+    codes = recipes.CodeDataset(vqvae, data.test)
+    nats = recipes.code_nats(prior, codes)
+    assert nats.shape == (8, 16, 8)
+    per_slice = nats.flatten(1).sum(1)
+    assert result["bits_per_slice"] == pytest.approx(
+        float(per_slice.mean()) / math.log(2), rel=1e-5
+    )
+    assert result["nats_per_code"] == pytest.approx(float(nats.mean()), rel=1e-5)
+    assert result["uniform_bits"] == SETTINGS.nominal_bits
+    found = recipes.load("prior", SETTINGS, data, run)
+    assert torch.equal(recipes.code_nats(found, codes), nats)
+
+
+def test_same_seed_same_metrics_byte_for_byte(data):
+    texts = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        recipes.train("vae", SETTINGS, data, Run(name), seed=seed)
+        texts.append((Run(name).part("vae") / "metrics.json").read_bytes())
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_a_run_made_with_other_settings_is_refused_and_kept(data):
+    run = Run("r")
+    recipes.train("vqvae", SETTINGS, data, run)
+    before = {p.name: p.read_bytes() for p in run.part("vqvae").iterdir()}
+    other = profiles.get("smoke", batch_size=8, codebook_size=8)
+    with pytest.raises(UserError, match="codebook_size: 16 there, 8 now"):
+        recipes.train("vqvae", other, data, run)
+    with pytest.raises(UserError, match="seed: 0 there, 1 now"):
+        recipes.load("vqvae", SETTINGS, data, run, seed=1)
+    elsewhere = dataclasses.replace(data, index=MadeIndex("other files"))
+    with pytest.raises(UserError, match="data_fingerprint"):
+        recipes.train("vqvae", SETTINGS, elsewhere, run)
+    assert {p.name: p.read_bytes() for p in run.part("vqvae").iterdir()} == before
+
+
+def test_prior_settings_leave_the_autoencoders_valid(data):
+    run = Run("r")
+    recipes.train("vqvae", SETTINGS, data, run)
+    longer = dataclasses.replace(SETTINGS, prior_epochs=1)
+    recipes.load("vqvae", longer, data, run)
+    stored = json.loads((run.part("vqvae") / "settings.json").read_text())
+    assert not any(key.startswith("prior_") for key in stored)
+
+
+def test_what_is_missing_is_told_with_the_notebook_that_makes_it(data):
+    with pytest.raises(UserError, match="notebook 03_vqvae_training first"):
+        recipes.load("vqvae", SETTINGS, data, Run("none"))
+    with pytest.raises(UserError, match="notebook 03_vqvae_training first"):
+        recipes.train_prior(SETTINGS, data, Run("none"))
+    assert not Run("none").folder.exists()
+    with pytest.raises(UserError, match="did you mean 'vqvae'"):
+        recipes.build("vqvea", SETTINGS)

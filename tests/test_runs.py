@@ -1,0 +1,117 @@
+import json
+import math
+import pickle
+
+import pytest
+import torch
+
+from vqlib import runs
+from vqlib.errors import UserError
+
+
+def test_a_run_lies_under_the_project_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    part = runs.Run("quick").part("vae")
+    assert part == tmp_path / "runs" / "quick" / "vae"
+    assert part.is_dir()
+
+
+def test_the_root_is_found_from_the_notebooks_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("VQLIB_HOME", raising=False)
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    (notebooks / "01_data_exploration.ipynb").touch()
+    for folder in (tmp_path, notebooks):
+        monkeypatch.chdir(folder)
+        assert runs.project_root() == tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "C:x"])
+def test_a_run_name_is_a_plain_folder_name(name):
+    with pytest.raises(UserError, match="plain folder name"):
+        runs.Run(name)
+
+
+def test_checkpoints_come_back_as_they_were(tmp_path):
+    path = tmp_path / "best.safetensors"
+    tensors = {"a": torch.randn(3, 2), "b": torch.tensor(5)}
+    runs.save_checkpoint(path, tensors, {"epoch": 7})
+    back, meta = runs.load_checkpoint(path)
+    assert meta == {"epoch": 7}
+    assert all(torch.equal(tensors[key], back[key]) for key in tensors)
+    assert [p.name for p in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "best.safetensors"
+    runs.save_checkpoint(path, {"a": torch.zeros(2)}, {})
+
+    def broken(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(runs, "save_file", broken)
+    with pytest.raises(OSError, match="space"):
+        runs.save_checkpoint(path, {"a": torch.ones(2)}, {})
+    assert torch.equal(runs.load_checkpoint(path)[0]["a"], torch.zeros(2))
+    assert [p.name for p in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+def test_broken_checkpoints_are_refused_and_nothing_is_unpickled(tmp_path):
+    path = tmp_path / "best.safetensors"
+    with pytest.raises(UserError, match=r"best\.safetensors is missing"):
+        runs.load_checkpoint(path)
+    runs.save_checkpoint(path, {"a": torch.zeros(64)}, {})
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        runs.load_checkpoint(path)
+
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("unpickled",))
+
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        runs.load_checkpoint(path)
+
+
+def test_equal_results_are_equal_bytes(tmp_path):
+    one, other = tmp_path / "1.json", tmp_path / "2.json"
+    runs.save_json(one, {"a": 1.5, "b": [2]})
+    runs.save_json(other, {"b": [2], "a": 1.5})
+    assert one.read_bytes() == other.read_bytes()
+    assert runs.load_json(one) == {"a": 1.5, "b": [2]}
+    with pytest.raises(ValueError, match="JSON"):
+        runs.save_json(one, {"a": math.nan})
+    assert runs.load_json(one) == {"a": 1.5, "b": [2]}
+
+
+def test_broken_json_is_told_by_name(tmp_path):
+    path = tmp_path / "metrics.json"
+    with pytest.raises(UserError, match=r"metrics\.json is missing"):
+        runs.load_json(path)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"metrics\.json is not valid JSON"):
+        runs.load_json(path)
+
+
+def test_a_folder_belongs_to_its_settings(tmp_path):
+    runs.claim_settings(tmp_path, {"epochs": 3, "grid": (2, 1)})
+    runs.claim_settings(tmp_path, {"epochs": 3, "grid": (2, 1)})
+    before = (tmp_path / "settings.json").read_bytes()
+    with pytest.raises(UserError, match=r"settings\.json.*epochs: 3 there, 4 now"):
+        runs.claim_settings(tmp_path, {"epochs": 4, "grid": (2, 1)})
+    with pytest.raises(UserError, match="another run name, or delete"):
+        runs.claim_settings(tmp_path, {"epochs": 3, "grid": (2, 1), "more": 1})
+    assert (tmp_path / "settings.json").read_bytes() == before
+    assert json.loads(before) == {"epochs": 3, "grid": [2, 1]}
+
+
+def test_histories_come_back_by_column(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss,ssim\n1,0.5,\n2,0.25,0.7\n", encoding="utf-8")
+    history = runs.read_history(path)
+    assert history["loss"] == [0.5, 0.25]
+    assert math.isnan(history["ssim"][0])
+    with pytest.raises(UserError, match="missing or empty"):
+        runs.read_history(tmp_path / "none.csv")
