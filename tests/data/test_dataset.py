@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from slice_files import write_slice
 
 from vqlib import profiles
 from vqlib.data import (
+    SPLITS,
     SliceDataset,
     SliceIndex,
     fit_to,
@@ -12,6 +15,7 @@ from vqlib.data import (
     open_data,
     scale_volume,
 )
+from vqlib.data.phantom.write import VERSION
 from vqlib.errors import UserError
 
 
@@ -172,18 +176,19 @@ def test_open_data_needs_every_split(slices):
 
 @pytest.fixture
 def phantom_calls(monkeypatch, tmp_path):
-    """Stands in for the generator: records its calls and writes a few slices."""
+    """Stands in for the generator: records its calls and writes one slice each."""
     calls = []
 
     def write_phantom(folder, patients, weeks, seed, slices, progress):
         calls.append((patients, weeks, slices))
-        for case, split in enumerate(("train", "validate", "test")):
+        for case, split in enumerate(SPLITS):
             write_slice(folder, split, case, 0, 0)
-            if slices == 7:
-                raise KeyboardInterrupt
+        counts = dict(zip(SPLITS, patients, strict=True))
+        made = {"version": VERSION, "seed": seed, "patients": counts}
+        made |= {"weeks": weeks, "slices": slices}
+        (folder / "phantom.json").write_text(json.dumps(made))
 
-    module = type("module", (), {"write_phantom": staticmethod(write_phantom)})
-    monkeypatch.setitem(__import__("sys").modules, "vqlib.data.phantom", module)
+    monkeypatch.setattr("vqlib.data.phantom.write.write_phantom", write_phantom)
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
     return calls
 
@@ -197,15 +202,22 @@ def test_the_phantom_is_made_once(phantom_calls, tmp_path):
     assert phantom_calls == [((2, 1, 2), 1, 8)]
 
 
-def test_a_phantom_made_otherwise_is_refused(phantom_calls):
+def test_a_phantom_made_otherwise_is_refused(phantom_calls, monkeypatch):
     open_data(None, profiles.get("smoke"), progress=False)
-    with pytest.raises(UserError, match="made with other settings"):
+    with pytest.raises(UserError, match=r"other settings \(weeks: 1 there, 3 now"):
         open_data(None, profiles.get("smoke", phantom_weeks=3), progress=False)
     with pytest.raises(UserError, match="not three whole numbers"):
-        open_data(None, profiles.get("quick", phantom_patients="2;3"), progress=False)
+        open_data(None, profiles.get("smoke", phantom_patients="2;3"), progress=False)
+    monkeypatch.setattr("vqlib.data.phantom.write.VERSION", -1)
+    with pytest.raises(UserError, match="delete it to have it made again"):
+        open_data(None, profiles.get("smoke"), progress=False)
 
 
-def test_an_interrupted_phantom_leaves_nothing(phantom_calls, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        open_data(None, profiles.get("smoke", phantom_slices=7), progress=False)
-    assert list((tmp_path / "data").iterdir()) == []
+@pytest.mark.slow
+def test_the_real_phantom(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    profile = profiles.get("smoke", phantom_patients="1,1,1", phantom_slices=2)
+    data = open_data(None, profile, progress=False)
+    assert data.has_labels
+    assert data.train.images.shape == (2, 1, 64, 32)
+    assert data.train.images.max() == 1

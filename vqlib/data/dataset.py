@@ -9,7 +9,6 @@ HipMRI at full size, 60 MB for the phantom of the quick profile.
 """
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import center_crop
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import LABEL_NAMES, SliceIndex, read_label, read_slice
+from vqlib.data.layout import LABEL_NAMES, SPLITS, SliceIndex, read_label, read_slice
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
-from vqlib.runs import claim_settings, project_root
+from vqlib.runs import load_json, project_root
 
 NATIVE_SIZE = (256, 128)  # left–right x inferior–superior
 PIXEL_MM = (1.68, 1.56)  # of a slice at native size
@@ -225,47 +224,42 @@ def open_data(
         folder = Path(data_dir).expanduser()
         name = folder.resolve().name
     index = SliceIndex.from_folder(folder)
-    parts = [index.split(split) for split in ("train", "validate", "test")]
+    parts = [index.split(split) for split in SPLITS]
     datasets = [SliceDataset.from_index(p, profile.shape, progress) for p in parts]
     return SliceData(name, folder, *datasets, index)
 
 
 def _phantom_folder(profile: Profile, progress: bool) -> Path:
-    """The profile's phantom, written whole or not at all."""
-    folder = project_root() / "data" / f"phantom-{profile.name}"
-    settings = {
-        "patients": profile.phantom_patients,
-        "weeks": profile.phantom_weeks,
-        "slices": profile.phantom_slices,
-    }
-    if not folder.exists():
-        from vqlib.data.phantom import write_phantom  # slow to import, rarely needed
+    """The profile's phantom, made where it is missing; raises `UserError` where one
+    made with other settings lies in its place."""
+    from vqlib.data.phantom.write import VERSION, write_phantom  # rarely needed
 
-        try:
-            patients = tuple(int(n) for n in profile.phantom_patients.split(","))
-            _, _, _ = patients
-        except ValueError:
+    folder = project_root() / "data" / f"phantom-{profile.name}"
+    try:
+        patients = tuple(int(n) for n in profile.phantom_patients.split(","))
+        split_counts = dict(zip(SPLITS, patients, strict=True))
+    except ValueError:
+        raise UserError(
+            f"phantom_patients {profile.phantom_patients!r} is not three whole "
+            "numbers; give for example 16,4,5"
+        ) from None
+    weeks, slices = profile.phantom_weeks, profile.phantom_slices
+    if not folder.exists():
+        write_phantom(folder, patients, weeks, 0, slices, progress=progress)
+    made = load_json(folder / "phantom.json")
+    wanted = {
+        "version": VERSION,
+        "seed": 0,
+        "patients": split_counts,
+        "weeks": weeks,
+        "slices": slices,
+    }
+    for key, value in wanted.items():
+        if made.get(key) != value:
             raise UserError(
-                f"phantom_patients {profile.phantom_patients!r} is not three whole "
-                "numbers; give for example 16,4,5"
-            ) from None
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        try:
-            write_phantom(
-                partial,
-                patients=patients,
-                weeks=profile.phantom_weeks,
-                seed=0,
-                slices=profile.phantom_slices,
-                progress=progress,
+                f"{folder} was made with other settings ({key}: {made.get(key)!r} "
+                f"there, {value!r} now); delete it to have it made again"
             )
-            claim_settings(partial, settings)
-            if not folder.exists():  # another process may have been faster
-                os.rename(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    if (folder / "settings.json").exists():
-        claim_settings(folder, settings)  # refuses a phantom made otherwise
     return folder
 
 

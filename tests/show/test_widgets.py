@@ -1,0 +1,168 @@
+import sys
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+import torch
+from ipywidgets.widgets import interaction
+from nbclient import NotebookClient
+
+from vqlib import show
+from vqlib.data import SliceDataset
+from vqlib.show import widgets
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """A reader is there; collects what is displayed to him."""
+    displayed = []
+    monkeypatch.setattr(widgets, "is_headless", lambda: False)
+    monkeypatch.setattr(interaction, "display", displayed.append)
+    return displayed
+
+
+def dataset(labels=True):
+    """Patient 4 with weeks 0 (3 slices) and 2 (1 slice), patient 9 with week 1 (2)."""
+    patients = torch.tensor([4, 4, 4, 4, 9, 9])
+    weeks = torch.tensor([0, 0, 0, 2, 1, 1])
+    images = torch.rand(6, 1, 64, 32)
+    maps = torch.ones(6, 64, 32, dtype=torch.uint8) if labels else None
+    return SliceDataset(images, maps, torch.zeros(6), patients, weeks)
+
+
+CONTROLS = {
+    "whole": (0, 9),
+    "step": (1, 20, 4),
+    "real": (0.0, 1.0),
+    "tenths": (0.0, 1.0, 0.3),
+    "menu": ["first", "second"],
+    "pairs": [("one", 1), ("two", 2)],
+    "named": {"a": 10, "b": 20},
+    "tick": True,
+    "text": "word",
+    "number": 5,
+    "fixed": ipywidgets.fixed((1, 2)),
+    "begins": (0, 9),
+    "chosen": ["first", "second"],
+}
+
+
+def test_a_still_picture_has_the_values_that_the_live_one_begins_with(shown):
+    seen = []
+
+    def draw(begins=7, chosen="second", **values):
+        seen.append({"begins": begins, "chosen": chosen, **values})
+
+    show.explore(draw, **CONTROLS)
+    assert len(shown) == 1
+    live = seen[-1]
+    assert live["begins"] == 7
+    assert widgets.first_values(draw, CONTROLS) == live
+
+
+def test_headless_draws_once_and_makes_no_widget(monkeypatch):
+    monkeypatch.setenv("VQLIB_HEADLESS", "1")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it would fail
+    seen = []
+    assert (
+        show.explore(lambda n, word: seen.append((n, word)), n=(0, 4), word="a") is None
+    )
+    assert seen == [(2, "a")]
+
+
+def test_live_redraws_when_a_control_moves(shown):
+    seen = []
+
+    def draw(n):
+        seen.append(n)
+        return "a figure"  # must not be shown a second time
+
+    show.explore(draw, n=(0, 4))
+    slider = shown[0].kwargs_widgets[0]
+    assert not slider.continuous_update
+    slider.value = 3
+    assert seen == [2, 3]
+    assert len(shown) == 1
+
+
+def test_no_kernel_means_no_reader(monkeypatch):
+    monkeypatch.delenv("VQLIB_HEADLESS", raising=False)
+    assert widgets.is_headless()
+    monkeypatch.setenv("VQLIB_HEADLESS", "1")
+    assert widgets.is_headless()
+
+
+@pytest.mark.notebooks
+def test_a_kernel_knows_whether_a_reader_can_answer():
+    """papermill, nbconvert and nbval execute through a client that takes no input;
+    JupyterLab takes it."""
+    source = (
+        "import os\nos.environ.pop('VQLIB_HEADLESS', None)\n"
+        "from vqlib.show.widgets import is_headless\nprint(is_headless())"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    answers = []
+
+    def hook(message):
+        if message["msg_type"] == "stream":
+            answers.append(message["content"]["text"].strip())
+
+    with client.setup_kernel():
+        client.execute_cell(notebook.cells[0], 0)
+        client.kc.execute_interactive(
+            "print(is_headless())", allow_stdin=True, output_hook=hook, timeout=300
+        )
+    assert notebook.cells[0].outputs[0].text == "True\n"
+    assert answers == ["False"]
+
+
+def test_browser_headless_shows_the_middle_of_the_first_scan(monkeypatch):
+    monkeypatch.setenv("VQLIB_HEADLESS", "1")
+    show.slice_browser(dataset())
+    axis = plt.gcf().axes[0]
+    assert axis.get_title() == "patient 004, week 0, slice 2 of 3"
+    assert plt.gcf().legends  # with labels
+
+
+def controls(widget):
+    return {w._kwarg: w for w in widget.kwargs_widgets}
+
+
+def test_browser_menus_follow_the_patient(shown):
+    show.slice_browser(dataset())
+    c = controls(shown[0])
+    assert c["patient"].options == (4, 9)
+    assert c["week"].options == (0, 2)
+    assert (c["slice"].value, c["slice"].max) == (1, 2)
+    c["slice"].value = 2
+    c["week"].value = 2
+    assert (c["slice"].value, c["slice"].max) == (0, 0)
+    assert plt.gcf().axes[0].get_title() == "patient 004, week 2, slice 1 of 1"
+    c["patient"].value = 9
+    assert c["week"].options == (1,)
+    assert c["slice"].max == 1
+    assert plt.gcf().axes[0].get_title() == "patient 009, week 1, slice 1 of 2"
+
+
+def test_browser_window_and_labels(shown):
+    show.slice_browser(dataset())
+    c = controls(shown[0])
+    c["window"].value = (0.2, 0.6)
+    assert plt.gcf().axes[0].images[0].get_clim() == (0.2, 0.6)
+    c["labels"].value = False
+    assert len(plt.gcf().axes[0].images) == 1
+    assert len(shown) == 1
+
+
+def test_browser_without_labels(shown):
+    show.slice_browser(dataset(labels=False))
+    assert not any(isinstance(w, ipywidgets.Checkbox) for w in shown[0].children)
+    assert plt.gcf().axes[0].get_title() == "patient 004, week 0, slice 2 of 3"
