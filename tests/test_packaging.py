@@ -17,6 +17,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 
 # import name -> name of the distribution, where they differ
 DISTRIBUTIONS = {
+    "IPython": "ipython",
+    "PIL": "pillow",
     "jupyter_client": "jupyter-client",
     "lightning_fabric": "lightning-fabric",
     "sklearn": "scikit-learn",
