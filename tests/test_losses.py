@@ -79,7 +79,7 @@ def test_vqvae_objective_weighs_the_commitment():
     )
 
 
-@pytest.mark.parametrize("target", [100.0, 400.0])
+@pytest.mark.parametrize("target", [40.0, 400.0])
 def test_the_rate_constraint_brings_the_kl_to_its_target(target):
     objective = losses.RateConstrainedObjective(tiny_vae(), target, 0.0)
     optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
@@ -92,7 +92,7 @@ def test_the_rate_constraint_brings_the_kl_to_its_target(target):
         optimizer.step()
         rates.append(out["bits"].item())
     assert np.mean(rates[-50:]) == pytest.approx(target, rel=0.15)
-    assert abs(np.mean(rates[:10]) / target - 1) > 0.5  # it started elsewhere
+    assert abs(np.mean(rates[:10]) / target - 1) > 0.3  # it started elsewhere
 
 
 def test_validation_pays_for_a_rate_above_the_target():
@@ -100,7 +100,7 @@ def test_validation_pays_for_a_rate_above_the_target():
     out = objective({"image": slices()})
     assert out["loss"] > out["distortion"] + 1
     assert torch.equal(
-        objective.log_beta, torch.tensor(-4.0)
+        objective.log_beta, torch.tensor(-3.0)
     )  # looking changes nothing
 
 

@@ -135,7 +135,7 @@ class RateConstrainedObjective(nn.Module):
         super().__init__()
         self.model, self.ssim_weight = model, ssim_weight
         self.target_bits, self.speed = target_bits, speed
-        self.register_buffer("log_beta", torch.tensor(-4.0))
+        self.register_buffer("log_beta", torch.tensor(-3.0))
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         x = batch["image"]
@@ -146,7 +146,7 @@ class RateConstrainedObjective(nn.Module):
         loss = d + self.log_beta.exp() * kl / x[0].numel()
         if self.training:
             excess = (bits / self.target_bits).log().clamp(-1, 1)
-            self.log_beta.add_(self.speed * excess).clamp_(-15, 5)
+            self.log_beta.add_(self.speed * excess).clamp_(-6, 5)
         # What validation compares: distortion, with what is over the rate paid for.
         over = (bits / self.target_bits - 1).clamp(min=0)
         return {

@@ -27,6 +27,7 @@ class Profile:
     code_dim: int = 32  # D, channels of one code vector
     width: int = 64  # channels at the resolution of the code grid
     blocks: int = 2  # residual blocks on either side
+    latent_channels: int = 8  # of the spatial VAE, at each grid position
     latent_dim: int = 64  # length of the global VAE's one latent vector
     epochs: int = 10
     batch_size: int = 16
@@ -47,7 +48,7 @@ class Profile:
 
     @property
     def grid_shape(self) -> tuple[int, int]:
-        """``grid`` as two numbers; raises `UserError` where it does not fit ``size``."""
+        """``grid`` as two numbers; raises `UserError` where ``size`` does not fit."""
         grid, shape = parse_shape("grid", self.grid), self.shape
         factors = {n / g for n, g in zip(shape, grid, strict=True)}
         factor = factors.pop()
@@ -113,6 +114,7 @@ _PROFILES = {
             code_dim=8,
             width=16,
             blocks=1,
+            latent_channels=4,
             latent_dim=8,
             epochs=2,
             batch_size=4,

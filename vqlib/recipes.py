@@ -53,7 +53,7 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
     if kind == "autoencoder":
         return Autoencoder(encoder(dim), decoder(dim))
     if kind == "vae":
-        return SpatialVAE(encoder(2 * dim), decoder(dim))
+        return SpatialVAE(encoder(2 * p.latent_channels), decoder(p.latent_channels))
     if kind == "vae_global":
         channels = _GLOBAL_CHANNELS
         return GlobalVAE(
@@ -140,8 +140,11 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
 
 @torch.no_grad()
 def evaluate(kind: str, model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
-    """Scores of a reconstruction model on a split, as `metrics.json` holds them: every
-    metric with its 95 % interval over patients, the rate, and the use of the codebook."""
+    """Scores of a reconstruction model on a split, as `metrics.json` holds them.
+
+    Every metric with its 95 % interval over patients, the rate in bits, and for a
+    VQ-VAE the use of its codebook.
+    """
     device = next(model.parameters()).device
     torch.manual_seed(seed)  # a VAE reconstructs from draws
     scores = metrics.score(model.reconstruct, dataset, device=device)
@@ -272,7 +275,7 @@ def read_metrics(run: Run, kind: str) -> dict:
 
 
 def _settings(profile: Profile, data: SliceData, seed: int, prior: bool) -> dict:
-    """What a trained part depends on; a change of prior settings leaves the rest valid."""
+    """What a trained part depends on; prior settings matter to the prior alone."""
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
         if prior or not key.startswith(_PRIOR_SETTINGS):

@@ -30,10 +30,15 @@ class Bones:
     femur: np.ndarray
     pelvis: np.ndarray
     sacrum: np.ndarray
-    joint: np.ndarray  # cartilage and capsule around the femoral head
+    joint: np.ndarray  # the socket: cartilage around the femoral head
+    capsule: np.ndarray  # around head and neck
+    scar: np.ndarray  # of the growth plate in the femoral head
     foramina: np.ndarray  # of the sacrum, with the canal
     discs: np.ndarray  # L5/S1, the remnants below, and the symphysis
     cortex: np.ndarray  # thickness of the femoral cortex, mm
+
+
+_SOCKET = (0.72, -0.28, -0.63)  # where the socket opens: outwards, down, forwards
 
 
 def bones(man: Patient, p: Points) -> Bones:
@@ -46,7 +51,12 @@ def bones(man: Patient, p: Points) -> Bones:
         femur=_femur(man, fold, head),
         pelvis=_pelvis(man, fold, head),
         sacrum=sacrum,
-        joint=sphere(fold, head, man.head_radius + 4.6),
+        joint=intersection(
+            sphere(fold, head, man.head_radius + 3.2),
+            half_space(fold, (head[0] + 12, 0, -6), _SOCKET),
+        ),
+        capsule=cone(fold, head, (head[0] + 26, 4, -20), man.head_radius + 4, 20),
+        scar=np.abs(half_space(fold, (head[0] + 11, 0, -8), (0.8, 0.1, -0.6))),
         foramina=foramina,
         discs=union(discs, symphysis),
         # thin shell over head and neck, a thick tube along the shaft
@@ -77,13 +87,14 @@ def _femur(man: Patient, p: Points, head) -> np.ndarray:
 
 def _pelvis(man: Patient, p: Points, head) -> np.ndarray:
     wide = man.pelvis_width - 89.0
-    r = man.head_radius + 4.0
+    r = man.head_radius + 3.0
     # The ilium: a plate through acetabulum, front spine and back spine, a little bowed.
     ilium = FAR
     if not p.misses(-58, 90):
         outline = np.square((p.y - 14) * (1 / 70)) + np.square((p.z - 73) * (1 / 51))
-        bow = 7 * np.clip(1 - outline, 0, 1)
-        across = 0.855 * (p.x - wide) + 0.506 * p.y - 0.115 * p.z - 70.5 - bow
+        bow = 5 * np.clip(1 - outline, 0, 1)
+        flare = 0.66 - 6e-5 * np.square(p.y)  # the wings lean outwards, more in front
+        across = (p.x - wide - 64 + 0.4 * p.y - flare * p.z) * 0.8 - bow
         thick = 3.2 + 9 * np.clip((42 - p.z) * (1 / 34), 0, 1)
         thick += 4.5 * np.clip(outline * 1.8 - 0.95, 0, 1)  # crest and spines
         thick += 5 * np.clip((p.y - 42) * (1 / 25), 0, 1)  # towards the sacrum
@@ -91,13 +102,17 @@ def _pelvis(man: Patient, p: Points, head) -> np.ndarray:
             np.abs(across) - thick, (np.sqrt(outline) - 1) * 52, smooth=8
         )
     cup = intersection(
-        sphere(p, head, r + 10.5),
-        half_space(p, (head[0] + 5, 0, -3), (0.72, -0.28, -0.63)),
+        sphere(p, head, r + 7.5),
+        half_space(p, (head[0] + 6, 0, -3), _SOCKET),
         smooth=4,
     )
-    roof = ellipsoid(p, (head[0] - 4, 4, 31), (19, 27, 22))
-    spine = ellipsoid(p, (head[0] + 4, -35, 38), (9, 12, 14))  # antero-inferior
-    upper = union(ilium, roof, spine, cup, smooth=9)
+    roof = ellipsoid(p, (head[0] - 2, 3, 31), (21, 28, 24))
+    front = tube(
+        p,
+        [(head[0] + 8, -36, 40), (head[0] - 8, -28, 18), (head[0] - 22, -18, -2)],
+        [10, 11, 12],
+    )  # the anterior column, from the antero-inferior spine
+    upper = union(ilium, roof, front, cup, smooth=9)
     symphysis = (13.0, -48.0, -32.0)
     superior = tube(
         p, [(head[0] - 22, -16, -1), (44 + wide / 2, -42, -14), symphysis], [12, 7.5, 9]
@@ -107,7 +122,7 @@ def _pelvis(man: Patient, p: Points, head) -> np.ndarray:
     ischium = tube(
         p,
         [(head[0] - 17, 20, 2), (66 + wide / 2, 28, -34), (56 + wide / 2, 26, -62)],
-        [15, 10.5, 14.5],
+        [18, 11, 14.5],
     )
     ischial_spine = cone(p, (66, 34, -8), (51, 45, -12), 8, 3)
     lower = union(
@@ -137,10 +152,10 @@ def _sacrum(p: Points, fold: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray
     lumbar = ellipsoid(p, (0, 36, 113), (27, 19, 20))
     holes, discs = FAR, FAR
     for level, (z, x, r) in enumerate(
-        ((74, 21, 5.2), (50, 18.5, 4.6), (28, 16, 4.0), (10, 13, 3.2))
+        ((74, 21, 4.0), (50, 18.5, 3.4), (28, 16, 2.8), (10, 13, 2.2))
     ):
         y = 87 - 0.0074 * (z - 25) ** 2
-        hole = cone(fold, (x - 5, y + 6, z + 6), (x + 6, y - 22, z - 5), r, r + 1.5)
+        hole = cone(fold, (x - 5, y + 6, z + 6), (x + 6, y - 22, z - 5), r, r + 1.2)
         holes = np.minimum(holes, hole)
         disc = ellipsoid(
             p, (0, y - 3, z + 12), (15 - 2.5 * level, 9 - level, 2.3 - 0.3 * level)

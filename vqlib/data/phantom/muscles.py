@@ -36,16 +36,16 @@ MUSCLES = (
     Muscle("gluteus maximus", (
         ((62, 78, 62), (138, 42, -38), 25), ((42, 88, 25), (126, 40, -62), 27),
         ((40, 86, -8), (112, 58, -72), 26), ((84, 72, 40), (132, 58, -10), 24),
-    ), 1.8),
+    ), 2.2),
     Muscle("gluteus medius", (
-        ((112, 8, 92), (142, 6, 6), 20), ((88, 48, 82), (140, 18, 12), 18),
-        ((126, -26, 78), (144, -2, 14), 13),
+        ((138, 8, 98), (144, 6, 6), 20), ((108, 48, 90), (140, 18, 12), 18),
+        ((132, -30, 80), (146, -2, 14), 14),
     ), 1.25),
-    Muscle("gluteus minimus", (((104, 0, 58), (136, -4, 2), 9),
-                               ((92, 28, 55), (132, 4, 8), 8)), 1.1),
-    Muscle("tensor fasciae latae", (((128, -42, 66), (158, -28, -70), 11),)),
-    Muscle("iliacus", (((92, -14, 88), (86, -36, 8), 17),
-                       ((84, 18, 84), (84, -28, 22), 12))),
+    Muscle("gluteus minimus", (((118, 0, 62), (137, -4, 2), 9),
+                               ((98, 32, 58), (134, 4, 8), 8)), 1.1),
+    Muscle("tensor fasciae latae", (((136, -42, 70), (158, -28, -70), 12),)),
+    Muscle("iliacus", (((104, -12, 96), (86, -36, 8), 17),
+                       ((94, 20, 92), (84, -28, 22), 13))),
     Muscle("psoas", (((40, 6, 110), (62, -18, 45), 18),
                      ((62, -18, 45), (88, -38, 2), 13),
                      ((88, -38, 2), (108, 4, -62), 10))),
@@ -59,21 +59,21 @@ MUSCLES = (
     Muscle("vastus medialis", (((102, -20, -80), (96, -26, -140), 15),)),
     Muscle("pectineus", (((32, -52, -24), (102, -4, -64), 11),)),
     Muscle("adductor longus", (((17, -54, -46), (88, -34, -140), 13),)),
-    Muscle("adductor brevis", (((22, -40, -54), (96, -6, -104), 12),)),
+    Muscle("adductor brevis", (((20, -36, -56), (100, -6, -112), 13),)),
     Muscle("adductor magnus", (((44, 8, -74), (92, 8, -140), 22),
                                ((54, 20, -72), (104, 4, -96), 14)), 1.2),
-    Muscle("gracilis", (((12, -38, -56), (42, -14, -140), 7),)),
     Muscle("obturator externus", (((36, -30, -46), (82, 8, -34), 12),
                                   ((82, 8, -34), (128, 20, -14), 6))),
     Muscle("quadratus femoris", (((70, 30, -58), (122, 24, -48), 12),)),
     Muscle("hamstrings", (((60, 38, -74), (78, 42, -140), 18),), 1.2),
     Muscle("piriformis", (((30, 76, 42), (132, 18, 12), 10),)),
+    Muscle("multifidus", (((15, 92, 118), (12, 104, 48), 13),), 1.3),
     Muscle("gemelli", (((66, 40, -12), (134, 20, 0), 7),)),
 )
 # fmt: on
 _FIBRES = np.array([m.fibre for m in MUSCLES], np.float32)
 _COARSE = np.array([m.coarse for m in MUSCLES], np.float32)
-_MARGIN = 7.0  # mm that a muscle grows beyond its radii where nothing stops it
+_MARGIN = 10.0  # mm that a muscle grows beyond its radii where nothing stops it
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,14 @@ class MuscleMap:
     distance: np.ndarray
     fibres: np.ndarray  # [3, X, Z], unit vectors
     coarse: np.ndarray
+    tone: np.ndarray  # brightness, another for each muscle
 
 
-def muscles(man: Patient, p: Points) -> MuscleMap | None:
-    """All muscles near a slice; None where there are none."""
+def muscles(man: Patient, p: Points, swell: np.ndarray) -> MuscleMap | None:
+    """All muscles near a slice; None where there are none.
+
+    ``swell`` [X, Z] is smooth noise: where it is low, neighbours touch without fat.
+    """
     fold = p.folded()
     first = np.full(p.x.shape, FAR)
     second = np.full(p.x.shape, FAR)
@@ -108,11 +112,12 @@ def muscles(man: Patient, p: Points) -> MuscleMap | None:
         return None
     first -= grow
     second -= grow
-    plane = 0.9 + 0.9 * man.infiltration  # half the width of a fascial plane, mm
+    plane = 0.15 + 0.9 * man.infiltration + 0.75 * swell  # half the fat between, mm
     distance = np.maximum(first - _MARGIN, plane - (second - first) * 0.5)
     fibres = _FIBRES.T[:, owner]
     fibres[0] *= np.sign(p.x)
-    return MuscleMap(distance, fibres, _COARSE[owner])
+    tone = np.random.default_rng([man.seed, 9]).normal(1, 0.07, len(MUSCLES))
+    return MuscleMap(distance, fibres, _COARSE[owner], tone.astype(np.float32)[owner])
 
 
 def abdominal_wall(fold: Points, depth: np.ndarray) -> np.ndarray:
@@ -120,8 +125,13 @@ def abdominal_wall(fold: Points, depth: np.ndarray) -> np.ndarray:
     beside it; ``depth`` is how deep under the fat a point lies, mm."""
     if fold.misses(-140, -20):
         return FAR
-    rectus = np.maximum(np.abs(depth - 5.5) - 5, np.maximum(fold.x - 42, 2.5 - fold.x))
-    flat = np.maximum(np.abs(depth - 9) - 8.5, np.maximum(45 - fold.x, fold.x - 125))
+    side = np.clip(26 + 0.4 * fold.z, 12, 44)  # the rectus narrows to the pubis
+    rectus = np.maximum(
+        np.abs(depth - 5.5) - 5, np.maximum(fold.x - side, 2.5 - fold.x)
+    )
+    flat = np.maximum(np.abs(depth - 9) - 8.5, np.maximum(47 - fold.x, fold.x - 125))
+    groin = 0.7 * (fold.x - fold.z) - 38  # the inguinal ligament ends the flat muscles
+    flat = np.maximum(flat, groin)
     layers = np.minimum(np.abs(depth - 6), np.abs(depth - 12))
     flat = np.maximum(flat, 0.8 - layers)
     return np.maximum(np.minimum(rectus, flat), np.maximum(-32 - fold.z, fold.y + 20))

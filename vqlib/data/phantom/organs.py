@@ -27,21 +27,22 @@ def body(man: Patient, p: Points) -> tuple[np.ndarray, np.ndarray]:
     bulk = (man.muscle - 1) * 40
     # what lies under the fat: trunk, two thighs, two buttocks
     trunk = intersection(
-        _superellipse(
-            fold.x, 152 + bulk, p.y + 2 + 0.5 * man.belly, 92 + 0.5 * man.belly
+        _trunk(
+            fold, 152 + bulk, 72 + (22 + man.belly) * np.clip(p.z * 0.009 + 0.1, 0, 1)
         ),
         -52 - p.z,
         smooth=30,
     )
     gap = man.leg_gap
-    thigh = cone(fold, (92, -8, -20), (94 + gap, -10, -160), 82 + bulk, 74 + bulk)
+    thigh = cone(fold, (92, 0, -20), (94 + gap, -2, -160), 76 + bulk, 72 + bulk)
     buttock = ellipsoid(fold, (74, 42, -12), (86 + bulk, 62, 92))
     deep = union(trunk, thigh, smooth=24)
     deep = union(deep, buttock, smooth=16)
+    mons = ellipsoid(p, (0, -62, -40), (46, 26 + 0.5 * fat, 52))
     # fat is thicker over hip, buttock and belly, thin in the groin
-    thickness = fat * (0.62 + 0.5 / (1 + np.exp(-(p.y - 20) * (1 / 22))))
+    thickness = fat * (0.5 + 0.6 / (1 + np.exp(-(p.y - 20) * (1 / 22))))
     thickness += fat * 0.45 * np.exp(-np.square((p.z - 60) * (1 / 45)))
-    skin = deep - thickness
+    skin = union(deep - thickness, mons, smooth=30)
     # the cleft between the buttocks, the crotch, and the table that flattens the back
     cleft = cone(p, (0, 130, 40), (0, 92, -60), 9, 13)
     crotch = cone(p, (0, 30, -112), (0, -60, -106), 9, 13)
@@ -51,10 +52,12 @@ def body(man: Patient, p: Points) -> tuple[np.ndarray, np.ndarray]:
     return skin, np.maximum(deep, skin + np.minimum(6, fat * 0.5))
 
 
-def _superellipse(x, half_width, y, half_depth):
-    """A rounded box in cross-section, exponent 2.6, endless along z."""
-    u, v = np.abs(x * (1 / half_width)), np.abs(y * (1 / half_depth))
-    return (np.power(u**2.6 + v**2.6, 1 / 2.6) - 1) * (0.5 * (half_width + half_depth))
+def _trunk(p: Points, width: float, front: np.ndarray) -> np.ndarray:
+    """A rounded box in cross-section, ``front`` mm deep forwards, 88 backwards."""
+    u = np.square(p.x * (1 / width))
+    v = np.square(p.y / np.where(p.y < 0, front, np.float32(88)))
+    ellipse, box = np.sqrt(u + v), np.sqrt(np.sqrt(u * u + v * v))
+    return (0.5 * (ellipse + box) - 1) * (0.5 * (width + 85))
 
 
 def cavity(p: Points, deep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,18 +94,23 @@ class Organs:
 def organs(man: Patient, week: Week, p: Points) -> Organs:
     fold = p.folded()
     size = np.prod(man.size)  # volumes are meant in the patient, not in the template
-    r = np.cbrt(man.prostate_ml * 1000 / size * 0.75 / np.pi)
+    r = float(np.cbrt(man.prostate_ml * 1000 / size * 0.75 / np.pi))
     apex, base = -47.0, -47.0 + 1.9 * r
     centre_y = -8 + (r - 22) * 0.3
-    prostate = ellipsoid(
-        p, (0, centre_y, apex + 0.95 * r), (1.17 * r, 0.9 * r, 0.95 * r)
+    lobes = ellipsoid(
+        fold, (0.3 * r, centre_y, apex + r), (0.86 * r, 0.88 * r, 0.94 * r)
     )
+    tip = ellipsoid(
+        p, (0, centre_y - 2, apex + 0.5 * r), (0.66 * r, 0.62 * r, 0.55 * r)
+    )
+    prostate = union(lobes, tip, smooth=8)
     zone = ellipsoid(
         p, (0, centre_y - 0.2 * r, apex + 1.12 * r), (0.82 * r, 0.58 * r, 0.68 * r)
     )
-    b = np.cbrt(week.bladder_ml * 1000 / size * 0.75 / np.pi)
-    top = base + 0.93 * b
-    bladder = ellipsoid(p, (0, -41 + 0.84 * b, top), (1.17 * b, 0.82 * b, 1.04 * b))
+    b = float(np.cbrt(week.bladder_ml * 1000 / size * 0.75 / np.pi))
+    flat = man.bladder_flat
+    top = base + 0.98 * b / flat
+    bladder = ellipsoid(p, (0, -41 + 0.84 * b, top), (1.08 * flat * b, 0.86 * b, 1.08 * b / flat))
     bladder = intersection(bladder, -(prostate - 1.5), smooth=5)
     sv = union(
         ellipsoid(fold, (12, centre_y + 0.75 * r + 4, base - 3), (13, 6, 7)),
@@ -132,7 +140,7 @@ def organs(man: Patient, week: Week, p: Points) -> Organs:
             cone(fold, (9, -38, -64), (38, 4, -74), 6, 4.5),
             cone(p, (0, -44, -72), (0, -84, -78), 11, 14),
         ),
-        obturator=ellipsoid(fold, (56, 6, -18), (8.5, 38, 31)),
+        obturator=ellipsoid(fold, (54, 4, -16), (10, 42, 34)),
     )
 
 
@@ -152,21 +160,21 @@ def bowel(man: Patient, week: Week) -> list[Loop]:
     usual = np.random.default_rng([man.seed, 4])
     now = np.random.default_rng([man.seed, 5, week.seed[1]])
     loops = []
-    for _ in range(13):
+    for _ in range(26):
         start = np.array(
-            [usual.uniform(-78, 78), usual.uniform(-70, 30), usual.uniform(52, 104)]
+            [usual.uniform(-78, 78), usual.uniform(-70, 30), usual.uniform(34, 104)]
         )
         heading = usual.normal(size=3) * (1.0, 0.7, 0.6)
-        path, radius = [start + now.normal(0, 3.0, 3)], usual.uniform(6.5, 13)
+        path, radius = [start + now.normal(0, 3.0, 3)], usual.uniform(7, 14)
         for _ in range(3):
             heading = heading / np.linalg.norm(heading) + usual.normal(0, 0.6, 3)
             step = path[-1] + heading * usual.uniform(10, 18)
-            path.append(np.clip(step, (-88, -76, 46), (88, 40, 112)))
-        radii = [radius * now.uniform(0.8, 1.15) for _ in path]
+            path.append(np.clip(step, (-88, -76, 30), (88, 40, 112)))
+        radii = [float(radius * now.uniform(0.8, 1.15)) for _ in path]
         kind = now.choice(3, p=(0.22, 0.48, 0.3))
         content = (0.02, now.uniform(0.3, 0.55), now.uniform(0.6, 0.95))[kind]
         loops.append(
-            Loop([tuple(v) for v in path], radii, content, (0, 0.3, 0.1)[kind])
+            Loop([tuple(v.tolist()) for v in path], radii, content, (0, 0.3, 0.1)[kind])
         )
     return loops
 
@@ -184,7 +192,7 @@ def vessels(p: Points) -> dict[str, np.ndarray]:
     """Distances to paired vessels, the sciatic nerve and the spermatic cord."""
     fold = p.folded()
     named = dict(artery=ARTERY, vein=VEIN, internal=INTERNAL, nerve=NERVE, cord=CORD)
-    return {name: tube(fold, *course) for name, course in named.items()}
+    return {name: tube(fold, *course, reach=4) for name, course in named.items()}
 
 
 def specks(man: Patient, p: Points) -> np.ndarray:
@@ -192,9 +200,11 @@ def specks(man: Patient, p: Points) -> np.ndarray:
     rng = np.random.default_rng([man.seed, 6])
     distance = FAR
     for _ in range(26):
-        x, y, z = rng.uniform(30, 52), rng.uniform(-25, 60), rng.uniform(-12, 70)
-        x *= rng.choice((-1, 1))
-        end = (x + rng.normal(0, 8), y + rng.normal(0, 12), z + rng.normal(0, 12))
+        x, y, z = rng.uniform((30, -25, -12), (52, 60, 70)).tolist()
+        x *= float(rng.choice((-1, 1)))
+        dx, dy, dz = rng.normal(0, (8, 12, 12)).tolist()
         r = rng.uniform(0.9, 2.2)
-        distance = np.minimum(distance, cone(p, (x, y, z), end, r, r))
+        distance = np.minimum(
+            distance, cone(p, (x, y, z), (x + dx, y + dy, z + dz), r, r, reach=3)
+        )
     return distance

@@ -55,6 +55,7 @@ class Patient:
     prostate_ml: float
     nodularity: float  # how coarse the transition zone is (hyperplasia)
     bladder_ml: float  # usual filling
+    bladder_flat: float  # how much wider than high it is
     rectum_radius: float  # usual filling
     infiltration: float  # fat streaks in muscle, 0 to 1
     red_marrow: float  # dark haematopoietic patches in bone marrow
@@ -94,17 +95,18 @@ class Patient:
             leg_gap=normal(0, 7),
             prostate_ml=uniform(30, 68),
             nodularity=uniform(0.4, 1.3),
-            bladder_ml=uniform(140, 300),
+            bladder_ml=uniform(140, 290),
+            bladder_flat=uniform(0.95, 1.3),
             rectum_radius=uniform(12.8, 16.5),
-            infiltration=float(rng.beta(2, 3)),
+            infiltration=float(rng.beta(1.8, 3.2)),
             red_marrow=uniform(0.1, 0.5),
-            muscle_signal=normal(0.245, 0.022),
-            marrow_signal=normal(0.66, 0.05),
+            muscle_signal=normal(0.265, 0.022),
+            marrow_signal=normal(0.78, 0.05),
             fluid_signal=normal(1.05, 0.12),
             prostate_signal=normal(0.46, 0.04),
             scale=uniform(120, 230),
             noise=uniform(0.016, 0.034),
-            coil=(uniform(0.1, 0.6), uniform(0.05, 0.45), uniform(28, 50)),
+            coil=(uniform(0.05, 0.55), uniform(0.05, 0.4), uniform(50, 95)),
             broad=Warp.draw(rng, spacing=70, size=4.0),
             fine=Warp.draw(rng, spacing=24, size=0.8),
             seed=seed,
@@ -149,8 +151,8 @@ def patient_points(patient: Patient, week: Week, grid: "Grid", slice_: int):
     for warp in (patient.broad, patient.fine):
         bx, by, bz = (warp.basis(i, np.atleast_1d(v)) for i, v in enumerate((x, y, z)))
         plane = np.einsum("cxyz,y->cxz", warp.knots, by[0])
-        moved.append(np.einsum("ax,cxz,bz->cab", bx, plane, bz, optimize=True))
-    dx, dy, dz = moved[0] + moved[1]
+        moved.append([bx @ component @ bz.T for component in plane])
+    dx, dy, dz = (broad + fine for broad, fine in zip(*moved, strict=True))
     x = (x - week.shift[0])[:, None].astype(np.float32)
     z = (z - week.shift[2])[None, :].astype(np.float32)
     y = np.float32(y - week.shift[1])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FAR = np.float32(1e3)  # mm; the distance to a shape that does not reach the slice
-REACH = 30.0  # mm; farther from a slice than this a shape cannot be seen in it
+REACH = 16.0  # mm; farther from a slice than this a shape has no influence on it
 
 Vector = tuple[float, float, float]
 
@@ -39,9 +39,9 @@ class Points:
         """Both halves laid on the left one: what is drawn once becomes a pair."""
         return Points(np.abs(self.x), self.y, self.z, self.y_low, self.y_high)
 
-    def misses(self, low: float, high: float) -> bool:
+    def misses(self, low: float, high: float, reach: float = REACH) -> bool:
         """Whether a shape between ``low`` and ``high`` in y is out of reach."""
-        return high + REACH < self.y_low or low - REACH > self.y_high
+        return high + reach < self.y_low or low - reach > self.y_high
 
 
 def ellipsoid(p: Points, centre: Vector, radii: Vector) -> np.ndarray:
@@ -67,9 +67,11 @@ def sphere(p: Points, centre: Vector, radius: float) -> np.ndarray:
     return np.sqrt(x * x + y * y + z * z) - radius
 
 
-def cone(p: Points, a: Vector, b: Vector, r_a: float, r_b: float) -> np.ndarray:
+def cone(
+    p: Points, a: Vector, b: Vector, r_a: float, r_b: float, reach: float = REACH
+) -> np.ndarray:
     """Distance to a rounded cone from ``a`` to ``b``; equal radii make a capsule."""
-    if p.misses(min(a[1] - r_a, b[1] - r_b), max(a[1] + r_a, b[1] + r_b)):
+    if p.misses(min(a[1] - r_a, b[1] - r_b), max(a[1] + r_a, b[1] + r_b), reach):
         return FAR
     x, y, z = p.x - a[0], p.y - a[1], p.z - a[2]
     bx, by, bz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -83,17 +85,19 @@ def cone(p: Points, a: Vector, b: Vector, r_a: float, r_b: float) -> np.ndarray:
     return np.sqrt(x * x + y * y + z * z) - along - r_a
 
 
-def tube(p: Points, path: list[Vector], radii: list[float]) -> np.ndarray:
+def tube(
+    p: Points, path: list[Vector], radii: list[float], reach: float = REACH
+) -> np.ndarray:
     """Distance to a tube swept along a path of straight pieces."""
     distance = FAR
     for a, b, r_a, r_b in zip(path, path[1:], radii, radii[1:], strict=False):
-        distance = np.minimum(distance, cone(p, a, b, r_a, r_b))
+        distance = np.minimum(distance, cone(p, a, b, r_a, r_b, reach))
     return distance
 
 
 def half_space(p: Points, through: Vector, normal: Vector) -> np.ndarray:
     """Distance to the half of space that ``normal`` points away from."""
-    nx, ny, nz = np.asarray(normal) / np.linalg.norm(normal)
+    nx, ny, nz = (np.asarray(normal) / np.linalg.norm(normal)).tolist()
     offset = nx * through[0] + ny * through[1] + nz * through[2]
     return p.x * nx + p.y * ny + p.z * nz - offset
 

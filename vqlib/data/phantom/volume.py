@@ -7,7 +7,13 @@ from vqlib.data.phantom.bones import bones
 from vqlib.data.phantom.muscles import abdominal_wall, muscles
 from vqlib.data.phantom.patient import Grid, Patient, Week, patient_points
 from vqlib.data.phantom.shapes import Points, coverage
-from vqlib.data.phantom.tissue import Textures, coil_bias, grains, rician
+from vqlib.data.phantom.tissue import (
+    Textures,
+    coil_bias,
+    grains,
+    rician,
+    swells,
+)
 
 BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
 EDGE = 1.9  # mm; how wide edges are, about one pixel: the partial volume effect
@@ -21,9 +27,14 @@ class Canvas:
         self.labels = np.zeros(shape, np.uint8)
 
     def paint(self, distance, signal, label=None, strength=1.0, edge=EDGE) -> None:
-        """Cover the inside of a shape with a signal, mixing along its edge."""
-        if not np.ndim(distance):
+        """Cover the inside of a shape with a signal, mixing along its edge.
+
+        A signal may be a function, called only where the shape shows.
+        """
+        if np.min(distance) > edge / 2:
             return  # the shape does not reach this slice
+        if callable(signal):
+            signal = signal()
         alpha = coverage(distance, edge)
         if strength != 1.0:
             alpha *= strength
@@ -67,10 +78,11 @@ def _draw(man: Patient, now: Week, loops: list, p: Points):
     if skin.min() > EDGE:
         return canvas, skin
     look = Textures(man, p)
+    deep = look.rough(deep, 2.0, 1.2, 81)
     canvas.paint(skin, 0.5, BODY)
-    canvas.paint(skin + 2.2, look.fat())
+    canvas.paint(skin + 2.2, look.fat)
     canvas.paint(np.abs(deep) - 0.2, 0.35, strength=0.75)  # deep fascia
-    canvas.paint(deep + 0.8, look.deep_fat())
+    canvas.paint(deep + 0.8, look.deep_fat)
     _draw_muscles(canvas, man, p, deep, look)
     _draw_organs(canvas, man, now, loops, p, deep, look)
     _draw_bones(canvas, man, p, look)
@@ -79,78 +91,87 @@ def _draw(man: Patient, now: Week, loops: list, p: Points):
 
 
 def _draw_muscles(canvas, man, p, deep, look) -> None:
-    found = muscles(man, p)
+    found = muscles(man, p, look.noise(swells(), 0.4, 84))
     wall = abdominal_wall(p.folded(), -deep)
     if found is not None:
-        meat = look.muscle(found.fibres, found.coarse)
-        canvas.paint(np.maximum(found.distance, deep + 1.5), meat)
+        meat = look.muscle(found.fibres, found.coarse, found.tone)
+        canvas.paint(
+            look.rough(np.maximum(found.distance, deep + 1.5), 0.6, 0.6, 83), meat
+        )
     if np.ndim(wall):
         down = np.zeros((3, *p.x.shape), np.float32)
         down[2] = 1
-        canvas.paint(wall, look.muscle(down, np.ones_like(p.x)))
+        canvas.paint(wall, look.muscle(down, np.ones_like(p.x), 1))
 
 
 def _draw_organs(canvas, man, now, loops, p, deep, look) -> None:
     basin, floor, fossa = soft.cavity(p, deep)
     parts = soft.organs(man, now, p)
+    basin = look.rough(basin, 3.5, 1.0, 85)
+    bladder = look.rough(parts.bladder, 2.2, 1.2, 89)
     flesh = look.soft(man.muscle_signal * 1.1, 0.06, 0.9, 61)
-    canvas.paint(fossa, look.deep_fat())
-    canvas.paint(basin, look.visceral_fat())
+    canvas.paint(look.rough(fossa, 4, 0.8, 86), look.deep_fat)
+    canvas.paint(basin, look.visceral_fat)
     canvas.paint(parts.obturator, flesh)
-    canvas.paint(floor, flesh, strength=0.85)
+    canvas.paint(look.rough(floor, 1.2, 0.7, 87), flesh, strength=0.85)
     for loop in loops:
-        distance = soft.tube(p, loop.path, loop.radii)
+        distance = soft.tube(p, loop.path, loop.radii, reach=4)
         if np.ndim(distance):
             distance = np.maximum(distance, basin + 3)
-            content = loop.content * (1 + loop.mottle * look.noise(grains(), 0.8, 71))
-            canvas.paint(distance, look.soft(0.33, 0.1, 0.7, 63))
-            canvas.paint(distance + 2.3, content)
+            canvas.paint(distance, lambda: look.soft(0.33, 0.1, 0.7, 63))
+            mottle = loop.mottle * look.noise(grains(), 0.8, 71)
+            canvas.paint(distance + 2.3, loop.content * (1 + mottle))
     tubes = soft.vessels(p)
     canvas.paint(soft.specks(man, p), 0.15, strength=0.85)
-    canvas.paint(tubes["cord"], look.glandular(0.5, 0.25, 0.5))
-    canvas.paint(tubes["nerve"], look.soft(0.42, 0.12, 0.6, 65))
+    canvas.paint(tubes["cord"], lambda: look.glandular(0.5, 0.25, 0.5))
+    canvas.paint(tubes["nerve"], lambda: look.soft(0.42, 0.12, 0.6, 65))
     for name, lumen in (("internal", 0.12), ("vein", 0.5), ("artery", 0.07)):
         canvas.paint(tubes[name], 0.2)
         canvas.paint(tubes[name] + 1.2, lumen)
-    canvas.paint(parts.bulb, look.glandular(0.62, 0.12, 0.6))
+    canvas.paint(
+        look.rough(parts.bulb, 1.5, 0.5, 105), lambda: look.glandular(0.62, 0.12, 0.6)
+    )
     canvas.paint(parts.anal_canal, flesh)
     canvas.paint(parts.anal_canal + 8, 0.6, strength=0.7)
-    canvas.paint(parts.rectum, look.soft(0.3, 0.08, 0.6, 67), RECTUM)
-    canvas.paint(parts.rectum + 2.8, look.glandular(0.46, 0.2, 0.7))
+    canvas.paint(parts.rectum, lambda: look.soft(0.3, 0.08, 0.6, 67), RECTUM)
+    canvas.paint(parts.rectum + 2.8, lambda: look.glandular(0.46, 0.2, 0.7))
     canvas.paint(parts.gas, 0.03)
-    canvas.paint(parts.seminal_vesicles, look.glandular(0.7, 0.35, 0.42))
-    canvas.paint(parts.bladder - 2.8, look.soft(0.27, 0.06, 0.7, 69))
-    canvas.labels[np.asarray(parts.bladder) < 0] = BLADDER
-    canvas.paint(parts.bladder, look.fluid())
+    canvas.paint(parts.seminal_vesicles, lambda: look.glandular(0.62, 0.3, 0.7))
+    canvas.paint(
+        look.rough(bladder, 0.7, 0.8, 68) - 2.6, lambda: look.soft(0.27, 0.08, 0.7, 69)
+    )
+    canvas.paint(bladder, look.fluid, BLADDER)
     _draw_prostate(canvas, man, parts, look)
 
 
 def _draw_prostate(canvas, man, parts, look) -> None:
     mean = man.prostate_signal
-    canvas.paint(parts.prostate - 0.6, 0.22)
-    peripheral = look.glandular(mean * 1.45, 0.09, 0.5)
-    canvas.paint(parts.prostate + 0.8, peripheral)
-    if np.ndim(parts.prostate):
-        canvas.labels[parts.prostate < 0] = PROSTATE
-    canvas.paint(parts.transition_zone - 0.8, 0.24, strength=0.8)
-    nodules = look.glandular(mean * 0.95, 0.22 * man.nodularity, 0.95)
-    canvas.paint(parts.transition_zone + 0.3, nodules)
+    gland = look.rough(parts.prostate, 1.0, 0.5, 101)
+    canvas.paint(gland - 1.8, lambda: look.glandular(0.45, 0.5, 0.6), strength=0.8)
+    canvas.paint(gland, 0.28, PROSTATE)
+    canvas.paint(gland + 1.2, lambda: look.glandular(mean * 1.4, 0.1, 0.5))
+    zone = look.rough(parts.transition_zone, 1.2, 0.5, 103)
+    canvas.paint(zone - 0.8, 0.27, strength=0.7)
+    nodules = 0.22 * man.nodularity
+    canvas.paint(zone + 0.3, lambda: look.glandular(mean * 0.95, nodules, 0.95))
     canvas.paint(parts.urethra, 0.62, strength=0.8)
 
 
 def _draw_bones(canvas, man, p, look) -> None:
     found = bones(man, p)
-    canvas.paint(found.joint, 0.3, strength=0.9)
-    canvas.paint(found.joint + 2.2, look.soft(0.5, 0.08, 0.6, 73))
+    uneven = 1 + 0.22 * look.noise(swells(), 0.6, 91)  # thickness of the cortex
+    canvas.paint(found.capsule, lambda: look.soft(0.3, 0.15, 0.6, 72), strength=0.8)
+    canvas.paint(found.joint, lambda: look.soft(0.42, 0.08, 0.6, 73))
     pelvic = look.marrow(man.red_marrow)
-    canvas.paint(found.discs, look.soft(0.42, 0.12, 0.6, 75))
+    femoral = look.marrow(man.red_marrow * 0.6)
+    femoral -= 0.2 * np.exp(-np.square(found.scar * (1 / 1.1))) * (found.femur < -2)
     for distance, cortex, inside in (
-        (found.sacrum, 1.5, pelvic),
-        (found.pelvis, 1.9, pelvic),
-        (found.femur, found.cortex, look.marrow(man.red_marrow * 0.6)),
+        (look.rough(found.sacrum, 1.8, 0.6, 93), 1.3, pelvic),
+        (look.rough(found.pelvis, 1.1, 0.5, 95), 1.6, pelvic),
+        (look.rough(found.femur, 0.6, 0.6, 97), found.cortex, femoral),
     ):
         canvas.paint(distance, 0.06, BONE)
-        canvas.paint(distance + cortex, inside)
-    canvas.paint(found.foramina - 0.8, 0.12)
-    canvas.paint(found.foramina + 0.4, 0.72)
-    canvas.paint(found.discs, look.soft(0.36, 0.15, 0.6, 75))
+        canvas.paint(distance + cortex * uneven, inside)
+    canvas.paint(found.foramina - 0.6, 0.25)
+    canvas.paint(found.foramina + 0.6, lambda: look.soft(0.7, 0.15, 0.6, 99))
+    canvas.paint(found.discs, lambda: look.soft(0.36, 0.15, 0.6, 75))
