@@ -7,8 +7,6 @@ The trainings lie in ``runs/benchmark-DATA-SEED``, so an interrupted run goes on
     python benchmarks/quality_at_equal_rate.py --real DIR --store
 """
 
-import math
-
 import click
 import torch
 from common import tell
@@ -51,14 +49,11 @@ def compare(name: str, data, settings, seed: int) -> tuple[list[dict], dict]:
 def main(real: str | None, seeds: int, short: bool, store: bool) -> None:
     settings = profiles.get("smoke" if short else "quick")
     sources = {"phantom": None} | ({"real_slices": real} if real else {})
-    rows, differences, steps = [], [], None
+    rows, differences = [], []
     for name, folder in sources.items():
         data = open_data(folder, settings)
-        per_epoch = len(data.train) // settings.batch_size
-        steps = steps or settings.epochs * per_epoch  # the same for every source
-        here = profiles.get(settings.name, epochs=math.ceil(steps / per_epoch))
         for seed in range(1 if short else seeds):
-            more, difference = compare(name, data, here, seed)
+            more, difference = compare(name, data, settings, seed)
             rows += more
             differences.append(difference)
             for row in more:
@@ -71,7 +66,7 @@ def main(real: str | None, seeds: int, short: bool, store: bool) -> None:
                     f"  {row['train_seconds']:.0f} s",
                     flush=True,
                 )
-    result = {"profile": settings.name, "steps": steps}
+    result = {"profile": settings.name, "steps": settings.steps}
     result |= {"rows": rows, "differences": differences}
     tell("quality_at_equal_rate", result, store)
 

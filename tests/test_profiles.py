@@ -19,6 +19,14 @@ def test_nominal_bits_are_positions_times_log2_k():
     assert settings.shape == (128, 64)
 
 
+def test_steps_become_whole_epochs_unless_epochs_are_given():
+    settings = profiles.get("quick", steps=100, batch_size=10, prior_epochs=3)
+    assert settings.training_epochs(slices=250) == 4
+    assert settings.training_epochs(slices=100_000) == 1
+    assert settings.prior_training_epochs(slices=250) == 3
+    assert profiles.get("quick", epochs=7).training_epochs(slices=250) == 7
+
+
 @pytest.mark.parametrize("name", ["quick", "full", "smoke"])
 def test_every_profile_is_consistent(name):
     settings = profiles.get(name)

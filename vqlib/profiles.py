@@ -29,7 +29,8 @@ class Profile:
     blocks: int = 2  # residual blocks on either side
     latent_channels: int = 8  # of the spatial VAE, at each grid position
     latent_dim: int = 64  # length of the global VAE's one latent vector
-    epochs: int = 10
+    steps: int = 630  # of training, rounded to whole epochs
+    epochs: int = 0  # passes over the train slices; 0: as many as ``steps`` takes
     batch_size: int = 16
     learning_rate: float = 2e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
@@ -37,7 +38,8 @@ class Profile:
     prior_dim: int = 128
     prior_layers: int = 4
     prior_heads: int = 4
-    prior_epochs: int = 6
+    prior_steps: int = 480
+    prior_epochs: int = 0
     prior_batch_size: int = 8
     prior_learning_rate: float = 2e-3
 
@@ -64,6 +66,17 @@ class Profile:
     def nominal_bits(self) -> float:
         """Bits per slice of the VQ-VAE: positions x log2 K."""
         return math.prod(self.grid_shape) * math.log2(self.codebook_size)
+
+    def training_epochs(self, slices: int) -> int:
+        """Epochs of an autoencoder on so many train slices: ``epochs``, or as many as
+        make up ``steps``, so that a profile costs the same on any data."""
+        per_epoch = max(1, slices // self.batch_size)
+        return self.epochs or max(1, round(self.steps / per_epoch))
+
+    def prior_training_epochs(self, slices: int) -> int:
+        """The same for the prior."""
+        per_epoch = max(1, slices // self.prior_batch_size)
+        return self.prior_epochs or max(1, round(self.prior_steps / per_epoch))
 
     def as_dict(self) -> dict:
         """All settings as plain types, for ``settings.json``."""

@@ -107,7 +107,10 @@ def train(
         data.train,
         folder,
         FitSettings(
-            profile.epochs, profile.batch_size, profile.learning_rate, seed=seed
+            profile.training_epochs(len(data.train)),
+            profile.batch_size,
+            profile.learning_rate,
+            seed=seed,
         ),
         validate=_autoencoder_validation(kind, data.validate, profile.codebook_size),
         fabric=fabric,
@@ -220,7 +223,7 @@ def train_prior(
         codes["train"],
         folder,
         FitSettings(
-            p.prior_epochs,
+            p.prior_training_epochs(len(data.train)),
             p.prior_batch_size,
             p.prior_learning_rate,
             weight_decay=0.05,
