@@ -95,13 +95,17 @@ def test_the_rate_constraint_brings_the_kl_to_its_target(target):
     assert abs(np.mean(rates[:10]) / target - 1) > 0.3  # it started elsewhere
 
 
-def test_validation_pays_for_a_rate_above_the_target():
-    objective = losses.RateConstrainedObjective(tiny_vae(), 1e-3, 0.0).eval()
-    out = objective({"image": slices()})
-    assert out["loss"] > out["distortion"] + 1
-    assert torch.equal(
-        objective.log_beta, torch.tensor(-3.0)
-    )  # looking changes nothing
+def test_the_rate_constraint_is_a_lagrangian_and_looking_moves_no_multiplier():
+    objective = losses.RateConstrainedObjective(tiny_vae(), 100.0, 0.0)
+    batch, pixels = {"image": slices()}, 32 * 16
+    before = objective.log_beta.clone()
+    out = objective.eval()(batch)
+    excess = (out["bits"] - 100) * math.log(2) / pixels
+    torch.testing.assert_close(out["loss"], out["distortion"] + before.exp() * excess)
+    assert torch.equal(objective.log_beta, before)
+    objective.train()(batch)
+    moved = objective.log_beta - before
+    assert moved.sign() == excess.sign()
 
 
 def test_elbo_phases_the_kl_in_and_is_the_full_bound_in_validation():

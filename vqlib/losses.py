@@ -143,17 +143,12 @@ class RateConstrainedObjective(nn.Module):
         d = distortion(out.reconstruction, x, self.ssim_weight)
         kl = gaussian_kl(out.mu, out.logvar).mean()
         bits = kl.detach() / math.log(2)
-        loss = d + self.log_beta.exp() * kl / x[0].numel()
+        excess = (kl - self.target_bits * math.log(2)) / x[0].numel()
+        loss = d + self.log_beta.exp() * excess
         if self.training:
-            excess = (bits / self.target_bits).log().clamp(-1, 1)
-            self.log_beta.add_(self.speed * excess).clamp_(-6, 5)
-        # What validation compares: distortion, with what is over the rate paid for.
-        over = (bits / self.target_bits - 1).clamp(min=0)
-        return {
-            "loss": loss if self.training else d + over,
-            "distortion": d.detach(),
-            "bits": bits,
-        }
+            ratio = (bits / self.target_bits).log().clamp(-1, 1)
+            self.log_beta.add_(self.speed * ratio).clamp_(-6, 5)
+        return {"loss": loss, "distortion": d.detach(), "bits": bits}
 
 
 class VQVAEObjective(nn.Module):
