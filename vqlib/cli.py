@@ -273,7 +273,7 @@ def lab(options) -> None:
             encoding="utf-8",
         )
         paths = [config, os.environ.get("JUPYTER_CONFIG_PATH", "")]
-        status = subprocess.call(
+        server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "jupyterlab"),
                 f"--ServerApp.root_dir={root}",
@@ -283,6 +283,12 @@ def lab(options) -> None:
             env=os.environ
             | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))},
         )
+        status = None
+        while status is None:
+            try:
+                status = server.wait()
+            except KeyboardInterrupt:
+                continue  # Ctrl-C reaches JupyterLab too, which asks what is meant
     raise SystemExit(status)
 
 
