@@ -110,7 +110,9 @@ def organs(man: Patient, week: Week, p: Points) -> Organs:
     b = float(np.cbrt(week.bladder_ml * 1000 / size * 0.75 / np.pi))
     flat = man.bladder_flat
     top = base + 0.98 * b / flat
-    bladder = ellipsoid(p, (0, -41 + 0.84 * b, top), (1.08 * flat * b, 0.86 * b, 1.08 * b / flat))
+    bladder = ellipsoid(
+        p, (0, -41 + 0.84 * b, top), (1.08 * flat * b, 0.86 * b, 1.08 * b / flat)
+    )
     bladder = intersection(bladder, -(prostate - 1.5), smooth=5)
     sv = union(
         ellipsoid(fold, (12, centre_y + 0.75 * r + 4, base - 3), (13, 6, 7)),
