@@ -110,7 +110,7 @@ class PermutationTest(NamedTuple):
 
     @property
     def p(self) -> float:
-        """How often chance does as well, never 0: (1 + #{null ≥ observed}) / (1 + n)."""
+        """How often chance does as well: (1 + #{null ≥ observed}) / (1 + n)."""
         at_least = np.sum(self.null >= self.observed - 1e-12)
         return float((1 + at_least) / (1 + len(self.null)))
 
@@ -176,8 +176,8 @@ def shuffle_patients(
     """Each man gets the label maps of another man at the same depth.
 
     Patients are what was sampled, so patients are what may change places. A slice
-    takes the label map of the slice at the nearest relative position in one of the other
-    man's scans: both are whole anatomies, and what remains of the information is what
+    takes the label map of the slice at the nearest relative position in a scan of the
+    other man: both are whole anatomies, and what remains of the information is what
     the usual anatomy of a place explains.
 
     Args:
