@@ -1,0 +1,222 @@
+"""Figures of a data set: which way is up, where organs lie, intensities, likeness.
+
+Used by notebook 01. Slices themselves are drawn by `vqlib.show.images`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+
+from vqlib.show.images import draw_slice
+from vqlib.show.style import LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
+
+MANY = 8  # more lines than this get no legend
+
+
+def orientations(image) -> Figure:
+    """One array `[H, W]` by three calls of ``imshow``; only the last is upright."""
+    image = as_slices(image)[0]
+    calls = {
+        "imshow(img)": (image, "upper"),
+        "imshow(img.T)": (image.T, "upper"),
+        'imshow(img.T, origin="lower")': (image.T, "lower"),
+    }
+    figure, axes = plt.subplots(
+        1,
+        3,
+        figsize=(7.5, 2.6),
+        layout="constrained",
+        width_ratios=[0.45, 1, 1],
+    )
+    for axis, (call, (pixels, origin)) in zip(axes, calls.items(), strict=True):
+        axis.imshow(pixels, origin=origin, vmin=0, vmax=1)
+        axis.set_title(call)
+        first, second = ("first", "second")[:: 1 if pixels is image else -1]
+        axis.set(xlabel=f"{second} index", ylabel=f"{first} index")
+    return figure
+
+
+def slice_row(images, titles: Sequence[str]) -> Figure:
+    """Slices `[N, 1, H, W]` side by side, with titles of two lines, all in [0, 1]."""
+    images = as_slices(images)
+    width = WIDTH / max(len(images), 3)
+    figure, axes = plt.subplots(
+        1,
+        len(images),
+        figsize=(width * len(images), width * SLICE_MM[1] / SLICE_MM[0] + 0.45),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, image, title in zip(axes[0], images, titles, strict=True):
+        draw_slice(axis, image)
+        axis.set_title(title)
+    return figure
+
+
+def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Figure:
+    """How often and how large each organ is, from the first slice to the last.
+
+    Args:
+        positions: `[N]`, relative position of each slice in its volume.
+        areas: label → cm² in each slice, `[N]`.
+        bins: of the position.
+    """
+    middle = _bin_middles(positions, bins)
+    figure, axes = plt.subplots(1, 2, figsize=(9.0, 2.7), layout="constrained")
+    for name, area in areas.items():
+        area = np.asarray(area, dtype=float)
+        style = {
+            "color": LABEL_COLOURS[name],
+            "linewidth": 2.2,
+            "path_effects": [Stroke(linewidth=3.6, foreground="0.25"), Normal()],
+        }
+        seaborn.lineplot(
+            x=middle, y=100 * (area > 0), errorbar=None, ax=axes[0], **style
+        )
+        # the spread is that of slices, one standard deviation to either side
+        seaborn.lineplot(
+            x=middle, y=area, errorbar="sd", label=name, ax=axes[1], **style
+        )
+    axes[0].set(ylabel="slices that show it (%)", ylim=(0, 104))
+    axes[1].set(ylabel="area in the slice (cm²)")
+    axes[1].set_ylim(bottom=0)
+    axes[1].legend()
+    for axis in axes:
+        axis.set(xlabel="relative position (0 first slice, 1 last)", xlim=(0, 1))
+    return figure
+
+
+def intensity_curves(
+    panels: Mapping[str, Mapping[str, object]], limits: Sequence[tuple[float, float]]
+) -> Figure:
+    """Distributions of intensities, a panel for each way to scale them.
+
+    Args:
+        panels: label of the axis → (scan → values of any shape).
+        limits: of each panel's axis.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(9.0, 2.7), layout="constrained", squeeze=False
+    )
+    for axis, (label, scans), (low, high) in zip(
+        axes[0], panels.items(), limits, strict=True
+    ):
+        colours = seaborn.color_palette("viridis", len(scans))
+        for (name, values), colour in zip(scans.items(), colours, strict=True):
+            seaborn.histplot(
+                x=np.asarray(values, dtype=float).ravel(),
+                bins=40,
+                binrange=(low, high),
+                stat="density",
+                element="poly",
+                fill=False,
+                color=colour,
+                linewidth=1.3,
+                label=name if len(scans) <= MANY else None,
+                ax=axis,
+            )
+        axis.set(xlabel=label, xlim=(low, high))
+        if len(scans) <= MANY:
+            axis.legend()
+    return figure
+
+
+def value_maps(maps: Mapping[str, object]) -> Figure:
+    """Images of computed values `[H, W]` by title, each from 0 with its own scale."""
+    images = {name: as_slices(image)[0] for name, image in maps.items()}
+    width = WIDTH / len(images)
+    figure, axes = plt.subplots(
+        1,
+        len(images),
+        figsize=(WIDTH, width * SLICE_MM[1] / SLICE_MM[0] + 0.75),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (name, image) in zip(axes[0], images.items(), strict=True):
+        draw_slice(axis, image, (0.0, float(image.max())))
+        axis.set_title(name)
+        figure.colorbar(axis.images[0], ax=axis, location="bottom", aspect=30)
+    return figure
+
+
+def ladder(
+    scores: Mapping[str, Sequence[float]], label: str = "SSIM of the pair"
+) -> Figure:
+    """Distributions of a score, one below the other, each with its mean in numbers."""
+    figure, axis = plt.subplots(
+        figsize=(7.5, 0.55 * len(scores) + 0.9), layout="constrained"
+    )
+    seaborn.boxplot(
+        {name: np.asarray(values) for name, values in scores.items()},
+        orient="h",
+        width=0.6,
+        fliersize=2,
+        color=seaborn.color_palette("colorblind")[0],
+        boxprops={"alpha": 0.5},
+        ax=axis,
+    )
+    for row, values in enumerate(scores.values()):
+        mean = float(np.mean(values))
+        axis.plot(mean, row, "D", color="0.1", markersize=5, zorder=5)
+        axis.annotate(
+            f"mean {mean:.3f}",
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axis.set(xlabel=label, ylabel="")
+    return figure
+
+
+def dots(
+    table: Mapping[str, Mapping[str, float]], label: str, ours: str | None = None
+) -> Figure:
+    """Numbers that answer one question in many ways: a row for each way.
+
+    Args:
+        table: row → (series → value); a NaN is left out.
+        label: what the values are.
+        ours: the row to set apart.
+    """
+    series = list(dict.fromkeys(name for row in table.values() for name in row))
+    figure, axis = plt.subplots(
+        figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
+    )
+    for name, colour, marker in zip(
+        series, seaborn.color_palette("colorblind", len(series)), "osD^v", strict=False
+    ):
+        values = [row.get(name, np.nan) for row in table.values()]
+        axis.plot(
+            values,
+            range(len(table)),
+            marker,
+            markersize=7,
+            color=colour,
+            label=name,
+        )
+    if ours is not None:
+        axis.axhspan(
+            list(table).index(ours) - 0.5,
+            list(table).index(ours) + 0.5,
+            color="0.93",
+            zorder=0,
+        )
+    axis.set_yticks(range(len(table)), table.keys())
+    axis.invert_yaxis()
+    axis.grid(axis="y", color="0.9")
+    axis.set_xlabel(label)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _bin_middles(positions, bins: int) -> np.ndarray:
+    """The middle of the bin of each position in [0, 1]."""
+    numbers = np.clip(np.floor(np.asarray(positions) * bins), 0, bins - 1)
+    return (numbers + 0.5) / bins
