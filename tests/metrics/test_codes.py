@@ -78,13 +78,16 @@ def test_p_value_counts_the_observed_one():
 def test_shuffles_keep_what_they_promise():
     labels = random_codes(seed=3)
     patches = m.shuffle_patches(labels)(torch.Generator().manual_seed(0))
-    within = m.shuffle_within_slices(labels)(torch.Generator().manual_seed(0))
+    within = m.shift_within_slices(labels)(torch.Generator().manual_seed(0))
     assert not torch.equal(patches, labels)
     assert not torch.equal(within, labels)
     assert torch.equal(patches.flatten().sort().values, labels.flatten().sort().values)
     assert torch.equal(
         within.flatten(1).sort(1).values, labels.flatten(1).sort(1).values
     )
+    shifts = [(a, b) for a in range(4) for b in range(4)]
+    for old, new in zip(labels, within, strict=True):
+        assert any(torch.equal(old.roll(by, (0, 1)), new) for by in shifts)
 
 
 def test_patients_exchange_whole_slices_at_the_same_depth():

@@ -104,7 +104,7 @@ def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
     left, right = figure.axes[:2]
     assert [len(c.get_offsets()) for c in left.collections] == [1, 2]
     assert [len(c.get_offsets()) for c in right.collections] == [1, 3]
-    assert [t.get_text() for t in left.get_legend().get_texts()] == [
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         "dark (1)",
         "bright (2)",
     ]

@@ -158,14 +158,17 @@ def shuffle_patches(labels: Tensor) -> Shuffle:
     return shuffle
 
 
-def shuffle_within_slices(labels: Tensor) -> Shuffle:
-    """The labels of each slice move to other places of the same slice: what a slice
-    contains stays, where it lies is lost."""
-    flat = labels.flatten(1)
+def shift_within_slices(labels: Tensor) -> Shuffle:
+    """The label map of each slice is shifted by a random distance, round the edges:
+    what a slice contains and what lies beside what stays, where it lies is lost."""
+    n, height, width = labels.shape
+    i, j = torch.arange(height)[:, None], torch.arange(width)
 
     def shuffle(random: torch.Generator) -> Tensor:
-        order = torch.rand(flat.shape, generator=random).argsort(1)
-        return flat.gather(1, order).view(labels.shape)
+        down = torch.randint(height, (n, 1, 1), generator=random)
+        along = torch.randint(width, (n, 1, 1), generator=random)
+        source = (i + down) % height * width + (j + along) % width  # [N, h, w]
+        return labels.flatten(1).gather(1, source.flatten(1)).view(labels.shape)
 
     return shuffle
 

@@ -12,6 +12,7 @@ import seaborn
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from vqlib.data import LABEL_NAMES
 from vqlib.show.images import TITLE, draw_slice
@@ -197,7 +198,7 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
 
     Args:
         points: `[K, 2]`.
-        kinds: `[K]`, number of the kind that each code draws most; −1 for none.
+        kinds: `[K]`, number of the kind that each code is typical of; −1 for none.
         names: of the kinds.
         grey: `[K]`, mean grey value of the patches of each code; NaN for none.
         counts: `[K]`, occurrences: the area of a dot.
@@ -221,7 +222,9 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
                 alpha=0.8,
                 label=f"{name} ({own.sum()})",
             )
-    legend = axes[0].legend(title="most often draws", title_fontsize=9)
+    legend = figure.legend(
+        title="typical of", title_fontsize=9, loc="outside upper center", ncols=6
+    )
     for handle in legend.legend_handles:
         handle.set_sizes([30])
     used = np.isfinite(grey)
@@ -280,6 +283,8 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         axis.set_title(title)
         axis.set_xlabel("patches to the left of the patient")
         axis.set_ylabel("patches towards the head")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(shown, ax=axis, label=text, shrink=0.85)
     return figure
 
@@ -384,6 +389,7 @@ def _slices(rows: int, columns: int, below: float = 0.0):
         layout="constrained",
         squeeze=False,
     )
+    figure.get_layout_engine().set(h_pad=0.07)  # titles keep clear of the row above
     for axis in axes.ravel():
         axis.axis("off")
     return figure, axes
