@@ -194,6 +194,14 @@ def test_refresh_writes_clean_notebooks_in_place(home):
         "import sys\nprint('kept')\nprint(f'{50}%|###  | 1/2 [00:01]', file=sys.stderr)"
     )
     write(home / "notebooks", "01_first", source, "run")
+    path = home / "notebooks" / "01_first.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[3].metadata = {
+        "tags": ["solution"],
+        "jupyter": {"source_hidden": True},
+        "execution": {"iopub.status.busy": "2001-01-01"},
+    }
+    nbformat.write(notebook, path)
     refresh.refresh_notebooks()
     text = (home / "notebooks/01_first.ipynb").read_text(encoding="utf-8")
     assert "papermill" not in text
@@ -201,6 +209,10 @@ def test_refresh_writes_clean_notebooks_in_place(home):
     assert sys.version.split()[0] not in text
     notebook = nbformat.read(home / "notebooks/01_first.ipynb", as_version=4)
     assert notebook.cells[1].metadata.tags == ["parameters"]
+    assert notebook.cells[3].metadata == {
+        "tags": ["solution"],
+        "jupyter": {"source_hidden": True},
+    }
     assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3]
     assert notebook.cells[2].outputs[0].text == "kept\n"
     assert notebook.cells[3].outputs[0].data["text/plain"] == "'quick'"
