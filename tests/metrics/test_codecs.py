@@ -1,0 +1,50 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqlib.metrics.codecs import lossless_bytes, webp_within
+
+
+@pytest.fixture
+def images():
+    """A smooth blob, and the same with noise, which costs bytes."""
+    x, z = torch.linspace(-1, 1, 64)[:, None], torch.linspace(-1, 1, 32)
+    blob = torch.exp(-4 * (x**2 + z**2))
+    noise = 0.2 * torch.rand(64, 32, generator=torch.Generator().manual_seed(0))
+    return torch.stack([blob, (blob + noise).clamp(0, 1)]).unsqueeze(1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WebP"])
+def test_lossless_sizes(images, form):
+    sizes = lossless_bytes(images, form)
+    assert sizes.shape == (2,)
+    assert 60 < sizes[0] < sizes[1] < 64 * 32 * 1.2
+
+
+def test_png_size_is_that_of_a_grey_file(images):
+    grey = (images[1, 0] * 255).round().byte().numpy()
+    file = io.BytesIO()
+    Image.fromarray(grey, mode="L").save(file, "PNG", optimize=True)
+    assert lossless_bytes(images, "PNG")[1] == len(file.getvalue())
+
+
+def test_webp_keeps_to_the_limit_and_uses_it(images):
+    errors = []
+    for limit in (200, 400, 800):
+        back, sizes = webp_within(images, limit)
+        assert back.shape == images.shape
+        assert (sizes <= limit).all()
+        errors.append((back - images).square().mean((1, 2, 3)))
+    assert (errors[2] < errors[0]).all()
+    assert errors[2][1] < errors[1][1] < errors[0][1]
+    assert sizes[1] > 400  # not simply the smallest file
+    assert errors[2][0] < 1e-3
+
+
+def test_a_limit_that_nothing_meets_gives_the_smallest_file(images):
+    _, smallest = webp_within(images, 0)
+    assert (smallest <= webp_within(images, 10_000)[1]).all()
+    assert np.isfinite(smallest).all()
