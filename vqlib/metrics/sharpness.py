@@ -13,7 +13,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-BLURS = np.arange(0.0, 6.01, 0.25)  # sigmas tried by `equivalent_blur`, in pixels
+# sigmas tried by `equivalent_blur`, in pixels
+BLURS = np.array([*np.arange(0.0, 2.0, 0.25), *np.arange(2.0, 6.1, 0.5)])
 NO_EDGES = 1e-9  # mean squared gradient of a blank slice
 
 
@@ -48,7 +49,7 @@ def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
     for more.
     """
     recovery = edge_recovery(reconstruction, target).double().cpu().numpy()  # [B]
-    truth = target.double().cpu()
+    truth = target.float().cpu()
     curve = np.stack(
         [edge_recovery(_blurred(truth, sigma), truth).numpy() for sigma in BLURS]
     )  # [sigmas, B], falling
@@ -133,7 +134,7 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
     if sigma == 0:
         return images
     rows, columns = (
-        torch.from_numpy(ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0))
+        torch.from_numpy(ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0)).to(images)
         for n in images.shape[-2:]
     )
     return rows @ images @ columns.T

@@ -1,0 +1,81 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from vqlib.metrics.sharpness import Detail
+from vqlib.show import vae as draw
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(plt.Text) if t.get_text()]
+
+
+def test_rate_control_marks_the_rate_that_was_asked_for():
+    history = {
+        "bits": [1, 3, 2],
+        "beta": [0.1, 0.3, 0.2],
+        "distortion": [0.5, 0.3, 0.2],
+    }
+    figure = draw.rate_control(history, target_bits=2.5)
+    bits, beta, _ = figure.axes
+    assert [line.get_ydata()[0] for line in bits.lines] == [1, 2.5]
+    assert beta.get_yscale() == "log"
+
+
+def test_trainings_draws_each_model_where_it_has_the_quantity():
+    histories = {
+        "VAE, spatial": {"val_ssim": [0.1, 0.2], "val_bits": [100, 90]},
+        "autoencoder": {"val_ssim": [0.3, 0.4]},
+    }
+    ssim, bits = draw.trainings(histories, 80).axes
+    assert len(ssim.lines) == 2
+    assert len(bits.lines) == 2  # one model, and the rate that was asked for
+    assert ssim.lines[0].get_color() == bits.lines[0].get_color()
+
+
+def test_detail_curves_have_two_lines_a_model():
+    detail = Detail(np.array([0.1, 0.2]), np.array([0.9, 0.5]), np.array([0.8, 0.4]))
+    figure = draw.detail_curves({"autoencoder": detail})
+    solid, dashed = figure.axes[0].lines[:2]
+    np.testing.assert_allclose(solid.get_ydata(), detail.power)
+    np.testing.assert_allclose(dashed.get_ydata(), detail.in_place)
+    assert solid.get_color() == dashed.get_color()
+
+
+def test_uncertain_edge_draws_the_average():
+    edges = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    axis = draw.uncertain_edge(np.arange(3), edges).axes[0]
+    np.testing.assert_allclose(axis.lines[-1].get_ydata(), [0, 0.5, 1])
+
+
+def test_unit_bits_are_sorted():
+    figure = draw.unit_bits(np.array([1.0, 3.0, 2.0]), np.array([0.1, 1, 0.5]), 0.01)
+    bars, right = figure.axes
+    assert [bar.get_height() for bar in bars.patches] == [3, 2, 1]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [1, 0.5, 0.1])
+
+
+def test_slice_rows_are_upright_and_named():
+    image = torch.zeros(1, 1, 16, 8)
+    image[..., 3, 7] = 1  # x = 3, at the top
+    figure = draw.slice_rows({"ours": image.repeat(3, 1, 1, 1), "real": image}, ["a"])
+    assert len(figure.axes) == 6
+    shown = figure.axes[0].images[0]
+    assert shown.get_array()[7, 3] == 1
+    assert shown.origin == "lower"
+    assert {"ours", "real", "a"} <= set(texts(figure))
+
+
+def test_latent_maps_share_a_window_symmetric_about_zero():
+    maps = {"slice": torch.full((2, 4, 2), 3.0), "prior": torch.full((2, 4, 2), -1.0)}
+    figure = draw.latent_maps(maps)
+    limits = {axis.images[0].get_clim() for axis in figure.axes[:4]}
+    assert limits == {(-3.0, 3.0)}
+    assert figure.axes[0].images[0].get_array().shape == (2, 4)

@@ -1,0 +1,200 @@
+"""Figures of notebook 02: rates, trainings side by side, blur, and latent spaces."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vqlib.metrics.sharpness import Detail
+from vqlib.show.images import draw_slice
+from vqlib.show.style import WIDTH, as_slices, colours
+
+DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}
+
+
+def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> Figure:
+    """How a rate constraint works, step by step: ``bits``, ``beta`` and ``distortion``
+    of a history, with the rate that was asked for."""
+    keys = {
+        "bits": "rate (bits)",
+        "beta": "β (log scale)",
+        "distortion": "distortion (mean |error|)",
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6), layout="constrained")
+    for axis, (key, label) in zip(axes, keys.items(), strict=True):
+        axis.plot(history[key], color=seaborn.color_palette()[0], linewidth=1.2)
+        axis.set(xlabel="step", ylabel=label)
+    axes[0].axhline(target_bits, **DASHED)
+    axes[0].set_title("dashed: the rate asked for")
+    axes[0].set_ylim(bottom=0)
+    _plain_log(axes[1], 2)
+    axes[2].set_ylim(bottom=0)
+    return figure
+
+
+def trainings(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], target_bits: float
+) -> Figure:
+    """Several models by epoch: SSIM and, where a model has one, the rate on the
+    validation split. The dashed line is the rate that was asked for."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained")
+    panels = {"val_ssim": "SSIM (validate)", "val_bits": "bits per slice (log scale)"}
+    for axis, (key, label) in zip(axes, panels.items(), strict=True):
+        named = {name: h[key] for name, h in histories.items() if key in h}
+        shades = dict(zip(histories, colours(list(histories)), strict=True))
+        for name, values in named.items():
+            epochs = range(1, len(values) + 1)
+            axis.plot(
+                epochs, values, "o-", markersize=3, color=shades[name], label=name
+            )
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend()
+    _plain_log(axes[1], 2)
+    axes[1].axhline(target_bits, **DASHED)
+    return figure
+
+
+def detail_curves(details: Mapping[str, Detail], unit: str = "cm") -> Figure:
+    """Power (solid) and power in place (dashed) by spatial frequency, as shares of the
+    truth's; a colour for each model."""
+    figure, axis = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    for (name, detail), colour in zip(
+        details.items(), colours(list(details)), strict=True
+    ):
+        axis.plot(detail.frequency, detail.power, color=colour, label=name)
+        axis.plot(detail.frequency, detail.in_place, "--", color=colour)
+    axis.plot([], [], color="0.3", label="solid: all power")
+    axis.plot([], [], "--", color="0.3", label="dashed: in its place")
+    axis.axhline(1, linewidth=0.8, color="0.7")
+    axis.set(
+        xlabel=f"spatial frequency (cycles per {unit})",
+        ylabel="share of the truth's power",
+        ylim=(-0.05, None),
+    )
+    figure.legend(loc="outside right center")
+    return figure
+
+
+def uncertain_edge(position: np.ndarray, edges: np.ndarray) -> Figure:
+    """Sharp edges that might all be the true one, and their average.
+
+    Args:
+        position: `[P]` in mm.
+        edges: `[N, P]` brightness of each.
+    """
+    figure, axis = plt.subplots(figsize=(6.0, 2.8), layout="constrained")
+    for i, edge in enumerate(edges[:12]):
+        axis.plot(
+            position,
+            edge,
+            color="0.7",
+            linewidth=0.8,
+            label="some of the possible edges" if i == 0 else None,
+        )
+    axis.plot(
+        position, edges.mean(0), color=seaborn.color_palette()[0], label="average"
+    )
+    axis.set(xlabel="position (mm)", ylabel="brightness")
+    axis.legend(loc="upper left")
+    return figure
+
+
+def unit_bits(bits: np.ndarray, spread: np.ndarray, threshold: float) -> Figure:
+    """Bits (bars) and spread of the mean over slices (dots) of each latent dimension,
+    sorted by bits; above the threshold of the spread a unit counts as active."""
+    order = np.argsort(-bits)
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
+    axis.bar(range(len(bits)), bits[order], color=seaborn.color_palette()[0], width=0.9)
+    axis.set(xlabel="latent dimension, sorted", ylabel="bits (bars)")
+    axis.set_xlim(-0.7, len(bits) - 0.3)
+    right = axis.twinx()
+    colour = seaborn.color_palette()[1]
+    right.plot(range(len(bits)), spread[order], "o", markersize=4, color=colour)
+    right.axhline(threshold, **DASHED)
+    right.set_yscale("log")
+    right.set_ylabel("variance of μ (dots, log scale)", color=colour)
+    right.spines["right"].set_visible(True)
+    return figure
+
+
+def slice_rows(
+    rows: Mapping[str, object],
+    columns: Sequence[str] | None = None,
+    window: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
+    """A row of slices `[N, 1, H, W]` for each name, as many columns in each.
+
+    Args:
+        rows: name, written to the left → slices.
+        columns: titles of the columns.
+        window: the values shown as black and as white.
+    """
+    stacks = {name: as_slices(images) for name, images in rows.items()}
+    number = max(len(images) for images in stacks.values())
+    width = min(2.2, WIDTH / number)
+    height = width * 0.48 + 0.12
+    figure, axes = plt.subplots(
+        len(stacks),
+        number,
+        figsize=(width * number, height * len(stacks) + 0.25),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.ravel():
+        axis.axis("off")
+    for line, (name, images) in zip(axes, stacks.items(), strict=True):
+        for axis, image in zip(line, images, strict=False):
+            draw_slice(axis, image, window)
+        line[0].text(
+            -0.04,
+            0.5,
+            name,
+            transform=line[0].transAxes,
+            rotation=90,
+            ha="right",
+            va="center",
+            fontsize=9,
+        )
+    for axis, title in zip(axes[0], columns or (), strict=False):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def latent_maps(rows: Mapping[str, object]) -> Figure:
+    """Channels of spatial latents, upright: name → `[C, h, w]`, one row each, all in
+    one colour window symmetric about 0."""
+    stacks = {name: as_slices(maps) for name, maps in rows.items()}
+    number = max(len(maps) for maps in stacks.values())
+    limit = max(np.percentile(np.abs(maps), 99) for maps in stacks.values())
+    figure, axes = plt.subplots(
+        len(stacks),
+        number,
+        figsize=(min(WIDTH, 1.9 * number), 1.1 * len(stacks) + 0.3),
+        layout="constrained",
+        squeeze=False,
+    )
+    for line, (name, maps) in zip(axes, stacks.items(), strict=True):
+        for axis, values in zip(line, maps, strict=False):
+            shown = axis.imshow(
+                values.T,
+                origin="lower",
+                cmap=seaborn.color_palette("vlag", as_cmap=True),
+                vmin=-limit,
+                vmax=limit,
+            )
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, rotation=90, fontsize=9)
+    figure.colorbar(shown, ax=axes, label="latent value", shrink=0.9)
+    return figure
+
+
+def _plain_log(axis, base: int) -> None:
+    """A logarithmic axis with a few ticks, written as plain numbers."""
+    axis.set_yscale("log", base=base)
+    axis.yaxis.set_major_formatter(
+        lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:.3f}"
+    )
