@@ -1,5 +1,7 @@
 """Figures of quantization, and the sentences that numbers are put into."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -60,18 +62,28 @@ def test_like_code_vectors_get_like_colours():
     assert colours.max() <= 1
     assert (np.abs(np.diff(colours[:, 0])) < 0.1).all()
     assert abs(colours[0, 0] - colours[-1, 0]) > 0.8
+    assert np.ptp(colours[:, 1]) < 0.05  # what hardly varies takes no colours
     assert quantizing.code_colours(torch.rand(5, 2)).shape == (5, 3)
 
 
+def test_colours_go_to_the_codes_that_occur():
+    line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
+    stray = 100 * torch.eye(6)[:1]  # one far code that nobody uses
+    counts = torch.tensor([*[5] * 20, 0])
+    colours = quantizing.code_colours(torch.cat([line, stray]), counts)
+    assert abs(colours[0, 0] - colours[19, 0]) > 0.8
+    plain = quantizing.code_colours(torch.cat([line, stray]))
+    assert abs(plain[0, 0] - plain[19, 0]) < 0.2
+
+
 def test_code_maps_show_each_code_upright_in_its_colour():
-    codebook = torch.rand(4, 3)
+    palette = np.random.default_rng(0).random((4, 3))
     codes = torch.zeros(1, 16, 8, dtype=torch.int64)
     codes[0, 0, 7] = 3  # right, head
     image = torch.rand(1, 1, 64, 32)
-    figure = quantizing.code_maps(image, codes, codebook, image)
+    figure = quantizing.code_maps(image, codes, palette, image)
     axis = figure.axes[1]
     shown = np.asarray(axis.images[0].get_array())  # [w, h, 3], origin at the bottom
-    palette = quantizing.code_colours(codebook)
     assert axis.images[0].origin == "lower"
     assert np.allclose(shown[7, 0], palette[3])
     assert np.allclose(shown[0, 0], palette[0])
@@ -79,12 +91,21 @@ def test_code_maps_show_each_code_upright_in_its_colour():
 
 
 def test_patient_pairs_draws_the_mean_of_each_patient():
-    patients = np.array([4, 4, 9])
-    scores = {"VAE": np.array([0.2, 0.4, 0.9]), "VQ-VAE": np.array([0.5, 0.7, 0.8])}
+    patients = np.array([9, 4, 4])
+    scores = {"VAE": np.array([0.9, 0.2, 0.4]), "VQ-VAE": np.array([0.8, 0.5, 0.7])}
     figure = quantizing.patient_pairs(scores, patients)
     lines = [line.get_ydata() for line in figure.axes[0].lines]
     assert np.allclose(lines, [[0.3, 0.6], [0.9, 0.8]])
     assert texts(figure) == ["patient 004", "patient 009"]
+
+
+def test_names_of_patients_with_equal_means_do_not_overlap():
+    scores = {"VAE": np.array([0.1, 0.5, 0.9]), "VQ-VAE": np.array([0.5, 0.5, 0.5])}
+    figure = quantizing.patient_pairs(scores, [1, 2, 3])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    boxes.sort(key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
 
 
 def row(data, kind, seed, mean):

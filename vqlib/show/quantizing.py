@@ -88,7 +88,7 @@ def _draw_codebook(axis, vectors, codebook, palette) -> int:
     """Returns how many codes are in use."""
     codes = nearest_codes(vectors, codebook)
     used = torch.bincount(codes, minlength=len(codebook)) > 0
-    axis.scatter(*vectors.T, s=6, c=palette[codes], linewidths=0)
+    axis.scatter(*vectors.T, s=6, c=palette[codes], linewidths=0, antialiased=False)
     style = {"edgecolors": "black", "linewidths": 1.2, "zorder": 3}
     axis.scatter(*codebook[used].T, s=42, c=palette[used.numpy()], **style)
     axis.scatter(*codebook[~used].T, s=34, c="0.35", marker="x", linewidths=1.4)
@@ -133,32 +133,38 @@ def regions(image, masks: Mapping[str, object]) -> Figure:
     return figure
 
 
-def code_colours(codebook: Tensor) -> np.ndarray:
+def code_colours(codebook: Tensor, counts: Tensor | None = None) -> np.ndarray:
     """A colour for each code vector `[K, D]` → `[K, 3]`: like vectors, like colours.
 
-    Red, green and blue are the ranks along the three directions in which the codebook
-    varies most, so that all colours are in use whatever the distances.
+    Red, green and blue are the positions along the three directions in which the code
+    vectors vary most, in one unit for all three, so that near is near in colour too.
+    ``counts`` `[K]`, how often each code occurs, weigh the codes; rare ones then do not
+    decide what the colours of the others are.
     """
-    centred = (codebook - codebook.mean(0)).double().cpu()
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    signs = directions[torch.arange(len(directions)), directions.abs().argmax(1)].sign()
-    along = centred @ (directions * signs[:, None]).T[:, :3]  # [K, at most 3]
-    ranks = along.argsort(0).argsort(0) / max(len(codebook) - 1, 1)
-    missing = torch.full((len(ranks), 3 - ranks.shape[1]), 0.5)
-    return 0.1 + 0.85 * torch.cat([ranks, missing], 1).numpy()
+    vectors = codebook.double().cpu()
+    counts = torch.ones(len(vectors)) if counts is None else counts.cpu()
+    share = (counts.double() / counts.sum())[:, None]  # [K, 1]
+    centred = vectors - (share * vectors).sum(0)
+    _, spread, directions = torch.linalg.svd(
+        centred * share.sqrt(), full_matrices=False
+    )
+    largest = directions[torch.arange(len(directions)), directions.abs().argmax(1)]
+    along = centred @ (directions * largest.sign()[:, None])[:3].T  # [K, at most 3]
+    along = (along / (3.2 * spread[0].clamp(min=1e-9)) + 0.5).clamp(0, 1)
+    missing = torch.full((len(along), 3 - along.shape[1]), 0.5)
+    return torch.cat([along, missing], 1).numpy()
 
 
-def code_maps(images, codes: Tensor, codebook: Tensor, reconstructions) -> Figure:
+def code_maps(images, codes: Tensor, palette: np.ndarray, reconstructions) -> Figure:
     """Slices, their codes as colours, and what the decoder makes of the codes.
 
     Args:
         images: `[N, 1, H, W]`.
         codes: `[N, h, w]`.
-        codebook: `[K, D]`.
+        palette: `[K, 3]`, as `code_colours` gives it.
         reconstructions: `[N, 1, H, W]`.
     """
     images, reconstructions = as_slices(images), as_slices(reconstructions)
-    palette = code_colours(codebook)
     columns = len(images)
     width = min(3.3, WIDTH / columns)
     height = width * SLICE_MM[1] / SLICE_MM[0] + 0.25
@@ -195,14 +201,18 @@ def patient_pairs(
     """
     patients = np.asarray(patients)
     figure, axis = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
-    names = list(scores)
-    for patient in np.unique(patients):
-        means = [np.mean(np.asarray(scores[n])[patients == patient]) for n in names]
-        axis.plot(means, color="0.75", zorder=1)
-        axis.scatter(range(len(names)), means, c=colours(names), s=40, zorder=2)
+    names, people = list(scores), np.unique(patients)
+    means = np.array(
+        [[np.mean(np.asarray(scores[n])[patients == p]) for n in names] for p in people]
+    )  # [P, models]
+    gap, height = 0.055 * max(np.ptp(means), 1e-9), -np.inf
+    for row in means[:, -1].argsort():
+        axis.plot(means[row], color="0.75", zorder=1)
+        axis.scatter(range(len(names)), means[row], c=colours(names), s=40, zorder=2)
+        height = max(means[row, -1], height + gap)  # names of equals above each other
         axis.annotate(
-            f"patient {patient:03d}",
-            (len(names) - 1, means[-1]),
+            f"patient {people[row]:03d}",
+            (len(names) - 1, height),
             xytext=(9, 0),
             textcoords="offset points",
             va="center",
