@@ -20,6 +20,7 @@ from vqlib.show.style import EXTENT, LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
 
 HIT = "#D55E00"  # where a code occurs
 OUTLINE = "#56B4E9"
+GAP = 0.07  # inches above and below a slice: titles keep clear of the row above
 
 
 def kind_colours(names: Sequence[str]) -> list[str]:
@@ -348,7 +349,7 @@ def editing(
         vmax=limit,
     )
     axis.set_title(title)
-    _bar_below(figure, shown, axis, "after − before", 0.7)
+    _bar_below(figure, shown, axes[-columns:], f"{title}: after − before", 0.3)
     dx, dz = SLICE_MM[0] / grid[0], SLICE_MM[1] / grid[1]
     corner = box[0].start * dx, box[1].start * dz
     width = (box[0].stop - box[0].start) * dx
@@ -381,7 +382,7 @@ def channel_bars(bits: Mapping[str, object]) -> Figure:
 def _slices(rows: int, columns: int, below: float = 0.0):
     """Axes `[rows, columns]` with the proportions of a slice, all off."""
     width = min(3.4, WIDTH / columns)
-    height = width * SLICE_MM[1] / SLICE_MM[0] + TITLE
+    height = width * SLICE_MM[1] / SLICE_MM[0] + TITLE + 2 * GAP
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -389,7 +390,7 @@ def _slices(rows: int, columns: int, below: float = 0.0):
         layout="constrained",
         squeeze=False,
     )
-    figure.get_layout_engine().set(h_pad=0.07)  # titles keep clear of the row above
+    figure.get_layout_engine().set(h_pad=GAP)
     for axis in axes.ravel():
         axis.axis("off")
     return figure, axes
