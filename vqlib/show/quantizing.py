@@ -59,9 +59,9 @@ def codebook_frames(
                 note = f"{outside} code{'s' * (outside > 1)} outside"
                 axis.annotate(
                     note,
-                    (0.98, 0.03),
+                    (0.03, 0.97),
                     xycoords="axes fraction",
-                    ha="right",
+                    va="top",
                     fontsize=8,
                     color="0.35",
                 )
