@@ -37,13 +37,14 @@ def test_organ_curves_show_prevalence_and_area_by_position():
 def test_intensity_curves_have_one_line_for_each_scan():
     scans = {case: np.linspace(0, 1, 50) for case in range(3)}
     many = {case: np.linspace(0, 1, 50) for case in range(12)}
-    few, lots = figures.intensity_curves(
-        {"raw": scans, "scaled": many}, [(0, 2), (0, 1)]
-    ).axes
-    assert (len(few.lines), len(lots.lines)) == (3, 12)
-    assert few.get_xlim() == (0, 2)
-    assert few.get_legend() is not None
-    assert lots.get_legend() is None  # twelve names would hide the curves
+    limits = [(0, 2), (0, 1)]
+    left, right = figures.intensity_curves({"raw": scans, "scaled": scans}, limits).axes
+    assert (len(left.lines), len(right.lines)) == (3, 3)
+    assert (left.get_xlim(), right.get_xlim()) == ((0, 2), (0, 1))
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["0", "1", "2"]
+    axis = figures.intensity_curves({"raw": many}, limits[:1]).axes[0]
+    assert len(axis.lines) == 12
+    assert axis.get_legend() is None  # twelve names would hide the curves
 
 
 def test_value_maps_are_upright_each_with_its_own_scale():

@@ -43,7 +43,7 @@ def orientations(image) -> Figure:
 def slice_row(images, titles: Sequence[str]) -> Figure:
     """Slices `[N, 1, H, W]` side by side, with titles of two lines, all in [0, 1]."""
     images = as_slices(images)
-    width = WIDTH / max(len(images), 3)
+    width = 0.9 * WIDTH / max(len(images), 3)
     figure, axes = plt.subplots(
         1,
         len(images),
@@ -66,7 +66,7 @@ def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Fi
         bins: of the position.
     """
     middle = _bin_middles(positions, bins)
-    figure, axes = plt.subplots(1, 2, figsize=(9.0, 2.7), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(8.0, 2.5), layout="constrained")
     for name, area in areas.items():
         area = np.asarray(area, dtype=float)
         style = {
@@ -86,7 +86,7 @@ def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Fi
     axes[1].set_ylim(bottom=0)
     axes[1].legend()
     for axis in axes:
-        axis.set(xlabel="relative position (0 first slice, 1 last)", xlim=(0, 1))
+        axis.set(xlabel="relative position in the scan", xlim=(0, 1))
     return figure
 
 
@@ -96,11 +96,11 @@ def intensity_curves(
     """Distributions of intensities, a panel for each way to scale them.
 
     Args:
-        panels: label of the axis → (scan → values of any shape).
+        panels: label of the axis → (patient → values of any shape).
         limits: of each panel's axis.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(9.0, 2.7), layout="constrained", squeeze=False
+        1, len(panels), figsize=(8.0, 2.5), layout="constrained", squeeze=False
     )
     for axis, (label, scans), (low, high) in zip(
         axes[0], panels.items(), limits, strict=True
@@ -119,9 +119,9 @@ def intensity_curves(
                 label=name if len(scans) <= MANY else None,
                 ax=axis,
             )
-        axis.set(xlabel=label, xlim=(low, high))
-        if len(scans) <= MANY:
-            axis.legend()
+        axis.set(xlabel=label, ylabel="density", xlim=(low, high))
+    if axes[0, 0].get_legend_handles_labels()[0]:
+        axes[0, 0].legend(title="patient", title_fontsize=9)  # the same in all panels
     return figure
 
 
