@@ -78,7 +78,7 @@ def _shared(command):
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Another notebook parameter, such as -p epochs 20. May be repeated.",
+    help="Another notebook parameter, such as -p codebook_size 64. May be repeated.",
 )
 @click.option(
     "--only",
@@ -200,7 +200,7 @@ def check(folder) -> None:
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Another setting of the profile, such as -p epochs 20. May be repeated.",
+    help="Another profile setting, such as -p codebook_size 64. May be repeated.",
 )
 def train(model, profile, data_dir, run, seed, device, settings) -> None:
     """Train one MODEL: vae_global, vae, autoencoder, vqvae or prior.

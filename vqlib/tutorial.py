@@ -5,6 +5,7 @@ runs, the kernel is always this Python, every cell has a time limit, the bar nam
 notebook and shows the time so far, and a failure is told in a few lines.
 """
 
+import ast
 import os
 import sys
 import time
@@ -80,6 +81,20 @@ def convert(name: str, text: str, type_name: str):
     return text
 
 
+def declared(path: Path) -> dict[str, str]:
+    """Parameter -> type, as the cell tagged ``parameters`` declares them; "" where it
+    gives no type. papermill's own reading misses a line whose comment has a ``=``."""
+    types = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.AnnAssign):
+                    types[ast.unparse(node.target)] = ast.unparse(node.annotation)
+                elif isinstance(node, ast.Assign):
+                    types |= {ast.unparse(target): "" for target in node.targets}
+    return types
+
+
 def plan(notebooks: Sequence[Path], parameters: dict) -> dict[Path, dict]:
     """Which notebook gets which parameters; nothing is run.
 
@@ -87,19 +102,17 @@ def plan(notebooks: Sequence[Path], parameters: dict) -> dict[Path, dict]:
     parameters that it knows. Raises `UserError` for one that none of them knows, with
     the nearest that exists.
     """
-    known = {path: papermill.inspect_notebook(path) for path in notebooks}
-    everything = {name for declared in known.values() for name in declared}
+    known = {path: declared(path) for path in notebooks}
+    everything = {name for types in known.values() for name in types}
     for name in parameters:
         if name not in everything:
             raise unknown_name("parameter", name, everything)
     chosen = {}
-    for path, declared in known.items():
+    for path, types in known.items():
         chosen[path] = {
-            name: convert(name, value, declared[name]["inferred_type_name"])
-            if isinstance(value, str)
-            else value
+            name: convert(name, value, types[name]) if isinstance(value, str) else value
             for name, value in parameters.items()
-            if name in declared
+            if name in types
         }
     return chosen
 

@@ -175,6 +175,14 @@ def test_only_some_notebooks(tmp_path):
         tutorial.find_notebooks(tmp_path / "elsewhere")
 
 
+def test_declared_reads_what_papermill_misses(tmp_path):
+    more = "grid: str = None  # such as 32x16; None = the profile's\nloose = 1\n"
+    write(tmp_path, "01_first", more=more)
+    found = tutorial.declared(tmp_path / "01_first.ipynb")
+    first = {"profile": "str", "data_dir": "str", "run": "str", "seed": "int"}
+    assert found == {**first, "device": "str", "grid": "str", "loose": ""}
+
+
 @pytest.mark.parametrize(
     ("text", "type_name", "value"),
     [
