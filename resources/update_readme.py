@@ -1,36 +1,143 @@
-"""Write the results table of a run into README.md, between its markers.
+"""Write measured numbers into README.md and the notebooks; none is copied by hand.
 
     python resources/update_readme.py [--run quick]
 
-stores the run's results in ``results_RUN.json`` and writes the table. With ``--check``
-it changes nothing and exits with 1 unless the table is what the stored results say.
+stores the run's results in ``results_RUN.json``, writes the tables between README's
+markers (this run's, and those of ``benchmarks/results``), and how long each notebook
+took into its opening. With ``--check`` it changes nothing and exits with 1 unless all
+of it is what the stored files say.
 """
 
 import argparse
+import json
+import re
+import statistics
 import sys
 from pathlib import Path
 
 from vqlib.results import as_markdown, collect
 from vqlib.runs import Run, load_json, save_json, save_text
 
-HERE = Path(__file__).parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks" / "results"
+SECONDS = "notebook_seconds"
+DURATION = re.compile(r"(Quick profile on two CPU cores: about \*\*)(.*?)(\*\*)")
+MODELS = {"vae": "VAE, spatial", "vqvae": "VQ-VAE"}
+SOURCES = {"phantom": "phantom", "real_slices": "real slices"}
 
 
-def with_table(page: str, table: str) -> str:
-    """The page with the table between its markers, which must be there."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+def rows_of(cells: list[list[str]]) -> str:
+    """A Markdown table; the first row holds its headings."""
+    rule = ["---", *["---:"] * (len(cells[0]) - 1)]
+    return "\n".join(
+        "| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]]
+    )
 
 
-def update(readme: Path, stored: Path) -> bool:
-    """Write the table of stored results into the page; whether the page changed."""
-    page = readme.read_text(encoding="utf-8")
-    new = with_table(page, as_markdown(load_json(stored)))
-    if new != page:
-        save_text(readme, new)
-    return new != page
+def seeds_table(stored: dict) -> str:
+    """VAE and VQ-VAE at equal rate: SSIM for each seed, and who is ahead."""
+    cells = [["SSIM, test split", "seed", *MODELS.values(), "VQ-VAE − VAE (95 %)"]]
+    for difference in stored["differences"]:
+        data, seed, gap = (difference[key] for key in ("data", "seed", "ssim"))
+        scores = {
+            row["kind"]: row["ssim"]["mean"]
+            for row in stored["rows"]
+            if (row["data"], row["seed"]) == (data, seed)
+        }
+        interval = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+        means = [f"{scores[kind]:.3f}" for kind in MODELS]
+        cells.append([SOURCES[data], str(seed), *means, interval])
+    return rows_of(cells)
+
+
+def seeds_words(stored: dict) -> str:
+    """What the seeds say, in a sentence for each data set."""
+    sentences = []
+    for data, name in SOURCES.items():
+        gaps = [d["ssim"]["mean"] for d in stored["differences"] if d["data"] == data]
+        if len(gaps) < 2:
+            continue
+        mean, spread = statistics.mean(gaps), statistics.stdev(gaps)
+        ahead = sum(gap > 0 for gap in gaps)
+        if abs(mean) < spread or 0 < ahead < len(gaps):
+            verdict = "the seed decides who is ahead"
+        else:
+            verdict = f"the {'VQ-VAE' if mean > 0 else 'VAE'} is ahead with every seed"
+        sentences.append(
+            f"On the {name}, {verdict}: the VQ-VAE's SSIM minus the VAE's is "
+            f"{mean:+.3f} on average over {len(gaps)} seeds, with a standard deviation "
+            f"of {spread:.3f}."
+        )
+    return " ".join(sentences)
+
+
+def network_table(stored: dict) -> str:
+    """The choice of the network: validation SSIM after equal processor time."""
+    cells = [["candidate", "GFLOP per slice", "slices seen", "SSIM", "PSNR, dB"]]
+    for row in sorted(stored["rows"], key=lambda row: -row["val_ssim"]):
+        cells.append(
+            [
+                row["network"],
+                f"{row['gflop_per_slice']:.2f}",
+                f"{row['slices_seen']:,}",
+                f"{row['val_ssim']:.3f}",
+                f"{row['val_psnr']:.2f}",
+            ]
+        )
+    return rows_of(cells)
+
+
+def duration(seconds: float) -> str:
+    """Minutes, as one tells a reader."""
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute" + ("s" if minutes > 1 else "")
+
+
+def blocks(results: dict) -> dict[str, str]:
+    """What belongs between the markers of README.md, by name."""
+    found = {"results": as_markdown(results)}
+    if SECONDS in results:
+        found["time"] = duration(sum(results[SECONDS].values()))
+    for name, writers in {
+        "quality_at_equal_rate": {"seeds": seeds_table, "seeds-words": seeds_words},
+        "network": {"network": network_table},
+    }.items():
+        path = BENCHMARKS / f"{name}.json"
+        if path.exists():
+            found |= {key: write(load_json(path)) for key, write in writers.items()}
+    return found
+
+
+def with_blocks(page: str, texts: dict[str, str]) -> str:
+    """The page with each text between its markers, which must be there."""
+    for name, text in texts.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = page.split(begin)
+        old, after = rest.split(end)
+        space = "\n" if old.startswith("\n") else ""
+        page = f"{before}{begin}{space}{text}{space}{end}{after}"
+    return page
+
+
+def with_duration(notebook: str, seconds: float) -> str:
+    """The text of a notebook file with its opening's time filled in."""
+    cells = json.loads(notebook)
+    for cell in cells["cells"][:2]:
+        source = "".join(cell["source"])
+        text = DURATION.sub(rf"\g<1>{duration(seconds)}\g<3>", source)
+        if text != source:
+            cell["source"] = text.splitlines(keepends=True)
+    return json.dumps(cells, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def pages(results: dict) -> dict[Path, str]:
+    """Every file that quotes a number, as it should be."""
+    readme = ROOT / "README.md"
+    found = {readme: with_blocks(readme.read_text(encoding="utf-8"), blocks(results))}
+    for stem, seconds in results.get(SECONDS, {}).items():
+        path = ROOT / "notebooks" / f"{stem}.ipynb"
+        found[path] = with_duration(path.read_text(encoding="utf-8"), seconds)
+    return found
 
 
 if __name__ == "__main__":
@@ -38,13 +145,25 @@ if __name__ == "__main__":
     parser.add_argument("--run", default="quick")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
-    readme, stored = HERE.parent / "README.md", HERE / f"results_{given.run}.json"
-    if given.check:
-        page = readme.read_text(encoding="utf-8")
-        if with_table(page, as_markdown(load_json(stored))) != page:
-            sys.exit(f"README.md differs from {stored.name}; run {Path(__file__).name}")
-    else:
-        save_json(stored, collect(Run(given.run)))
-        print(
-            "README.md changed" if update(readme, stored) else "README.md is as it was"
+    stored = Path(__file__).with_name(f"results_{given.run}.json")
+    if not given.check:
+        results, times = (
+            collect(Run(given.run)),
+            Run(given.run).folder / f"{SECONDS}.json",
+        )
+        if times.exists():
+            results[SECONDS] = load_json(times)
+        save_json(stored, results)
+    stale = [
+        (path, text)
+        for path, text in pages(load_json(stored)).items()
+        if path.read_text(encoding="utf-8") != text
+    ]
+    for path, text in stale:
+        print(path.name, "differs" if given.check else "written")
+        if not given.check:
+            save_text(path, text)
+    if given.check and stale:
+        sys.exit(
+            f"the numbers are not those of {stored.name}; run {Path(__file__).name}"
         )

@@ -79,23 +79,51 @@ def test_results_figure_has_all_columns(tmp_path):
         assert image.get_clim() == (0, 1)
 
 
-def test_table_goes_between_the_markers():
+def test_texts_go_between_their_markers():
     import update_readme
 
-    page = f"before\n{update_readme.BEGIN}\nold\n{update_readme.END}\nafter\n"
-    new = update_readme.with_table(page, "| a |")
-    assert new == page.replace("old", "| a |")
+    page = (
+        "in <!-- time: begin -->old<!-- time: end --> minutes\n"
+        "<!-- results: begin -->\nold\n<!-- results: end -->\nafter\n"
+    )
+    new = update_readme.with_blocks(page, {"time": "7", "results": "| a |"})
+    assert new == page.replace("old", "7", 1).replace("old", "| a |", 1)
 
 
-def test_readme_table_is_what_the_stored_results_say():
+def test_every_quoted_number_is_a_stored_one():
     import update_readme
 
-    from vqlib.results import as_markdown
     from vqlib.runs import load_json
 
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = as_markdown(load_json(RESOURCES / "results_quick.json"))
-    assert update_readme.with_table(page, table) == page
+    pages = update_readme.pages(load_json(RESOURCES / "results_quick.json"))
+    assert len(pages) == 6  # README and the five notebooks, for their durations
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, path.name
+
+
+def test_the_words_on_seeds_follow_the_numbers():
+    import update_readme
+
+    def words(*gaps):
+        differences = [{"data": "phantom", "ssim": {"mean": gap}} for gap in gaps]
+        return update_readme.seeds_words({"differences": differences})
+
+    assert "the VQ-VAE is ahead with every seed" in words(0.03, 0.031, 0.032)
+    assert "the VAE is ahead with every seed" in words(-0.03, -0.031, -0.032)
+    assert "the seed decides" in words(-0.01, 0.03, 0.02)
+    assert "the seed decides" in words(0.001, 0.02, 0.001)
+    assert "+0.031 on average over 3 seeds" in words(0.03, 0.031, 0.032)
+
+
+def test_a_notebook_tells_its_measured_time():
+    import json
+
+    import update_readme
+
+    cell = {"source": ["# T\n", "Quick profile on two CPU cores: about **x**; more"]}
+    text = json.dumps({"cells": [cell]})
+    source = json.loads(update_readme.with_duration(text, 130))["cells"][0]["source"]
+    assert source[1] == "Quick profile on two CPU cores: about **2 minutes**; more"
 
 
 def test_readme_links_lead_somewhere():
