@@ -97,7 +97,7 @@ def test_everything_declared_is_used():
     for name, place in PROGRAMS.items():
         if name in (ROOT / place).read_text(encoding="utf-8"):
             used.add(name)
-    assert declared("lab", "test", "docs") <= used
+    assert declared("lab", "test", "docs", "bench") <= used
 
 
 def test_trainings_do_without_jupyter():
