@@ -17,6 +17,7 @@ from vqlib.show.style import EXTENT, SLICE_MM, WIDTH, as_slices
 LABEL = 0.35  # inches left of a row for its name
 TITLE = 0.25  # inches above a row of panels with titles
 BAR = 0.75  # inches for a colour bar and its label
+PANEL = 2.2  # inches, the widest panel: noise-like pictures make large files
 
 
 def sample_rows(
@@ -24,6 +25,7 @@ def sample_rows(
     titles: Sequence[str] | None = None,
     window: tuple[float, float] = (0.0, 1.0),
     suptitle: str | None = None,
+    width: float = PANEL,
 ) -> Figure:
     """One row of slices for each source, with its name at the left.
 
@@ -32,10 +34,11 @@ def sample_rows(
         titles: over the columns.
         window: the values shown as black and as white, the same for all.
         suptitle: over the whole figure.
+        width: of a panel, in inches, at most.
     """
     slices = {name: as_slices(images) for name, images in rows.items()}
     columns = max(len(images) for images in slices.values())
-    figure, axes = _panels(len(slices), columns, titles, suptitle)
+    figure, axes = _panels(len(slices), columns, titles, suptitle, width=width)
     for row, (name, images) in zip(axes, slices.items(), strict=True):
         _name_row(row[0], name)
         for axis, image in zip(row, images, strict=False):
@@ -142,9 +145,16 @@ def score_curve(
     return figure
 
 
-def _panels(rows: int, columns: int, titles=None, suptitle=None, extra: float = 0.0):
+def _panels(
+    rows: int,
+    columns: int,
+    titles=None,
+    suptitle=None,
+    extra: float = 0.0,
+    width: float = PANEL,
+):
     """Panels with the proportions of a slice, all switched off."""
-    width = min(3.0, (WIDTH - LABEL) / columns)
+    width = min(width, (WIDTH - LABEL) / columns)
     height = width * SLICE_MM[1] / SLICE_MM[0]
     above = TITLE * bool(titles) * (rows if titles and len(titles) > columns else 1)
     figure, axes = plt.subplots(
