@@ -79,3 +79,13 @@ def test_latent_maps_share_a_window_symmetric_about_zero():
     limits = {axis.images[0].get_clim() for axis in figure.axes[:4]}
     assert limits == {(-3.0, 3.0)}
     assert figure.axes[0].images[0].get_array().shape == (2, 4)
+
+
+def test_changes_shows_what_was_added_and_what_was_taken_away():
+    centre = torch.full((1, 16, 8), 0.5)
+    figure = draw.changes(centre, {"−2": centre - 0.2, "+2": centre + 0.2}, limit=0.4)
+    less, more = (axis.images[0] for axis in figure.axes[4:6])
+    assert less.get_array().max() == pytest.approx(-0.2)
+    assert more.get_array().min() == pytest.approx(0.2)
+    assert less.get_clim() == more.get_clim() == (-0.4, 0.4)
+    assert {"as it was", "−2", "+2"} <= set(texts(figure))

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vqlib.metrics.sharpness import Detail
 from vqlib.show.images import draw_slice
-from vqlib.show.style import WIDTH, as_slices, colours
+from vqlib.show.style import EXTENT, WIDTH, as_slices, colours
 
 DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}
 
@@ -164,6 +164,38 @@ def slice_rows(
     return figure
 
 
+def changes(
+    centre, moved: Mapping[str, object], limit: float = 0.5, label: str = "change"
+) -> Figure:
+    """A slice `[1, H, W]`, versions of it by name, and below what was added (red) or
+    taken away (blue) in each."""
+    centre = as_slices(centre)[0]
+    stacks = {name: as_slices(image)[0] for name, image in moved.items()}
+    figure, axes = plt.subplots(
+        2,
+        len(stacks) + 1,
+        figsize=(min(WIDTH, 2.9 * (len(stacks) + 1)), 3.2),
+        layout="constrained",
+    )
+    for axis in axes.ravel():
+        axis.axis("off")
+    draw_slice(axes[0, 0], centre)
+    axes[0, 0].set_title("as it was")
+    for column, (name, image) in enumerate(stacks.items(), start=1):
+        draw_slice(axes[0, column], image)
+        axes[0, column].set_title(name)
+        shown = axes[1, column].imshow(
+            (image - centre).T,
+            origin="lower",
+            extent=EXTENT,
+            cmap=seaborn.color_palette("vlag", as_cmap=True),
+            vmin=-limit,
+            vmax=limit,
+        )
+    figure.colorbar(shown, ax=axes[1, 0], location="bottom", fraction=0.3, label=label)
+    return figure
+
+
 def latent_maps(rows: Mapping[str, object]) -> Figure:
     """Channels of spatial latents, upright: name → `[C, h, w]`, one row each, all in
     one colour window symmetric about 0."""
@@ -187,6 +219,7 @@ def latent_maps(rows: Mapping[str, object]) -> Figure:
                 vmax=limit,
             )
             axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
         line[0].set_ylabel(name, rotation=90, fontsize=9)
     figure.colorbar(shown, ax=axes, label="latent value", shrink=0.9)
     return figure
