@@ -76,7 +76,7 @@ def test_tutorial_outside_the_project(home):
 
 
 def test_phantom_wants_three_numbers(home):
-    assert "such as 16,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
+    assert "such as 12,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
     assert not (home / "x").exists()
 
 

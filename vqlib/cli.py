@@ -135,7 +135,7 @@ def data() -> None:
 @click.argument("folder", metavar="DIR")
 @click.option(
     "--patients",
-    default="16,4,5",
+    default="12,4,5",
     show_default=True,
     metavar="N,N,N",
     help="Men in train, validate and test.",
@@ -153,7 +153,7 @@ def phantom(folder, patients, weeks, seed, slices) -> None:
             raise ValueError
     except ValueError:
         raise UserError(
-            f"--patients {patients!r} must be three positive numbers such as 16,4,5"
+            f"--patients {patients!r} must be three positive numbers such as 12,4,5"
         ) from None
     write_phantom(Path(folder), patients=counts, weeks=weeks, seed=seed, slices=slices)
     click.echo(f"the phantom is in {folder}")

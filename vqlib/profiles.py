@@ -18,7 +18,7 @@ class Profile:
     name: str
     # data
     size: str = "128x64"  # slice as the models see it: left–right x inferior–superior
-    phantom_patients: str = "16,4,5"  # men in train, validate and test
+    phantom_patients: str = "12,4,5"  # men in train, validate and test
     phantom_weeks: int = 2  # scans of each man in train; one in validate and test
     phantom_slices: int = 60  # coronal slices per volume
     # autoencoders
@@ -35,13 +35,13 @@ class Profile:
     learning_rate: float = 2e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
     # prior
-    prior_dim: int = 128
-    prior_layers: int = 4
+    prior_dim: int = 96
+    prior_layers: int = 3
     prior_heads: int = 4
     prior_steps: int = 480
     prior_epochs: int = 0
     prior_batch_size: int = 8
-    prior_learning_rate: float = 2e-3
+    prior_learning_rate: float = 4e-3
 
     @property
     def shape(self) -> tuple[int, int]:
