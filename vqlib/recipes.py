@@ -4,7 +4,6 @@ again: what the notebooks and ``vqlib train`` share.
 Everything goes through the run folder, so each notebook can be opened on its own.
 """
 
-import json
 import math
 from pathlib import Path
 
@@ -32,7 +31,6 @@ MADE_BY = {
     "vqvae": "03_vqvae_training",
     "prior": "05_prior_generation",
 }
-_PRIOR_SETTINGS = "prior_"  # names of profile settings that only the prior depends on
 _GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
 
 
@@ -278,12 +276,14 @@ def read_metrics(run: Run, kind: str) -> dict:
 
 
 def _settings(profile: Profile, data: SliceData, seed: int, prior: bool) -> dict:
-    """What a trained part depends on; prior settings matter to the prior alone."""
+    """What a trained part depends on: not on how the phantom was made, which the data's
+    fingerprint tells, and only the prior on the prior's settings."""
+    ignored = ("phantom_",) if prior else ("phantom_", "prior_")
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
-        if prior or not key.startswith(_PRIOR_SETTINGS):
+        if not key.startswith(ignored):
             settings[key] = value
-    return json.loads(json.dumps(settings))
+    return settings
 
 
 def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:
