@@ -2,7 +2,7 @@
 
     python resources/update_readme.py [--run quick]
 
-stores the run's results in ``results_RUN.json``, writes the tables between README's
+stores the run's results in ``results_quick.json``, writes the tables between README's
 markers (this run's, and those of ``benchmarks/results``), and how long each notebook
 took into its opening. With ``--check`` it changes nothing and exits with 1 unless all
 of it is what the stored files say.
@@ -145,7 +145,7 @@ if __name__ == "__main__":
     parser.add_argument("--run", default="quick")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
-    stored = Path(__file__).with_name(f"results_{given.run}.json")
+    stored = Path(__file__).with_name("results_quick.json")
     if not given.check:
         results, times = (
             collect(Run(given.run)),

@@ -26,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 
 from vqlib import profiles
 from vqlib.errors import UserError, unknown_name
-from vqlib.runs import Run, project_root
+from vqlib.runs import Run, project_root, save_json
 
 ERROR_LINES = 8  # of a failed cell's traceback, from its end
 
@@ -142,6 +142,9 @@ def run_tutorial(
             execute(path, target / path.name, values, timeout)
             done.append(Done(path.stem, target / path.name, time.monotonic() - started))
             print(f"{path.stem:<24} {clock(done[-1].seconds):>8}", flush=True)
+    if not only:
+        seconds = {notebook.name: round(notebook.seconds) for notebook in done}
+        save_json(Run(run).folder / "notebook_seconds.json", seconds)
     return done
 
 

@@ -94,6 +94,8 @@ codebook_size: int = None  # K
     second = home / "runs/trial/notebooks/02_second.ipynb"
     assert outputs(second)[0].text == "codes 42\n"
     assert [d.name for d in done] == ["01_first", "02_second"]
+    kept = json.loads((home / "runs/trial/notebook_seconds.json").read_text())
+    assert kept == {d.name: round(d.seconds) for d in done}
     shown = capfd.readouterr()
     assert "01_first" in shown.out  # with its time
     assert "02_second: cell" in shown.err  # the bar
