@@ -29,7 +29,7 @@ class Profile:
     blocks: int = 2  # residual blocks on either side
     latent_channels: int = 8  # of the spatial VAE, at each grid position
     latent_dim: int = 64  # length of the global VAE's one latent vector
-    steps: int = 630  # of training, rounded to whole epochs
+    steps: int = 450  # of training, rounded to whole epochs
     epochs: int = 0  # passes over the train slices; 0: as many as ``steps`` takes
     batch_size: int = 16
     learning_rate: float = 2e-3
