@@ -41,7 +41,7 @@ class Profile:
     prior_steps: int = 480
     prior_epochs: int = 0
     prior_batch_size: int = 8
-    prior_learning_rate: float = 4e-3
+    prior_learning_rate: float = 3e-3
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
         quantizer = VectorQuantizer(p.codebook_size, dim, seed=seed)
         return VQVAE(encoder(dim), quantizer, decoder(dim))
     return TransformerPrior(
-        p.codebook_size, grid, p.prior_dim, p.prior_layers, p.prior_heads
+        p.codebook_size, grid, p.prior_dim, p.prior_layers, p.prior_heads, dim
     )
 
 
@@ -215,6 +215,7 @@ def train_prior(
         for name in ("train", "validate", "test")
     }
     prior = build("prior", profile, seed)
+    prior.use_codebook(vqvae.quantizer.codebook.cpu())
     p = profile
     fit(
         losses.PriorObjective(prior),

@@ -12,8 +12,10 @@ GRID = (4, 3)
 @pytest.fixture
 def prior():
     torch.manual_seed(0)
-    model = TransformerPrior(7, GRID, dim=16, layers=2, heads=2)
-    torch.nn.init.normal_(model.head.weight, std=0.5)  # the start is uniform
+    model = TransformerPrior(7, GRID, dim=16, layers=2, heads=2, code_dim=5)
+    model.use_codebook(torch.randn(7, 5))
+    for layer in (model.head, model.wish):  # the start is uniform
+        torch.nn.init.normal_(layer.weight, std=0.5)
     return model.eval()
 
 
@@ -22,7 +24,7 @@ def some_codes(n=2):
 
 
 def test_an_untrained_prior_is_uniform():
-    model = TransformerPrior(7, GRID, dim=16, layers=2, heads=2).eval()
+    model = TransformerPrior(7, GRID, dim=16, layers=2, heads=2, code_dim=5).eval()
     nats = -model.log_prob(some_codes(), torch.tensor([0.2, 0.7]))
     torch.testing.assert_close(nats, torch.full((2, *GRID), math.log(7)))
 
@@ -48,9 +50,29 @@ def test_every_code_sees_all_before_it(prior):
         assert not torch.allclose(prior(changed, position)[0, -1, -1], last), i
 
 
+def test_the_neighbours_shown_are_those_before_it(prior):
+    codes = torch.arange(12).view(1, *GRID) % 7  # in raster order: 4 rows of 3
+    around = prior.neighbours(codes)[0]
+    assert around[7].tolist() == [6, 5, 5, 4, 3, 1]
+    assert around[0].tolist() == [7] * 6  # the first knows nothing
+
+
+def test_codes_with_like_vectors_are_alike_to_the_network(prior):
+    book = torch.randn(7, 5)
+    book[4] = book[2]
+    prior.use_codebook(book)
+    codes = some_codes(1)
+    codes[0, 1, 1] = 2
+    other = codes.clone()
+    other[0, 1, 1] = 4
+    position = torch.tensor([0.5])
+    torch.testing.assert_close(prior(codes, position), prior(other, position))
+
+
 def test_probabilities_over_all_grids_sum_to_one():
     torch.manual_seed(0)
-    model = TransformerPrior(2, (2, 3), dim=8, layers=1, heads=2).eval()
+    model = TransformerPrior(2, (2, 3), dim=8, layers=1, heads=2, code_dim=4).eval()
+    model.use_codebook(torch.randn(2, 4))
     torch.nn.init.normal_(model.head.weight)
     every = torch.cartesian_prod(*[torch.arange(2)] * 6).view(-1, 2, 3)
     total = model.log_prob(every, torch.full((64,), 0.3)).sum((1, 2)).exp().sum()
@@ -118,4 +140,4 @@ def test_sampling_refuses_bad_settings(prior):
     with pytest.raises(UserError, match="top_k"):
         prior.sample(torch.tensor([0.5]), top_k=0)
     with pytest.raises(UserError, match="multiple"):
-        TransformerPrior(7, GRID, dim=10, layers=1, heads=4)
+        TransformerPrior(7, GRID, dim=10, layers=1, heads=4, code_dim=5)

@@ -19,6 +19,14 @@ from vqlib.errors import UserError
 _FREQUENCIES = 8  # of the slice position's Fourier features: details of 1/16 volume
 
 
+def offsets(width: int) -> tuple[int, ...]:
+    """How far back in raster order the six codes lie that the network is shown: the two
+    before it, and in the row above the three nearest and one row further the nearest.
+    (At the edge of the grid some are on the other side of it; the place tells which.)
+    """
+    return 1, 2, max(width - 1, 1), width, width + 1, 2 * width
+
+
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
@@ -57,14 +65,17 @@ class Block(nn.Module):
 class TransformerPrior(nn.Module):
     """Causal transformer over a grid of codes, conditioned on the slice position.
 
-    The network predicting code i is shown the code before it in raster order and the
-    one above it in the grid, both long known; that spares it finding the neighbour
-    ``w`` steps back by attention.
+    Codes come in and go out as *vectors* of the VQ-VAE's codebook, not as mere names:
+    codes that look alike are alike for the network from the start, which saves most of
+    the training that it would take to find that out. The network predicting code i is
+    shown the vectors of its nearest known neighbours in the grid (`offsets`); what lies
+    further back it finds by attention.
 
     Args:
         codebook_size: K.
         grid: (h, w) of the codes.
         dim, layers, heads: size of the transformer.
+        code_dim: D, length of a code vector.
         dropout: in the residual branches while training.
     """
 
@@ -75,28 +86,49 @@ class TransformerPrior(nn.Module):
         dim: int,
         layers: int,
         heads: int,
+        code_dim: int,
         dropout: float = 0.1,
     ):
         super().__init__()
         if dim % heads:
             raise UserError(f"prior_dim {dim} is not a multiple of prior_heads {heads}")
         self.codebook_size, self.grid = codebook_size, tuple(grid)
-        # Index K stands for "no code yet": before the first, above the top row.
-        self.embed_previous = nn.Embedding(codebook_size + 1, dim)
-        self.embed_above = nn.Embedding(codebook_size + 1, dim)
+        # Row K stands for "no code": before the first one. Its mark is the last column.
+        vectors = torch.zeros(codebook_size + 1, code_dim + 1)
+        vectors[-1, -1] = 1
+        self.register_buffer("vectors", vectors)
+        self.offsets = offsets(grid[1])
+        self.local = nn.Linear(len(self.offsets) * (code_dim + 1), dim)
+        self.mix = nn.Sequential(nn.GELU(), nn.Linear(dim, dim))
         self.row = nn.Parameter(0.02 * torch.randn(grid[0], 1, dim))
         self.column = nn.Parameter(0.02 * torch.randn(1, grid[1], dim))
         self.condition = nn.Linear(2 * _FREQUENCIES, dim)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, codebook_size)
-        for embedding in (self.embed_previous, self.embed_above):
-            nn.init.normal_(embedding.weight, std=0.02)
+        self.wish = nn.Linear(dim, code_dim)
         for block in self.blocks:  # residual branches start small, as in GPT-2
             for layer in (block.out, block.mlp[-1]):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * layers))
-        for start in (self.head.weight, self.head.bias):
-            nn.init.zeros_(start)  # so training starts at exactly log K nats
+        for layer in (self.head, self.wish):  # training starts at exactly log K nats
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def use_codebook(self, codebook: Tensor) -> None:
+        """Take the code vectors [K, D] of a VQ-VAE, centred and scaled."""
+        centred = codebook - codebook.mean(0)
+        self.vectors[:-1, :-1] = centred / centred.std().clamp_min(1e-6)
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """The codes that each position is shown: [B, h, w] -> [B, N, 6], with K where
+        there is none."""
+        flat = codes.flatten(1)  # [B, N]
+        length = flat.shape[1]
+        shown = [
+            F.pad(flat, (back, 0), value=self.codebook_size)[:, :length]
+            for back in self.offsets
+        ]
+        return torch.stack(shown, dim=-1)
 
     def _places(self, position: Tensor) -> Tensor:
         """What is known of every grid position before any code: [B] -> [B, N, dim]."""
@@ -104,6 +136,17 @@ class TransformerPrior(nn.Module):
         angles = position.unsqueeze(1) * octaves  # [B, _FREQUENCIES]
         slice_ = self.condition(torch.cat([angles.sin(), angles.cos()], dim=1))
         return (self.row + self.column).flatten(0, 1) + slice_.unsqueeze(1)
+
+    def _surroundings(self, neighbours: Tensor) -> Tensor:
+        """What the known neighbours say: indices [..., 6] -> [..., dim]."""
+        local = self.local(self.vectors[neighbours].flatten(-2))
+        return local + self.mix(local)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """[..., dim] -> [..., K]: a score of each code by its name, and one by how well
+        its vector fits the vector that the network wishes for."""
+        x = self.norm(x)
+        return self.head(x) + self.wish(x) @ self.vectors[:-1, :-1].T
 
     def forward(self, codes: Tensor, position: Tensor) -> Tensor:
         """Logits of every code given those before it.
@@ -119,23 +162,17 @@ class TransformerPrior(nn.Module):
             UserError: codes of another grid or codebook, or a position out of range.
         """
         self._check(codes, position)
-        start, width = self.codebook_size, self.grid[1]
-        flat = codes.flatten(1)  # [B, N]
-        previous = F.pad(flat[:, :-1], (1, 0), value=start)
-        above = F.pad(flat[:, :-width], (width, 0), value=start)
-        x = self._places(position)
-        x = x + self.embed_previous(previous) + self.embed_above(above)  # [B, N, dim]
+        x = self._places(position) + self._surroundings(self.neighbours(codes))
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x)).unflatten(1, self.grid)
+        return self._logits(x).unflatten(1, self.grid)
 
     def log_prob(self, codes: Tensor, position: Tensor) -> Tensor:
         """log p(c_i | c_<i, s) in nats: [B, h, w]. Its negative sum is the code length
         of the slice."""
         logits = self(codes, position).flatten(0, 2)
-        return -F.cross_entropy(logits, codes.flatten(), reduction="none").view_as(
-            codes
-        )
+        nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
+        return -nats.view_as(codes)
 
     @torch.no_grad()
     def sample(
@@ -168,21 +205,20 @@ class TransformerPrior(nn.Module):
         batch, length = len(position), height * width
         random = torch.Generator(device).manual_seed(seed)
         places = self._places(position)
-        codes = torch.full((batch, length), self.codebook_size, device=device)
+        start = max(self.offsets)  # so many "no code" before the first
+        codes = torch.full((batch, start + length), self.codebook_size, device=device)
+        known = torch.tensor([start - back for back in self.offsets], device=device)
         first = self.blocks[0]
         shape = (2, batch, first.heads, length, places.shape[-1] // first.heads)
         caches = [places.new_zeros(shape) for _ in self.blocks]
-        start = codes[:, 0].clone()
         for i in range(length):
-            previous = codes[:, i - 1] if i else start
-            above = codes[:, i - width] if i >= width else start
-            x = places[:, i] + self.embed_previous(previous) + self.embed_above(above)
+            x = places[:, i] + self._surroundings(codes[:, known + i])
             x = x.unsqueeze(1)  # [B, 1, dim]
             for block, cache in zip(self.blocks, caches, strict=True):
                 x = block(x, cache, at=i)
-            logits = self.head(self.norm(x[:, 0]))
-            codes[:, i] = draw(logits, temperature, top_k, random)
-        return codes.view(batch, height, width)
+            logits = self._logits(x[:, 0])
+            codes[:, start + i] = draw(logits, temperature, top_k, random)
+        return codes[:, start:].view(batch, height, width).clone()
 
     def _check(self, codes: Tensor | None, position: Tensor) -> None:
         if position.min() < 0 or position.max() > 1:
