@@ -4,7 +4,7 @@ Both have the same encoder and decoder, the same distortion, the same slices in 
 order and the same number of steps; the VAE's KL is held at the VQ-VAE's nominal bits.
 The trainings lie in ``runs/benchmark-DATA-SEED``, so an interrupted run goes on.
 
-    python benchmarks/quality_at_equal_rate.py --real DIR --store
+    python benchmarks/quality_at_equal_rate.py --real DIR --steps 630 --store
 """
 
 import click
@@ -44,10 +44,11 @@ def compare(name: str, data, settings, seed: int) -> tuple[list[dict], dict]:
     "--real", metavar="DIR", help="A folder of real slices, besides the phantom."
 )
 @click.option("--seeds", default=3, show_default=True)
+@click.option("--steps", type=int, help="Of each training; the profile's if left out.")
 @click.option("--short", is_flag=True, help="Seconds: the smoke profile, one seed.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
-def main(real: str | None, seeds: int, short: bool, store: bool) -> None:
-    settings = profiles.get("smoke" if short else "quick")
+def main(real, seeds: int, steps: int | None, short: bool, store: bool) -> None:
+    settings = profiles.get("smoke" if short else "quick", steps=steps)
     sources = {"phantom": None} | ({"real_slices": real} if real else {})
     rows, differences = [], []
     for name, folder in sources.items():

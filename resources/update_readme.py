@@ -52,7 +52,7 @@ def seeds_table(stored: dict) -> str:
 
 def seeds_words(stored: dict) -> str:
     """What the seeds say, in a sentence for each data set."""
-    sentences = []
+    sentences = [f"Each training took {stored['steps']} steps."]
     for data, name in SOURCES.items():
         gaps = [d["ssim"]["mean"] for d in stored["differences"] if d["data"] == data]
         if len(gaps) < 2:

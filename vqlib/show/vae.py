@@ -135,7 +135,7 @@ def slice_rows(
     """
     stacks = {name: as_slices(images) for name, images in rows.items()}
     number = max(len(images) for images in stacks.values())
-    width = min(2.2, WIDTH / number)
+    width = min(1.55, WIDTH / number)  # about one screen pixel for a pixel of 128
     height = width * 0.48 + 0.12
     figure, axes = plt.subplots(
         len(stacks),
@@ -174,7 +174,7 @@ def changes(
     figure, axes = plt.subplots(
         2,
         len(stacks) + 1,
-        figsize=(min(WIDTH, 2.9 * (len(stacks) + 1)), 3.2),
+        figsize=(min(WIDTH, 2.3 * (len(stacks) + 1)), 2.7),
         layout="constrained",
     )
     for axis in axes.ravel():
