@@ -6,13 +6,14 @@ bars, the Python's version.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 
 from vqlib.errors import UserError
-from vqlib.runs import Run, project_root, save_text
+from vqlib.runs import Run, project_root, save_json, save_text
 from vqlib.tutorial import execute, find_notebooks, kernel_environment
 
 KERNEL = {
@@ -44,11 +45,16 @@ def refresh_notebooks(
     paths = find_notebooks(notebooks, only)
     target = (run / "notebooks").resolve()
     target.mkdir(parents=True, exist_ok=True)
+    seconds = {}
     with kernel_environment():
         for path in paths:
+            started = time.monotonic()
             execute(path, target / path.name, {})
+            seconds[path.stem] = round(time.monotonic() - started)
             notebook = nbformat.read(target / path.name, as_version=4)
             save_text(path, nbformat.writes(clean(notebook)) + "\n")
+    if not reuse and not only:  # what a reader will wait for, training included
+        save_json(run / "notebook_seconds.json", seconds)
     return paths
 
 
