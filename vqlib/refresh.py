@@ -2,15 +2,18 @@
 
 The outputs are committed, so that every figure shows on a code host. What belongs to
 one run and one machine is stripped: times, papermill's marks, widget state, progress
-bars, the Python's version.
+bars, the Python's version. Figures get a palette of 128 colours, for half the size.
 """
 
+import base64
+import io
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from vqlib.errors import UserError
 from vqlib.runs import Run, project_root, save_json, save_text
@@ -71,7 +74,17 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.outputs = [output for output in cell.outputs if not _passing(output)]
             for output in cell.outputs:
                 output.get("metadata", {}).pop("execution", None)
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = _shrunk(output.data["image/png"])
     return notebook
+
+
+def _shrunk(png: str) -> str:
+    """A PNG in base64 with a palette of its own 128 colours."""
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    file = io.BytesIO()
+    image.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _passing(output: nbformat.NotebookNode) -> bool:
