@@ -5,7 +5,7 @@ transposed convolutions double it up again: the network of the first VQ-VAE (van
 Oord et al. 2017, arXiv 1711.00937, section 4.1), narrower and with two full 3x3
 convolutions per block. ``benchmarks/network.py`` compares it with others at equal
 processor time: a wider network, or patches folded into channels at once, learn less in
-the same time, and several more are level with it. Taught in notebook 02, section 2.2,
+the same time; a shallower one leads in a short one. Taught in notebook 02, section 2.2,
 and notebook 03, section 3.2.
 """
 
