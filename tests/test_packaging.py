@@ -26,7 +26,7 @@ DISTRIBUTIONS = {
 }
 # started as programs or loaded as plug-ins, so never imported: name -> where it is used
 PROGRAMS = {
-    "jupyterlab": "vqlib/cli.py",
+    "jupyterlab": "vqlib/cli/__init__.py",
     "nbconvert": "README.md",
     "nbval": "Makefile",
     "ruff": ".ci/run",

@@ -1,9 +1,20 @@
-"""Writes single files in the HipMRI layout, for the tests of this folder."""
+"""Writes single files in the HipMRI layout, and reads refusals, for the tests here."""
 
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
+
+from vqlib.errors import UserError
+
+
+def refusal(call, *args) -> str:
+    """The one line that the user reads."""
+    with pytest.raises(UserError) as caught:
+        call(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def write_nifti(path: Path, array: np.ndarray) -> Path:

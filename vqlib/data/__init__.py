@@ -15,10 +15,9 @@ from vqlib.data.layout import (
     SPLITS,
     SliceIndex,
     SliceRecord,
-    read_label,
-    read_slice,
     scan_folder,
 )
+from vqlib.data.nifti import read_label, read_slice
 
 __all__ = [
     "LABEL_NAMES",

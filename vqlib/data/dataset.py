@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import center_crop
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import LABEL_NAMES, SPLITS, SliceIndex, read_label, read_slice
+from vqlib.data.layout import LABEL_NAMES, SPLITS, SliceIndex
+from vqlib.data.nifti import read_label, read_slice
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root

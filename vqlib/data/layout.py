@@ -7,31 +7,24 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 
 `SliceIndex` reads the names only, in natural order (slice 2 before slice 10), and
 refuses a folder that would spoil an experiment without a word, above all a patient in
-two splits. `read_slice` and `read_label` read one file.
+two splits. What is inside the files is read in `vqlib.data.nifti`.
 
 Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
 the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
 """
 
-import gzip
 import hashlib
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import nibabel as nib
-import numpy as np
 
 from vqlib.errors import UserError, unknown_name
 
 SPLITS = ("train", "validate", "test")
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
-MAX_SIDE = 1024  # pixels; a header that declares more is refused before it is believed
 
-nib.imageglobals.logger.setLevel("CRITICAL")  # its remarks come as our one line
 _NAME = re.compile(r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?")
 
 
@@ -136,109 +129,6 @@ def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[str]]:
         records += found
         faults += wrong
     return records, faults + _shared_patients(records)
-
-
-def read_slice(path: str | Path) -> np.ndarray:
-    """Read one image: float32 `[X, Z]` in the scanner's units, native size.
-
-    X runs left–right and Z inferior–superior; trailing dimensions of 1 are dropped.
-    Raises `UserError` for a file that is missing, truncated or no NIfTI, that is not
-    two-dimensional, not of real numbers, larger than `MAX_SIDE`, or not finite.
-    """
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
-        pixels = _read_array(Path(path)).astype(np.float32)
-    if not np.isfinite(pixels).all():
-        raise UserError(
-            f"{path} has NaN or infinite pixels; export the slice again, or remove "
-            "its volume"
-        )
-    return pixels
-
-
-def read_label(path: str | Path) -> np.ndarray:
-    """Read one label map: uint8 `[X, Z]`, values as in `LABEL_NAMES`.
-
-    Raises `UserError` like `read_slice`, and for values that are no label.
-    """
-    values = _read_array(Path(path))
-    known = np.isin(values, np.arange(len(LABEL_NAMES)))
-    if not known.all():
-        raise UserError(
-            f"{path} has the value {values[~known][0]:g}, which is no label; map its "
-            f"values to 0 … {len(LABEL_NAMES) - 1} ({', '.join(LABEL_NAMES)})"
-        )
-    return values.astype(np.uint8)
-
-
-def _read_array(path: Path) -> np.ndarray:
-    """The stored values with the header's scaling, in float64 where there is one.
-
-    The header is judged before pixels are read, and a compressed file is read to its
-    end, where gzip checks its sum: bits that flipped on a disk come to light.
-    """
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opener(path, "rb") as file:
-            nifti2 = file.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-            file.seek(0)
-            image = (nib.Nifti2Image if nifti2 else nib.Nifti1Image).from_stream(file)
-            shape = _judge_header(path, image)
-            with np.errstate(all="ignore"):
-                values = np.asarray(image.dataobj).reshape(shape)
-            for _ in range(64):
-                if not file.read(2**20):
-                    return values
-            raise ValueError("64 MB after the last pixel")
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the name") from None
-    except PermissionError:
-        raise UserError(f"{path} may not be read; change its permissions") from None
-    except _UNREADABLE as fault:
-        first = str(fault).strip().splitlines()
-        reason = first[0] if first else type(fault).__name__
-        raise UserError(
-            f"{path} is truncated or no NIfTI file ({reason}); get the file again"
-        ) from None
-
-
-def _judge_header(path: Path, image: nib.Nifti1Image) -> tuple[int, int]:
-    """The shape `[X, Z]` that a header declares; refuses what is no slice."""
-    shape, kind = image.shape, image.get_data_dtype().kind
-    size = " x ".join(map(str, shape))
-    while len(shape) > 2 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 2:
-        raise UserError(
-            f"{path} is {size}, not a 2D slice; cut volumes into slices with "
-            "`vqlib data convert`"
-        )
-    if not 1 <= min(shape) <= max(shape) <= MAX_SIDE:
-        raise UserError(
-            f"{path} declares {size} pixels, and a slice has 1 to {MAX_SIDE} on a "
-            "side; the header is damaged, get the file again"
-        )
-    if kind not in "iuf":
-        raise UserError(
-            f"{path} holds {'complex' if kind == 'c' else 'colour'} pixels; export it "
-            "as grey values (int16 or float32)"
-        )
-    return shape
-
-
-# what nibabel, gzip and zlib raise for files that are cut short, damaged or no NIfTI
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
-)
 
 
 def _file_size(path: Path) -> int:

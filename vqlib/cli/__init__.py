@@ -12,33 +12,21 @@ from pathlib import Path
 import click
 
 from vqlib import __version__
+from vqlib.cli.data import data
+from vqlib.cli.group import Group
 from vqlib.errors import UserError, unknown_name
 
 
-class _Group(click.Group):
-    """Tells a `UserError` in one line, without a traceback, and exits with 1."""
-
-    def invoke(self, ctx: click.Context):
-        try:
-            return super().invoke(ctx)
-        except UserError as fault:
-            click.echo(f"error: {fault}", err=True)
-            ctx.exit(1)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]):
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            raise unknown_name("command", name, self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vqlib")
 def main() -> None:
     """VAE and VQ-VAE on MR images of the male pelvis: the tutorial's commands."""
     for stream in (sys.stdout, sys.stderr):  # Windows pipes are not UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+main.add_command(data)
 
 
 def _shared(command):
@@ -124,71 +112,6 @@ def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) ->
         click.echo(str(nothing))
     click.echo(f"\nexecuted notebooks: {done[0].path.parent}")
     click.echo(f"run folder:         {run.folder}")
-
-
-@main.group(cls=_Group)
-def data() -> None:
-    """Make and check folders of slices."""
-
-
-@data.command()
-@click.argument("folder", metavar="DIR")
-@click.option(
-    "--patients",
-    default="12,4,5",
-    show_default=True,
-    metavar="N,N,N",
-    help="Men in train, validate and test.",
-)
-@click.option("--weeks", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--slices", type=click.IntRange(min=1), default=60, show_default=True)
-def phantom(folder, patients, weeks, seed, slices) -> None:
-    """Write a synthetic male pelvis, many men and weeks, in the HipMRI layout."""
-    from vqlib.data.phantom import write_phantom
-
-    try:
-        counts = tuple(int(part) for part in patients.split(","))
-        if len(counts) != 3 or min(counts) < 1:
-            raise ValueError
-    except ValueError:
-        raise UserError(
-            f"--patients {patients!r} must be three positive numbers such as 12,4,5"
-        ) from None
-    write_phantom(Path(folder), patients=counts, weeks=weeks, seed=seed, slices=slices)
-    click.echo(f"the phantom is in {folder}")
-
-
-@data.command()
-@click.argument("folder", metavar="DIR")
-def check(folder) -> None:
-    """Read every slice of a folder; list every fault, one a line."""
-    from tqdm.auto import tqdm
-
-    from vqlib.data import SliceIndex, read_label, read_slice
-
-    faults, index = [], None
-    try:
-        index = SliceIndex.from_folder(folder)
-    except UserError as fault:
-        faults.append(str(fault))
-    files = sorted(Path(folder).glob("keras_slices_*/*.nii*"))
-    for path in tqdm(files, desc="reading", unit="file", leave=False, disable=None):
-        read = read_label if "_seg_" in path.parent.name else read_slice
-        try:
-            read(path)
-        except UserError as fault:
-            if str(fault) not in faults:
-                faults.append(str(fault))
-    for fault in faults:
-        click.echo(fault)
-    if faults:
-        raise UserError(f"{len(faults)} faults in {folder}")
-    labels = "with labels" if index.has_labels else "without labels"
-    click.echo(
-        f"{folder}: {len(index)} slices of {len(index.patients)} patients, {labels}, "
-        "no fault"
-    )
 
 
 @main.command()
@@ -292,7 +215,7 @@ def lab(options) -> None:
     raise SystemExit(status)
 
 
-@main.group(cls=_Group)
+@main.group(cls=Group)
 def notebooks() -> None:
     """For those who change the notebooks."""
 

@@ -1,0 +1,128 @@
+"""One NIfTI file, read with suspicion.
+
+`read_slice` and `read_label` read one file of the slice layout. The header is judged
+before a pixel is read, so that a damaged one cannot ask for all memory, and whatever is
+wrong comes as one line that names the file and the remedy.
+"""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from vqlib.data.layout import LABEL_NAMES
+from vqlib.errors import UserError
+
+MAX_SIDE = 1024  # pixels; a header that declares more is refused before it is believed
+
+nib.imageglobals.logger.setLevel("CRITICAL")  # its remarks come as our one line
+
+
+def read_slice(path: str | Path) -> np.ndarray:
+    """Read one image: float32 `[X, Z]` in the scanner's units, native size.
+
+    X runs left–right and Z inferior–superior; trailing dimensions of 1 are dropped.
+    Raises `UserError` for a file that is missing, truncated or no NIfTI, that is not
+    two-dimensional, not of real numbers, larger than `MAX_SIDE`, or not finite.
+    """
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
+        pixels = read_array(Path(path), slice_shape)[0].astype(np.float32)
+    if not np.isfinite(pixels).all():
+        raise UserError(
+            f"{path} has NaN or infinite pixels; export the slice again, or remove "
+            "its volume"
+        )
+    return pixels
+
+
+def read_label(path: str | Path) -> np.ndarray:
+    """Read one label map: uint8 `[X, Z]`, values as in `LABEL_NAMES`.
+
+    Raises `UserError` like `read_slice`, and for values that are no label.
+    """
+    values, _ = read_array(Path(path), slice_shape)
+    known = np.isin(values, np.arange(len(LABEL_NAMES)))
+    if not known.all():
+        raise UserError(
+            f"{path} has the value {values[~known][0]:g}, which is no label; map its "
+            f"values to 0 … {len(LABEL_NAMES) - 1} ({', '.join(LABEL_NAMES)})"
+        )
+    return values.astype(np.uint8)
+
+
+def read_array(
+    path: Path, judge: Callable[[Path, nib.Nifti1Image], tuple[int, ...]]
+) -> tuple[np.ndarray, nib.Nifti1Image]:
+    """The stored values with the header's scaling (float64 where there is one), in the
+    shape that ``judge`` returns, and the image for its affine.
+
+    ``judge`` sees the header before pixels are read and raises `UserError` for what it
+    does not take. A compressed file is read to its end, where gzip checks its sum: bits
+    that flipped on a disk come to light. Raises `UserError`.
+    """
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            nifti2 = file.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+            file.seek(0)
+            image = (nib.Nifti2Image if nifti2 else nib.Nifti1Image).from_stream(file)
+            shape = judge(path, image)
+            with np.errstate(all="ignore"):
+                values = np.asarray(image.dataobj).reshape(shape)
+            for _ in range(64):
+                if not file.read(2**20):
+                    return values, image
+            raise ValueError("64 MB after the last pixel")
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the name") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read; change its permissions") from None
+    except _UNREADABLE as fault:
+        first = str(fault).strip().splitlines()
+        reason = first[0] if first else type(fault).__name__
+        raise UserError(
+            f"{path} is truncated or no NIfTI file ({reason}); get the file again"
+        ) from None
+
+
+def slice_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int]:
+    """The shape `[X, Z]` that a header declares; refuses what is no slice."""
+    shape, kind = image.shape, image.get_data_dtype().kind
+    size = " x ".join(map(str, shape))
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 2:
+        raise UserError(
+            f"{path} is {size}, not a 2D slice; cut volumes into slices with "
+            "`vqlib data convert`"
+        )
+    if not 1 <= min(shape) <= max(shape) <= MAX_SIDE:
+        raise UserError(
+            f"{path} declares {size} pixels, and a slice has 1 to {MAX_SIDE} on a "
+            "side; the header is damaged, get the file again"
+        )
+    if kind not in "iuf":
+        raise UserError(
+            f"{path} holds {'complex' if kind == 'c' else 'colour'} pixels; export it "
+            "as grey values (int16 or float32)"
+        )
+    return shape
+
+
+# what nibabel, gzip and zlib raise for files that are cut short, damaged or no NIfTI
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.wrapstruct.WrapStructError,
+)
