@@ -9,7 +9,7 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vqlib.show.style import WIDTH, colours
+from vqlib.show.style import WIDTH, colours, mark_levels
 
 VALIDATION = "val_"  # a column "val_loss" belongs to the column "loss"
 LABELS = {"ssim": "SSIM", "psnr": "PSNR, dB", "l1": "L1", "kl": "KL"}
@@ -95,18 +95,7 @@ def rate_distortion(
             color=colour,
             label=name,
         )
-    for name, value in (marks or {}).items():
-        axis.axhline(value, linestyle="--", linewidth=1, color="0.5")
-        axis.annotate(
-            name,
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-            color="0.35",
-        )
+    mark_levels(axis, marks or {})
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel("bits per slice (log scale)")

@@ -197,9 +197,10 @@ def _scale_bar(axis) -> None:
     dark_edge = [patheffects.withStroke(linewidth=2.5, foreground="black")]
     white = {"color": "white", "path_effects": dark_edge}
     axis.plot([x, x + 100], [z, z], linewidth=1.5, **white)
-    text = {"fontsize": 8, "ha": "center", **white}
-    axis.text(x + 50, z + 5, "10 cm", va="bottom", **text)
-    axis.text(x + 2, 0.93 * SLICE_MM[1], "R", va="top", **text)
-    axis.text(SLICE_MM[0] - x - 2, 0.93 * SLICE_MM[1], "L", va="top", **text)
+    text = {"fontsize": 8, **white}
+    axis.text(x + 50, z + 5, "10 cm", va="bottom", ha="center", **text)
+    top = 0.93 * SLICE_MM[1]  # aligned to the edges: a narrow panel cuts neither off
+    axis.text(x, top, "R", va="top", ha="left", **text)
+    axis.text(SLICE_MM[0] - x, top, "L", va="top", ha="right", **text)
     axis.set_xlim(EXTENT[:2])
     axis.set_ylim(EXTENT[2:])

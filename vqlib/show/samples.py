@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vqlib.show.images import draw_slice
-from vqlib.show.style import EXTENT, SLICE_MM, WIDTH, as_slices
+from vqlib.show.style import EXTENT, SLICE_MM, WIDTH, as_slices, mark_levels
 
 LABEL = 0.35  # inches left of a row for its name
 TITLE = 0.25  # inches above a row of panels with titles
@@ -124,18 +124,7 @@ def score_curve(
     axis.plot(x, [points[value] for value in x], "o-", color="#D55E00")
     best = min(points, key=points.get)
     axis.plot(best, points[best], "o", color="#D55E00", markersize=11, fillstyle="none")
-    for name, value in (marks or {}).items():
-        axis.axhline(value, linestyle="--", linewidth=1, color="0.5")
-        axis.annotate(
-            name,
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-            color="0.35",
-        )
+    mark_levels(axis, marks or {})
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")

@@ -4,6 +4,8 @@ The colours are those of Okabe and Ito (2008), which readers with any form of co
 blindness can tell apart, also on grey.
 """
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
@@ -81,3 +83,19 @@ def as_slices(images) -> np.ndarray:
     if images.ndim != 3:
         raise ValueError(f"{images.shape} is not [H, W], [N, H, W] or [N, 1, H, W]")
     return images
+
+
+def mark_levels(axis, levels: Mapping[str, float]) -> None:
+    """Dashed horizontal lines with their names: controls in a plot of scores."""
+    for name, value in levels.items():
+        axis.axhline(value, linestyle="--", linewidth=1, color="0.5")
+        axis.annotate(
+            name,
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9,
+            color="0.35",
+        )
