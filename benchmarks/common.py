@@ -1,14 +1,18 @@
-"""What every benchmark here shares: where it ran, and how it tells its result."""
+"""What benchmarks here share: where they ran, how they tell their result, and training
+for a processor time rather than for a number of steps."""
 
 import json
 import platform
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from vqlib.runs import save_json
+from vqlib.training import FitSettings, learning_rate_at
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,3 +41,38 @@ def tell(name: str, result: dict, store: bool) -> None:
         RESULTS.mkdir(exist_ok=True)
         save_json(RESULTS / f"{name}.json", result)
     print(json.dumps(result, sort_keys=True))
+
+
+def train_for(
+    seconds: float,
+    objective: nn.Module,
+    images: Tensor,
+    batch_size: int,
+    learning_rate: float,
+    constant: bool = False,
+) -> int:
+    """Train for so many processor seconds; returns the number of steps.
+
+    The warm-up and cosine of `vqlib.training` run over the time rather than the steps,
+    so that each model has its whole schedule; ``constant`` keeps the learning rate, as
+    many projects do.
+    """
+    settings = FitSettings(1, batch_size, learning_rate)
+    parameters = [p for p in objective.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+    )
+    steps, start = 0, time.process_time()
+    while (used := time.process_time() - start) < seconds:
+        at = max(int(1000 * used / seconds), min(steps, 100))
+        for group in optimizer.param_groups:
+            if not constant:
+                group["lr"] = learning_rate_at(at, 1000, settings)
+        rows = torch.randint(len(images), (batch_size,))
+        loss = objective({"image": images[rows]})["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimizer.step()
+        steps += 1
+    return steps

@@ -7,11 +7,9 @@ validation patients. FLOPs are counted by torch, forward and backward.
     python benchmarks/network.py --data-dir DIR --store
 """
 
-import time
-
 import click
 import torch
-from common import tell
+from common import tell, train_for
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,7 +18,6 @@ from vqlib.data import open_data
 from vqlib.models import networks
 from vqlib.models.quantizers import VectorQuantizer
 from vqlib.models.vqvae import VQVAE
-from vqlib.training import FitSettings, learning_rate_at
 
 
 class NarrowBlock(nn.Module):
@@ -141,22 +138,13 @@ def measure(name: str, data, seconds: float, seed: int) -> dict:
     with FlopCounterMode(display=False) as counter:
         objective({"image": data.validate.images[:1]})["loss"].backward()
     quantizer.step.zero_()  # that was no training step
-    settings = FitSettings(1, profile.batch_size, profile.learning_rate)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.9, 0.99), weight_decay=0.0
+    steps = train_for(
+        seconds,
+        objective,
+        data.train.images,
+        profile.batch_size,
+        profile.learning_rate,
     )
-    steps, start = 0, time.process_time()
-    while (used := time.process_time() - start) < seconds:
-        at = max(int(1000 * used / seconds), min(steps, 100))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(at, 1000, settings)
-        rows = torch.randint(len(data.train), (profile.batch_size,))
-        loss = objective({"image": data.train.images[rows]})["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimizer.step()
-        steps += 1
     model.eval()
     scores = {
         split: metrics.score(model.reconstruct, getattr(data, split))
