@@ -23,7 +23,7 @@ def edge_strength(images: Tensor) -> Tensor:
 
     It counts every change of brightness, noise included, wherever it is.
     """
-    return _gradient(images).square().sum(1).sqrt().mean((1, 2))
+    return gradient(images).square().sum(1).sqrt().mean((1, 2))
 
 
 def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
     its height gives ½, an edge in another place nothing. A target without edges has
     none to lose and gives 1.
     """
-    ours, true = _gradient(reconstruction), _gradient(target)  # [B, 2, H-1, W-1]
+    ours, true = gradient(reconstruction), gradient(target)  # [B, 2, H-1, W-1]
     shared = (ours * true).mean((1, 2, 3))
     energy = true.square().mean((1, 2, 3))
     slope = shared / energy.clamp(min=NO_EDGES)
@@ -88,28 +88,37 @@ def detail_by_frequency(
         spacing: size of a pixel along both axes.
         bands: rings of equal width up to the Nyquist frequency of the coarser axis.
     """
-    height, width = target.shape[-2:]
+    ours, true = spectrum(reconstruction), spectrum(target)  # [N, H, W] complex
+    frequency, energy = ring_totals(true.abs().square(), spacing, bands)
+    _, power = ring_totals(ours.abs().square(), spacing, bands)
+    _, shared = ring_totals((ours * true.conj()).real, spacing, bands)
+    energy = energy.clip(1e-12)
+    return Detail(frequency=frequency, power=power / energy, in_place=shared / energy)
+
+
+def ring_totals(
+    values: Tensor, spacing: tuple[float, float], bands: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over rings of spatial frequency of `[N, H, W]`, in the order of the FFT.
+
+    The middle of each ring (cycles per unit of ``spacing``) and the sum over all slices
+    and frequencies in it, both `[bands]`. Rings are equally wide and end at the Nyquist
+    frequency of the coarser axis; frequency 0 is left out.
+    """
+    height, width = values.shape[-2:]
     fy = torch.fft.fftfreq(height, spacing[0], dtype=torch.float64)[:, None]
     fx = torch.fft.fftfreq(width, spacing[1], dtype=torch.float64)[None, :]
     nyquist = 0.5 / max(spacing)
-    ring = (torch.hypot(fy, fx) / nyquist * bands).long().flatten()
-    seen = (ring < bands) & (torch.hypot(fy, fx).flatten() > 0)
-
-    def by_ring(values: Tensor) -> np.ndarray:
-        total = values.sum(0).flatten()[seen]
-        zeros = torch.zeros(bands, dtype=torch.float64)
-        return zeros.index_add_(0, ring[seen], total).numpy()
-
-    ours, true = _spectrum(reconstruction), _spectrum(target)  # [N, H, W] complex
-    energy = by_ring(true.abs().square()).clip(1e-12)
-    return Detail(
-        frequency=(np.arange(bands) + 0.5) / bands * nyquist,
-        power=by_ring(ours.abs().square()) / energy,
-        in_place=by_ring((ours * true.conj()).real) / energy,
-    )
+    radius = torch.hypot(fy, fx).flatten()
+    ring = (radius / nyquist * bands).long()
+    seen = (ring < bands) & (radius > 0)
+    total = values.sum(0).flatten()[seen]
+    zeros = torch.zeros(bands, dtype=torch.float64)
+    middle = (np.arange(bands) + 0.5) / bands * nyquist
+    return middle, zeros.index_add_(0, ring[seen], total).numpy()
 
 
-def _gradient(images: Tensor) -> Tensor:
+def gradient(images: Tensor) -> Tensor:
     """Forward differences along both axes: [B, 1, H, W] -> [B, 2, H-1, W-1]."""
     image = images[:, 0]
     along_h = image[:, 1:, :-1] - image[:, :-1, :-1]
@@ -117,7 +126,7 @@ def _gradient(images: Tensor) -> Tensor:
     return torch.stack([along_h, along_w], dim=1)
 
 
-def _spectrum(images: Tensor) -> Tensor:
+def spectrum(images: Tensor) -> Tensor:
     """Fourier transform under a Hann window, which keeps the jump between opposite
     borders (anatomy goes on beyond the slice) out of it."""
     image = images[:, 0].double().cpu()
