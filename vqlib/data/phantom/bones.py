@@ -60,7 +60,7 @@ def bones(man: Patient, p: Points) -> Bones:
         foramina=foramina,
         discs=union(discs, symphysis),
         # thin shell over head and neck, a thick tube along the shaft
-        cortex=np.clip(1.5 - (fold.z + 20) * 0.075, 1.5, man.cortex),
+        cortex=np.clip(1.2 - (fold.z + 20) * 0.075, 1.2, man.cortex),
     )
 
 

@@ -73,7 +73,7 @@ MUSCLES = (
 # fmt: on
 _FIBRES = np.array([m.fibre for m in MUSCLES], np.float32)
 _COARSE = np.array([m.coarse for m in MUSCLES], np.float32)
-_MARGIN = 10.0  # mm that a muscle grows beyond its radii where nothing stops it
+_MARGIN = 22.0  # mm that a muscle grows beyond its radii where nothing stops it
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def muscles(man: Patient, p: Points, swell: np.ndarray) -> MuscleMap | None:
         return None
     first -= grow
     second -= grow
-    plane = 0.15 + 0.9 * man.infiltration + 0.75 * swell  # half the fat between, mm
+    plane = 0.5 + 0.7 * man.infiltration + 0.75 * swell  # half the fat between, mm
     distance = np.maximum(first - _MARGIN, plane - (second - first) * 0.5)
     fibres = _FIBRES.T[:, owner]
     fibres[0] *= np.sign(p.x)
@@ -133,5 +133,5 @@ def abdominal_wall(fold: Points, depth: np.ndarray) -> np.ndarray:
     groin = 0.7 * (fold.x - fold.z) - 38  # the inguinal ligament ends the flat muscles
     flat = np.maximum(flat, groin)
     layers = np.minimum(np.abs(depth - 6), np.abs(depth - 12))
-    flat = np.maximum(flat, 0.8 - layers)
+    flat = np.maximum(flat, 0.35 - layers)
     return np.maximum(np.minimum(rectus, flat), np.maximum(-32 - fold.z, fold.y + 20))

@@ -15,6 +15,7 @@ from vqlib.data.phantom.shapes import (
     cone,
     ellipsoid,
     intersection,
+    thin_tube,
     tube,
     union,
 )
@@ -91,7 +92,9 @@ class Organs:
     obturator: np.ndarray
 
 
-def organs(man: Patient, week: Week, p: Points) -> Organs:
+def organs(man: Patient, week: Week, p: Points, pelvis: np.ndarray) -> Organs:
+    """All organs near a slice; ``pelvis`` is the distance to the hip bones, along whose
+    inner side the obturator internus lies."""
     fold = p.folded()
     size = np.prod(man.size)  # volumes are meant in the patient, not in the template
     r = float(np.cbrt(man.prostate_ml * 1000 / size * 0.75 / np.pi))
@@ -133,7 +136,7 @@ def organs(man: Patient, week: Week, p: Points) -> Organs:
         prostate=prostate,
         transition_zone=zone,
         seminal_vesicles=sv,
-        urethra=cone(p, (0, centre_y - 4, base), (0, centre_y - 6, -62), 2.5, 2.5),
+        urethra=cone(p, (0, centre_y - 4, base), (0, centre_y - 6, -62), 2.0, 1.6),
         rectum=rectum,
         gas=gas,
         anal_canal=cone(p, (0, 44, -46), (0, 52, -84), 12, 12.5),
@@ -142,8 +145,19 @@ def organs(man: Patient, week: Week, p: Points) -> Organs:
             cone(fold, (9, -38, -64), (38, 4, -74), 6, 4.5),
             cone(p, (0, -44, -72), (0, -84, -78), 11, 14),
         ),
-        obturator=ellipsoid(fold, (54, 4, -16), (10, 42, 34)),
+        obturator=_obturator(man, fold, pelvis),
     )
+
+
+def _obturator(man: Patient, fold: Points, pelvis: np.ndarray) -> np.ndarray:
+    """A slab of muscle on the inner side of the hip bone and over the gap in it."""
+    gap = ellipsoid(fold, (54, 4, -16), (11, 42, 34))
+    if not np.ndim(pelvis):
+        return gap
+    bed = ellipsoid(fold, (62, 6, -14), (27, 44, 50))
+    inner = fold.x - man.pelvis_width + 20 - 0.4 * fold.z
+    slab = intersection(pelvis - 8 - 5 * man.muscle, inner, bed, smooth=6)
+    return union(gap, slab, smooth=4)
 
 
 @dataclass(frozen=True)
@@ -161,13 +175,13 @@ def bowel(man: Patient, week: Week) -> list[Loop]:
     their place and content change from week to week."""
     usual = np.random.default_rng([man.seed, 4])
     now = np.random.default_rng([man.seed, 5, week.seed[1]])
-    loops = []
-    for _ in range(26):
+    loops = [_sigmoid(usual, now)]
+    for _ in range(44):
         start = np.array(
-            [usual.uniform(-78, 78), usual.uniform(-70, 30), usual.uniform(34, 104)]
+            [usual.uniform(-78, 78), usual.uniform(-70, 45), usual.uniform(34, 104)]
         )
         heading = usual.normal(size=3) * (1.0, 0.7, 0.6)
-        path, radius = [start + now.normal(0, 3.0, 3)], usual.uniform(7, 14)
+        path, radius = [start + now.normal(0, 3.0, 3)], usual.uniform(8, 15)
         for _ in range(3):
             heading = heading / np.linalg.norm(heading) + usual.normal(0, 0.6, 3)
             step = path[-1] + heading * usual.uniform(10, 18)
@@ -179,6 +193,46 @@ def bowel(man: Patient, week: Week) -> list[Loop]:
             Loop([tuple(v.tolist()) for v in path], radii, content, (0, 0.3, 0.1)[kind])
         )
     return loops
+
+
+@dataclass(frozen=True)
+class LoopMap:
+    """Bowel of one slice: how deep a point lies in the nearest loop, what is in it."""
+
+    distance: np.ndarray
+    content: np.ndarray
+    mottle: np.ndarray
+
+
+def loops_near(p: Points, loops: list[Loop]) -> LoopMap | None:
+    """Loops pressed against each other; where two meet, only their walls are between.
+    None where no loop comes near the slice."""
+    first, second = np.full(p.x.shape, FAR), np.full(p.x.shape, FAR)
+    content, mottle = np.zeros_like(first), np.zeros_like(first)
+    for loop in loops:
+        distance = thin_tube(p, loop.path, loop.radii)
+        if not np.ndim(distance):
+            continue
+        closer = distance < first
+        np.minimum(second, np.maximum(first, distance), out=second)
+        np.minimum(first, distance, out=first)
+        content[closer], mottle[closer] = loop.content, loop.mottle
+    if first.min() > 0:
+        return None
+    return LoopMap(np.maximum(first, (first - second) * 0.5), content, mottle)
+
+
+def _sigmoid(usual: np.random.Generator, now: np.random.Generator) -> Loop:
+    """The sigmoid colon, from the rectum over the bladder to the left flank."""
+    course = np.array(
+        [(16, 54, 58), (8, 34, 48), (-22, 18, 46), (-10, -4, 66), (34, 2, 72),
+         (62, -10, 92), (74, -14, 116)]
+    )  # fmt: skip
+    course = course + usual.normal(0, 7, course.shape) + now.normal(0, 4, course.shape)
+    radii = usual.uniform(9, 13) * now.uniform(0.75, 1.25, len(course))
+    content = float(now.choice((0.03, 0.36, 0.45), p=(0.2, 0.4, 0.4)))
+    path = [tuple(point) for point in course.tolist()]
+    return Loop(path, radii.tolist(), content, 0.25)
 
 
 ARTERY = ([(36, 22, 112), (46, 4, 66), (64, -34, 22), (74, -54, -8), (80, -54, -50),
@@ -194,19 +248,40 @@ def vessels(p: Points) -> dict[str, np.ndarray]:
     """Distances to paired vessels, the sciatic nerve and the spermatic cord."""
     fold = p.folded()
     named = dict(artery=ARTERY, vein=VEIN, internal=INTERNAL, nerve=NERVE, cord=CORD)
-    return {name: tube(fold, *course, reach=4) for name, course in named.items()}
+    return {name: thin_tube(fold, *course) for name, course in named.items()}
 
 
-def specks(man: Patient, p: Points) -> np.ndarray:
-    """Distance to the many small vessels of the pelvic side walls."""
+@dataclass(frozen=True)
+class Speck:
+    """A small vessel of the pelvic side walls."""
+
+    path: list
+    radius: float
+    fast: bool  # flowing blood is dark; in many veins it hardly flows and is bright
+
+
+def small_vessels(man: Patient) -> list[Speck]:
     rng = np.random.default_rng([man.seed, 6])
-    distance = FAR
-    for _ in range(26):
-        x, y, z = rng.uniform((30, -25, -12), (52, 60, 70)).tolist()
-        x *= float(rng.choice((-1, 1)))
-        dx, dy, dz = rng.normal(0, (8, 12, 12)).tolist()
-        r = rng.uniform(0.9, 2.2)
-        distance = np.minimum(
-            distance, cone(p, (x, y, z), (x + dx, y + dy, z + dz), r, r, reach=3)
-        )
-    return distance
+    vessels = []
+    for _ in range(70):
+        start = rng.uniform((24, -40, -25), (54, 66, 84))
+        start[0] *= rng.choice((-1, 1))
+        step = rng.normal(0, (7, 12, 12))
+        path = [start, start + 0.5 * step + (3, 0, 0), start + step]
+        path = [tuple(point.tolist()) for point in path]
+        vessels.append(Speck(path, rng.uniform(0.8, 2.4), rng.random() < 0.55))
+    return vessels
+
+
+def specks(p: Points, vessels: list[Speck]) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the small vessels in which blood flows fast, and to the others."""
+    fast, slow = FAR, FAR
+    for vessel in vessels:
+        distance = thin_tube(p, vessel.path, [vessel.radius] * 3, reach=3)
+        if not np.ndim(distance):
+            continue
+        if vessel.fast:
+            fast = np.minimum(fast, distance)
+        else:
+            slow = np.minimum(slow, distance)
+    return fast, slow

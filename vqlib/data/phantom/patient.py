@@ -65,6 +65,7 @@ class Patient:
     prostate_signal: float
     scale: float  # arbitrary scanner units of bright fat
     noise: float  # Rician sigma relative to bright fat
+    detail: float  # resolution of the scan, as a share of the grid's
     coil: Vector  # brightness near the coil: front, back, and its reach in mm
     broad: Warp
     fine: Warp
@@ -91,7 +92,7 @@ class Patient:
             head_radius=normal(24.0, 1.1),
             neck_drop=normal(31, 3.5),
             toe_out=normal(10, 5),
-            cortex=normal(6.2, 0.8),
+            cortex=normal(5.4, 0.7),
             leg_gap=normal(0, 7),
             prostate_ml=uniform(30, 68),
             nodularity=uniform(0.4, 1.3),
@@ -100,12 +101,13 @@ class Patient:
             rectum_radius=uniform(12.8, 16.5),
             infiltration=float(rng.beta(1.8, 3.2)),
             red_marrow=uniform(0.1, 0.5),
-            muscle_signal=normal(0.265, 0.022),
-            marrow_signal=normal(0.78, 0.05),
+            muscle_signal=normal(0.35, 0.022),
+            marrow_signal=normal(0.71, 0.05),
             fluid_signal=normal(1.05, 0.12),
             prostate_signal=normal(0.46, 0.04),
             scale=uniform(120, 230),
-            noise=uniform(0.016, 0.034),
+            noise=uniform(0.014, 0.030),
+            detail=uniform(1.05, 1.35),
             coil=(uniform(0.05, 0.55), uniform(0.05, 0.4), uniform(50, 95)),
             broad=Warp.draw(rng, spacing=70, size=4.0),
             fine=Warp.draw(rng, spacing=24, size=0.8),
@@ -122,6 +124,7 @@ class Week:
     bladder_ml: float
     rectum_radius: float
     rectum_gas: float  # share of the rectum that is gas, 0 to 1
+    ghost: float  # brightness of the copies that breathing leaves
     gain: float  # receiver gain relative to the patient's scale
     seed: tuple[int, int]
 
@@ -135,6 +138,7 @@ class Week:
             bladder_ml=patient.bladder_ml * filling,
             rectum_radius=patient.rectum_radius * float(rng.uniform(0.92, 1.12)),
             rectum_gas=float(rng.beta(0.7, 1.1)),
+            ghost=float(rng.uniform(0.002, 0.02)),
             gain=float(np.exp(0.08 * rng.standard_normal())),
             seed=(patient.seed, week),
         )

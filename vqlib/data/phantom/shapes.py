@@ -12,6 +12,7 @@ shape that does not reach the slice costs nothing.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,6 +39,28 @@ class Points:
     def folded(self) -> "Points":
         """Both halves laid on the left one: what is drawn once becomes a pair."""
         return Points(np.abs(self.x), self.y, self.z, self.y_low, self.y_high)
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, ...]:
+        """Lowest and highest x of each row [X], and z of each column [Z]."""
+        return self.x.min(1), self.x.max(1), self.z.min(0), self.z.max(0)
+
+    def cut(self, low: Vector, high: Vector):
+        """The block of pixels that holds all points between two corners, and its
+        points; None where there are none."""
+        if self.misses(low[1], high[1], 0):
+            return None
+        x_low, x_high, z_low, z_high = self.bounds
+        (rows,) = ((x_high >= low[0]) & (x_low <= high[0])).nonzero()
+        (columns,) = ((z_high >= low[2]) & (z_low <= high[2])).nonzero()
+        if not len(rows) or not len(columns):
+            return None
+        block = (
+            slice(rows[0], rows[-1] + 1),
+            slice(columns[0], columns[-1] + 1),
+        )
+        arrays = (values[block] for values in (self.x, self.y, self.z))
+        return block, Points(*arrays, self.y_low, self.y_high)
 
     def misses(self, low: float, high: float, reach: float = REACH) -> bool:
         """Whether a shape between ``low`` and ``high`` in y is out of reach."""
@@ -92,6 +115,26 @@ def tube(
     distance = FAR
     for a, b, r_a, r_b in zip(path, path[1:], radii, radii[1:], strict=False):
         distance = np.minimum(distance, cone(p, a, b, r_a, r_b, reach))
+    return distance
+
+
+def thin_tube(
+    p: Points, path: list[Vector], radii: list[float], reach: float = 4.0
+) -> np.ndarray:
+    """The same, but `FAR` beyond ``reach`` mm: only pixels near it cost anything."""
+    distance = FAR
+    for a, b, r_a, r_b in zip(path, path[1:], radii, radii[1:], strict=False):
+        r = max(r_a, r_b) + reach
+        low = tuple(min(u, v) - r for u, v in zip(a, b, strict=True))
+        high = tuple(max(u, v) + r for u, v in zip(a, b, strict=True))
+        near = p.cut(low, high)
+        if near is None:
+            continue
+        block, points = near
+        if not np.ndim(distance):
+            distance = np.full(p.x.shape, FAR)
+        part = distance[block]
+        np.minimum(part, cone(points, a, b, r_a, r_b, reach), out=part)
     return distance
 
 

@@ -9,6 +9,7 @@ muscle, along the fibres.
 from functools import cache
 
 import numpy as np
+from scipy import fft
 
 from vqlib.data.phantom.shapes import Points
 
@@ -18,11 +19,13 @@ STEPS = 32  # a standard deviation of noise in whole numbers
 
 
 @cache
-def noise_cube(exponent: float, low_cut: float, seed: int) -> np.ndarray:
+def noise_cube(
+    exponent: float, low_cut: float, seed: int, roll_off: float = 0.2
+) -> np.ndarray:
     """Periodic noise [SIDE³], mean 0, sd `STEPS`, power falling as f^-exponent.
 
-    Features are at least some five cells wide (a Gaussian roll-off), so that reading
-    the nearest cell shows no steps.
+    Features are at least some five cells wide (a Gaussian ``roll_off``, in cycles per
+    cell), so that reading the nearest cell shows no steps.
     """
     rng = np.random.default_rng([seed, 7])
     f = np.fft.fftfreq(SIDE)  # cycles per cell
@@ -31,7 +34,7 @@ def noise_cube(exponent: float, low_cut: float, seed: int) -> np.ndarray:
         squares[:, None, None] + squares[:, None] + squares[: SIDE // 2 + 1]
     )
     shape = np.maximum(radius, 1 / SIDE) ** (-exponent / 2)
-    shape *= np.exp(-((radius / 0.2) ** 2))
+    shape *= np.exp(-((radius / roll_off) ** 2))
     shape[radius < low_cut] = 0
     spectrum = np.fft.rfftn(rng.standard_normal((SIDE,) * 3)) * shape
     cube = np.fft.irfftn(spectrum, s=(SIDE,) * 3, axes=(0, 1, 2))
@@ -53,6 +56,12 @@ def swells() -> np.ndarray:
 def grains() -> np.ndarray:
     """Noise of one size, about eight cells: lobules and bundles."""
     return noise_cube(0.0, 0.08, 12)
+
+
+def sheets() -> np.ndarray:
+    """Noise of one size, about twenty cells: where it is 0 lie smooth, curved sheets
+    some ten cells apart, which a slice cuts in thin lines."""
+    return noise_cube(0.0, 0.03, 14, 0.075)
 
 
 def read(cube, u, v, w, cell, offset: int = 0) -> np.ndarray:
@@ -85,27 +94,27 @@ class Textures:
 
     def fat(self) -> np.ndarray:
         """Subcutaneous fat: lobules between thin, broken, dark septa."""
-        septa = self.noise(grains(), (2.6, 2.0, 1.8), 5)
-        gate = np.clip(self.noise(clouds(), 1.1, 9) * 0.5 - 0.1, 0, 1)
-        line = np.exp(-(septa * septa) * 22) * gate
-        grain = self.noise(grains(), 0.5, 6)
-        return 1.0 + 0.025 * self.noise(clouds(), 1.6) + 0.012 * grain - 0.3 * line
+        septa = self.noise(sheets(), (1.5, 1.3, 1.1), 5)
+        gate = np.clip(self.noise(clouds(), 1.1, 9) * 0.5 + 0.25, 0, 1)
+        line = np.exp(-(septa * septa) * 16) * gate
+        return 0.99 + 0.05 * self.noise(clouds(), 1.3) - 0.2 * line
 
     def deep_fat(self) -> np.ndarray:
         """Fat between muscles: darker strands of connective tissue and vessels."""
-        strands = self.noise(grains(), (0.7, 0.8, 1.9), 3)
-        gate = np.clip(self.noise(clouds(), 0.9, 2) * 0.6 + 0.25, 0, 1)
-        line = np.exp(-(strands * strands) * 7) * gate
-        return 0.92 + 0.05 * self.noise(clouds(), 1.2, 8) - 0.38 * line
+        strands = self.noise(sheets(), (0.8, 0.9, 1.5), 3)
+        gate = np.clip(self.noise(clouds(), 0.9, 2) * 0.6 + 0.35, 0, 1)
+        line = np.exp(-(strands * strands) * 9) * gate
+        return 0.88 + 0.11 * self.noise(clouds(), 0.8, 8) - 0.42 * line
 
     def visceral_fat(self) -> np.ndarray:
-        """Fat around bladder and bowel: many small vessels and folds."""
-        folds = self.noise(grains(), 1.0, 13)
-        dots = np.clip(self.noise(grains(), 0.9, 14) - 1.9, 0, 1)
-        gate = np.clip(self.noise(clouds(), 1.0, 4) * 0.7 + 0.2, 0, 1)
-        line = np.exp(-(folds * folds) * 9) * gate
-        patch = self.noise(clouds(), 0.8, 16)
-        return 0.88 + 0.08 * patch - 0.36 * line - 0.5 * dots
+        """Fat around bladder and bowel: vessels and folds of peritoneum."""
+        folds = self.noise(sheets(), 1.1, 13)
+        branches = self.noise(sheets(), 0.7, 14)
+        gate = np.clip(self.noise(clouds(), 1.0, 4) * 0.7 + 0.3, 0, 1)
+        line = np.exp(-(folds * folds) * 6) * gate
+        fine = np.exp(-(branches * branches) * 4) * np.clip(0.7 - gate, 0, 1)
+        patch = self.noise(clouds(), 0.7, 16)
+        return 0.82 + 0.13 * patch - 0.4 * line - 0.2 * fine
 
     def muscle(self, fibres: np.ndarray, coarse: np.ndarray, tone) -> np.ndarray:
         """Muscle: bundles along ``fibres`` [3, X, Z], bright streaks of fat between.
@@ -115,30 +124,38 @@ class Textures:
         """
         p, man = self.p, self.patient
         fx, fy, fz = fibres
-        # coordinates in which the fibre direction is squeezed: noise becomes streaks
-        along = (p.x * fx + p.y * fy + p.z * fz) * 0.95
-        u, v, w = p.x - along * fx, p.y - along * fy, p.z - along * fz
-        fine = read(grains(), u, v, w, 0.42, self.offset)
+        # coordinates in which the fibre direction is squeezed: noise becomes streaks;
+        # swayed first, because no bundle is straight
+        along = (p.x * fx + p.y * fy + p.z * fz) * 0.92
+        u = p.x - along * fx + 4 * self.noise(swells(), 1.4, 23)
+        v = p.y - along * fy
+        w = p.z - along * fz + 4 * self.noise(swells(), 1.4, 25)
+        fine = read(clouds(), u, v, w, 0.4, self.offset)
         thin = 1 / coarse
         u *= thin
         v *= thin
         w *= thin
-        bundle = read(grains(), u, v, w, 0.9, self.offset + 17)
+        bundle = read(sheets(), u, v, w, 0.75, self.offset + 17)
         patch = self.noise(clouds(), 1.0, 21)
-        gate = 0.5 * patch - 0.4 + 1.0 * man.infiltration + 0.4 * (coarse - 1)
-        streak = np.exp(-(bundle * bundle) * 9) * np.clip(gate, 0, 1)
-        base = man.muscle_signal * tone * (1 + 0.07 * patch + 0.09 * fine)
-        return base + 0.36 * streak
+        gate = 0.55 * patch - 0.25 + man.infiltration + 0.5 * (coarse - 1)
+        streak = np.exp(-(bundle * bundle) * 6) * np.clip(gate, 0, 1)
+        base = man.muscle_signal * tone * (1 + 0.06 * patch + 0.13 * fine)
+        return base + 0.34 * streak
 
     def marrow(self, red: float) -> np.ndarray:
         """Fatty marrow with darker red patches and fine trabeculae."""
         man = self.patient
         patch = np.clip(self.noise(clouds(), 0.55, 31) + 0.4, 0, 2)
         grain = self.noise(grains(), 0.45, 33)
-        return man.marrow_signal * (1.04 - red * 0.6 * patch + 0.045 * grain)
+        return man.marrow_signal * (1.04 - red * 0.75 * patch + 0.05 * grain)
 
     def fluid(self) -> np.ndarray:
         return self.patient.fluid_signal * (1 + 0.015 * self.noise(clouds(), 2.0, 41))
+
+    def tubules(self) -> np.ndarray:
+        """Coiled, bright tubes between thin dark walls: the seminal vesicles."""
+        wall = self.noise(sheets(), 0.6, 51)
+        return 0.8 - 0.35 * np.exp(-(wall * wall) * 4)
 
     def rough(self, distance, amplitude: float, cell: float, offset: int):
         """A distance with an uneven surface: no body is made of ellipsoids."""
@@ -171,10 +188,31 @@ def coil_bias(patient, body_distance: np.ndarray, p: Points, y: float) -> np.nda
     return bias * (1 - 0.22 * np.square(p.z * (1 / 118)))
 
 
-def rician(signal: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of a signal with noise in both channels (Gudbjartsson & Patz 1995)."""
-    noise = rng.standard_normal((2, *signal.shape), dtype=np.float32)
-    noise *= sigma
-    noise[0] += signal
-    np.square(noise, out=noise)
-    return np.sqrt(noise[0] + noise[1])
+def scan(
+    signal: np.ndarray, sigma: float, detail: float, ghost: float, rng
+) -> np.ndarray:
+    """What the scanner makes of a signal [X, Z]: blur, ghosts, and noise in magnitude.
+
+    The image passes through k-space. The outermost frequencies fade, as in a scan with
+    ``detail`` times the grid's resolution that is filtered and filled with zeros, so
+    that noise is smooth too. Motion in step with breathing modulates the lines of phase
+    encoding (left–right) and leaves faint copies beside the body, ``ghost`` times as
+    bright. The magnitude of noise ``sigma`` in both channels is Rician (Gudbjartsson &
+    Patz 1995).
+    """
+    noisy = rng.standard_normal((*signal.shape, 2), dtype=np.float32) * sigma
+    noisy = noisy.view(np.complex64)[..., 0]
+    noisy += signal
+    nx, nz = signal.shape
+    kx, kz = (np.abs(fft.fftfreq(n, 0.5)).astype(np.float32) for n in (nx, nz))
+    along_x, along_z = (
+        np.cos(np.clip((k - 0.6 * detail) / (0.75 * detail), 0, 1) * (np.pi / 2))
+        for k in (kx, kz)
+    )
+    shift = rng.uniform(0.08, 0.22) * nx  # of the copies, in pixels
+    phase = np.arange(nx) * (2 * np.pi * shift / nx) + rng.uniform(0, 2 * np.pi)
+    along_x *= 1 + 2 * ghost * np.cos(phase)
+    spectrum = fft.fft2(noisy, overwrite_x=True)
+    spectrum *= along_x[:, None].astype(np.float32)
+    spectrum *= along_z
+    return np.abs(fft.ifft2(spectrum, overwrite_x=True))
