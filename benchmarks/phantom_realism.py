@@ -7,6 +7,16 @@ and ``--t2`` the stored ones are compared with. With ``--store`` the phantom's n
 are filed under the version of its generator beside those of other versions: before and
 after stand side by side.
 
+What should match, and what need not: the real slices are women on another scanner,
+T1-weighted, 5 to 6 mm thick and resampled to the pixels of HipMRI, and the phantom is a
+T2-weighted man. How fine texture is, how many edges there are and how steep, how the
+power falls with frequency, and that most of the field is muscle and fat, hardly depend
+on that and should come close. The order of the tissues does: fluid is dark on T1 and
+bright on T2, muscle darker on T2, and there is a prostate; so grey values are to come
+nearer, not to agree, and neither noise nor resolution of one scanner is a goal. The T2
+prostate volume shows the weighting of HipMRI, but is one man, in a small field, on a
+scanner that interpolates: it is reported, and nothing was tuned to it.
+
     python benchmarks/phantom_realism.py --real DIR --t2 FILE --store
 """
 

@@ -9,8 +9,20 @@ import pytest
 
 from vqlib.data.phantom import make_volume, write_phantom
 from vqlib.data.phantom.patient import Grid, Patient, Week
-from vqlib.data.phantom.shapes import Points, cone, coverage, ellipsoid, sphere
+from vqlib.data.phantom.shapes import (
+    FAR,
+    Points,
+    cone,
+    coverage,
+    ellipsoid,
+    sphere,
+    thin_tube,
+    tube,
+)
+from vqlib.data.phantom.tissue import scan
+from vqlib.data.phantom.write import VERSION
 from vqlib.errors import UserError
+from vqlib.runs import project_root
 
 BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
 SLICES = 20
@@ -143,6 +155,50 @@ def test_distances_are_in_millimetres():
     assert ball[edge] == pytest.approx(expected[edge], abs=0.3)
     assert np.ndim(sphere(p, (0, 500, 0), 10)) == 0  # out of reach costs nothing
     assert coverage(np.array([-5.0, 0.0, 5.0]), 2).tolist() == [1, 0.5, 0]
+
+
+def test_a_thin_tube_is_a_tube_near_it():
+    axis = np.linspace(-40, 40, 41, dtype=np.float32)
+    x, z = np.meshgrid(axis, axis, indexing="ij")
+    p = Points.of(x, np.zeros_like(x), z)
+    course = [(-20, 0, -30), (0, 3, 0), (25, -2, 5)], [3, 4, 2]
+    whole, thin = tube(p, *course), thin_tube(p, *course, reach=4)
+    near = whole < 4
+    assert thin[near] == pytest.approx(whole[near], abs=1e-4)
+    assert (thin[whole > 25] == FAR).all()
+    assert np.ndim(thin_tube(p, [(0, 50, 0), (0, 60, 0)], [3, 3])) == 0
+
+
+def test_the_scanner_blurs_ghosts_and_adds_smooth_noise():
+    signal = np.zeros((256, 128), np.float32)
+    signal[100:130, 40:90] = 1
+    clean = scan(signal, 0, 1.0, 0, np.random.default_rng(0))
+    assert clean[105:125, 45:85] == pytest.approx(1, abs=0.05)
+    assert 0.2 < clean[99:101, 64].mean() < 0.8  # the edge is no longer sharp
+    ghosts = scan(signal, 0, 1.0, 0.05, np.random.default_rng(0)) - clean
+    beside = np.abs(ghosts[:, 45:85])[np.r_[0:90, 140:256]]
+    assert 0.03 < beside.max() < 0.06  # faint copies beside the body
+    assert np.abs(ghosts[:, :30]).max() < 0.01  # none along the other axis
+    noise = scan(signal * 0 + 9, 0.1, 0.8, 0, np.random.default_rng(0)) - 9
+    neighbours = np.corrcoef(noise[1:].ravel(), noise[:-1].ravel())[0, 1]
+    assert 0.1 < neighbours < 0.6
+
+
+def test_the_phantom_has_come_closer_to_real_slices():
+    """As `benchmarks/phantom_realism.py` has stored it for this very version."""
+    path = project_root() / "benchmarks" / "results" / "phantom_realism.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))["phantom"]
+    assert str(VERSION) in stored
+    for size in ("256x128", "128x64"):
+        first, now = (stored[v]["distances"][size] for v in ("1", str(VERSION)))
+        for measure in (
+            "intensity",
+            "slope",
+            "edge_density",
+            "gradient",
+            "spectrum_db",
+        ):
+            assert abs(now[measure]) < abs(first[measure])
 
 
 def digests(folder):

@@ -88,12 +88,12 @@ def describe(
     return Portrait(
         slices=len(images),
         spacing=spacing,
-        intensity=np.quantile(grey, LEVELS).tolist(),
+        intensity=_short(np.quantile(grey, LEVELS)),
         tissues=tissue,
-        frequency=frequency.tolist(),
-        power=power.tolist(),
+        frequency=_short(frequency),
+        power=_short(power),
         slope=spectral_slope(frequency, power),
-        gradient=np.quantile(steep, LEVELS).tolist(),
+        gradient=_short(np.quantile(steep, LEVELS)),
         edge_density=float((steep >= EDGE_PER_MM).mean()),
         gradient_kurtosis=float(kurtosis(steep)),
         noise_tissue=tissue_noise(images, body),
@@ -227,6 +227,11 @@ def _by_cluster(grey: np.ndarray, most: int = 50_000) -> dict[str, dict[str, flo
 def _summary(grey: np.ndarray, share: float) -> dict[str, float]:
     low, middle, high = np.quantile(grey, (0.25, 0.5, 0.75))
     return {"share": share, "median": float(middle), "spread": float(high - low)}
+
+
+def _short(values: np.ndarray) -> list[float]:
+    """Five digits are enough, and keep stored portraits small."""
+    return [float(f"{value:.5g}") for value in values]
 
 
 def _wasserstein(a: list[float], b: list[float]) -> float:
