@@ -97,32 +97,44 @@ def strided(width: int, blocks: int, dim: int, block=networks.ResidualBlock):
 
 
 CANDIDATES = {  # name: (network, width, blocks, changes of the training)
-    "strided 64, 2 blocks (vqlib)": (strided, 64, 2, {}),
+    "strided 64, 1 block (vqlib)": (strided, 64, 1, {}),
+    "strided 64, 2 blocks": (strided, 64, 2, {}),
+    "strided 64, 3 blocks": (strided, 64, 3, {}),
+    "strided 48, 1 block": (strided, 48, 1, {}),
+    "strided 96, 1 block": (strided, 96, 1, {}),
+    "strided 64, 1 normed block": (
+        lambda w, b, d: strided(w, b, d, NormedBlock),
+        64,
+        1,
+        {},
+    ),
     "strided 128, 2 narrow blocks (habitual)": (
         lambda w, b, d: strided(w, b, d, NarrowBlock),
         128,
         2,
         {},
     ),
-    "strided 64, 2 normed blocks": (
-        lambda w, b, d: strided(w, b, d, NormedBlock),
+    "unshuffle by 2, 64, 1 block": (half_unshuffled, 64, 1, {}),
+    "unshuffle by 4, 64, 1 block": (unshuffled, 64, 1, {}),
+    "batch 2, learning rate 3e-3": (
+        strided,
         64,
-        2,
-        {},
+        1,
+        {"batch_size": 2, "learning_rate": 3e-3},
     ),
-    "strided 48, 2 blocks": (strided, 48, 2, {}),
-    "strided 96, 2 blocks": (strided, 96, 2, {}),
-    "strided 64, 1 block": (strided, 64, 1, {}),
-    "strided 64, 3 blocks": (strided, 64, 3, {}),
-    "unshuffle by 4, 64, 2 blocks": (unshuffled, 64, 2, {}),
-    "unshuffle by 2, 64, 2 blocks": (half_unshuffled, 64, 2, {}),
-    "batch 8": (strided, 64, 2, {"batch_size": 8}),
-    "batch 32": (strided, 64, 2, {"batch_size": 32}),
-    "L1 without SSIM": (strided, 64, 2, {"ssim_weight": 0.0}),
-    "SSIM weight 0.5": (strided, 64, 2, {"ssim_weight": 0.5}),
-    "learning rate 4e-3": (strided, 64, 2, {"learning_rate": 4e-3}),
-    "learning rate 1e-3": (strided, 64, 2, {"learning_rate": 1e-3}),
-    "codes of 8 dimensions": (strided, 64, 2, {"code_dim": 8}),
+    "batch 8": (strided, 64, 1, {"batch_size": 8}),
+    "batch 16": (strided, 64, 1, {"batch_size": 16}),
+    "batch 16, learning rate 2e-3": (
+        strided,
+        64,
+        1,
+        {"batch_size": 16, "learning_rate": 2e-3},
+    ),
+    "learning rate 2e-3": (strided, 64, 1, {"learning_rate": 2e-3}),
+    "learning rate 8e-3": (strided, 64, 1, {"learning_rate": 8e-3}),
+    "L1 without SSIM": (strided, 64, 1, {"ssim_weight": 0.0}),
+    "SSIM weight 0.3": (strided, 64, 1, {"ssim_weight": 0.3}),
+    "codes of 8 dimensions": (strided, 64, 1, {"code_dim": 8}),
 }
 
 

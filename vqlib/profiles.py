@@ -26,13 +26,13 @@ class Profile:
     codebook_size: int = 512  # K
     code_dim: int = 32  # D, channels of one code vector
     width: int = 64  # channels at the resolution of the code grid
-    blocks: int = 2  # residual blocks on either side
+    blocks: int = 1  # residual blocks on either side
     latent_channels: int = 8  # of the spatial VAE, at each grid position
     latent_dim: int = 64  # length of the global VAE's one latent vector
-    steps: int = 450  # of training, rounded to whole epochs
+    steps: int = 1800  # of training, rounded to whole epochs
     epochs: int = 0  # passes over the train slices; 0: as many as ``steps`` takes
-    batch_size: int = 16
-    learning_rate: float = 2e-3
+    batch_size: int = 4  # many small steps learn more in minutes than few large ones
+    learning_rate: float = 4e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
     # prior
     prior_dim: int = 96
