@@ -8,7 +8,7 @@ are filed under the version of its generator beside those of other versions: bef
 after stand side by side.
 
 What should match, and what need not: the real slices are women on another scanner,
-T1-weighted, in slices about 5 mm thick, resampled to the pixels of HipMRI, and the phantom is a
+T1-weighted, about 5 mm thick, resampled to the pixels of HipMRI, and the phantom is a
 T2-weighted man. How fine texture is, how many edges there are and how steep, how the
 power falls with frequency, and that most of the field is muscle and fat, hardly depend
 on that and should come close. The order of the tissues does: fluid is dark on T1 and
