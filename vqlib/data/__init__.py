@@ -1,5 +1,6 @@
 """Where slices come from: the HipMRI layout, and the phantom that stands in for it."""
 
+from vqlib.data.augment import Augment
 from vqlib.data.dataset import (
     NATIVE_SIZE,
     PIXEL_MM,
@@ -24,6 +25,7 @@ __all__ = [
     "NATIVE_SIZE",
     "PIXEL_MM",
     "SPLITS",
+    "Augment",
     "SliceData",
     "SliceDataset",
     "SliceIndex",
