@@ -12,6 +12,36 @@ def _close():
     plt.close("all")
 
 
+def test_the_calendar_has_a_dot_for_each_scan():
+    weeks = {"train": {4: [0, 1, 3], 5: [0]}, "validate": {36: [0]}, "test": {40: [2]}}
+    figure = figures.scan_calendar(weeks)
+    axis = figure.axes[0]
+    train, validate, test = axis.lines
+    assert train.get_xydata().tolist() == [[0, 0], [0, 1], [0, 3], [1, 0]]
+    assert validate.get_xydata().tolist() == [[2, 0]]
+    assert test.get_xydata().tolist() == [[3, 2]]
+    shown = [t.get_text() for t in axis.get_xticklabels()]
+    assert shown == ["004", "005", "036", "040"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == list(weeks)
+
+
+def test_volumes_over_weeks_have_a_line_for_each_patient():
+    volumes = {
+        "bladder": {4: {0: 100.0, 1: 250.0}, 5: {0: 80.0}},
+        "prostate": {4: {0: 40.0, 1: 41.0}},
+    }
+    bladder, prostate = figures.organ_weeks(volumes).axes
+    assert [line.get_xydata().tolist() for line in bladder.lines] == [
+        [[0, 100], [1, 250]],
+        [[0, 80]],
+    ]
+    assert prostate.get_title() == "prostate"
+    assert bladder.get_xticks().tolist() == [0, 1]
+    assert bladder.get_ylim()[0] == 0
+    assert bladder.get_ylim()[1] > 250
+    assert bladder.get_ylabel() == "volume (ml)"
+
+
 def test_only_the_last_orientation_is_upright():
     image = torch.zeros(8, 4)
     image[:, 3] = 1.0  # the head end
@@ -53,21 +83,6 @@ def test_value_maps_are_upright_each_with_its_own_scale():
     assert [axis.images[0].get_clim() for axis in axes] == [(0, 1), (0, 3)]
     assert axes[0].images[0].origin == "lower"
     assert axes[0].images[0].get_array().shape == (4, 8)
-
-
-def test_ladder_writes_the_mean_of_every_row():
-    axis = figures.ladder({"near": [0.8, 0.9], "far": [0.1, 0.3, 0.2]}).axes[0]
-    assert [t.get_text() for t in axis.texts] == ["mean 0.850", "mean 0.200"]
-    assert [t.get_text() for t in axis.get_yticklabels()] == ["near", "far"]
-
-
-def test_dots_put_each_value_into_its_row():
-    table = {"ours": {"A": 0.5, "B": 0.4}, "other": {"A": 0.9, "B": 0.95}}
-    axis = figures.dots(table, "SSIM", "ours").axes[0]
-    a, b = axis.lines[:2]
-    assert a.get_xydata().tolist() == [[0.5, 0], [0.9, 1]]
-    assert b.get_xydata().tolist() == [[0.4, 0], [0.95, 1]]
-    assert [t.get_text() for t in axis.get_yticklabels()] == ["ours", "other"]
 
 
 def test_a_row_shows_every_slice_upright_under_its_title():

@@ -17,7 +17,7 @@ says nothing about anatomy, small enough that the result could have been scanned
 
 For training only: validate and test are scored as they were scanned. The same effects,
 among others, serve segmentation in nnU-Net (Isensee et al. 2021,
-doi 10.1038/s41592-020-01008-z). Taught in notebook 01, section 1.14.
+doi 10.1038/s41592-020-01008-z). Taught in notebook 01, section 1.15.
 """
 
 import math
@@ -45,7 +45,7 @@ class Augment:
     shift_mm: float = 8.0  # along each axis, millimetres of the native grid
     rotate_degrees: float = 4.0  # in the plane of the slice, about its centre
     scale: float = 0.06  # of the logarithm of the size: 0.06 is 6 % either way
-    gamma: float = 0.15  # of the logarithm of the exponent
+    gamma: float = 0.15  # of the logarithm of the exponent; moves greys by some 10 %
     bias: float = 0.15  # of the logarithm of the factor at each point of the field
     flip: bool = False  # mirror every second slice, by lot
 

@@ -6,7 +6,7 @@ draws pairs of slices of every degree of kinship; `make_folds` and
 slices, scans or patients are held out. Why dependent data must be held out in blocks:
 Roberts et al. 2017, doi 10.1111/ecog.02881.
 
-Taught in notebook 01, sections 1.9 and 1.10.
+Taught in notebook 01, sections 1.10 and 1.11.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
-"""Figures of a data set: which way is up, where organs lie, intensities, likeness.
+"""Figures of a data set: who was scanned when, which way is up, organs, intensities.
 
-Used by notebook 01. Slices themselves are drawn by `vqlib.show.images`.
+Used by notebook 01. Slices themselves are drawn by `vqlib.show.images`, scores and
+likeness by `vqlib.show.likeness`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,29 @@ from vqlib.show.images import draw_slice
 from vqlib.show.style import LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
 
 MANY = 8  # more lines than this get no legend
+
+
+def scan_calendar(weeks: Mapping[str, Mapping[int, Sequence[int]]]) -> Figure:
+    """A dot for each scan: patients along the axis, one colour for each split.
+
+    Args:
+        weeks: split → patient → weeks in which there is a scan.
+    """
+    patients = [case for split in weeks.values() for case in split]
+    last = max(week for split in weeks.values() for w in split.values() for week in w)
+    figure, axis = plt.subplots(figsize=(8.0, 0.2 * last + 1.5), layout="constrained")
+    palette = seaborn.color_palette("colorblind", len(weeks))
+    start = 0
+    for (split, scans), colour in zip(weeks.items(), palette, strict=True):
+        points = [(start + n, w) for n, ws in enumerate(scans.values()) for w in ws]
+        axis.plot(*zip(*points, strict=True), "o", color=colour, label=split)
+        start += len(scans)
+    axis.set_xticks(range(len(patients)), [f"{case:03d}" for case in patients])
+    axis.tick_params(axis="x", rotation=90)
+    axis.set_yticks(range(last + 1))
+    axis.set(xlabel="patient", ylabel="week", ylim=(last + 0.6, -0.6))
+    figure.legend(loc="outside right center")
+    return figure
 
 
 def orientations(image) -> Figure:
@@ -90,6 +114,39 @@ def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Fi
     return figure
 
 
+def organ_weeks(
+    volumes: Mapping[str, Mapping[int, Mapping[int, float]]], label: str = "ml"
+) -> Figure:
+    """Volume of each organ over the weeks: a panel for each organ, a line for each
+    patient, a dot for each scan.
+
+    Args:
+        volumes: organ → patient → week → volume.
+        label: the unit.
+    """
+    figure, axes = plt.subplots(
+        1, len(volumes), figsize=(WIDTH, 2.6), layout="constrained", squeeze=False
+    )
+    for axis, (organ, patients) in zip(axes[0], volumes.items(), strict=True):
+        for weeks in patients.values():
+            axis.plot(
+                list(weeks),
+                list(weeks.values()),
+                "o-",
+                color=LABEL_COLOURS[organ],
+                markeredgecolor="0.25",
+                markersize=5,
+                path_effects=[Stroke(linewidth=2.6, foreground="0.25"), Normal()],
+            )
+        numbers = sorted({week for weeks in patients.values() for week in weeks})
+        most = max(v for weeks in patients.values() for v in weeks.values())
+        axis.set_xticks(numbers)
+        axis.set(xlim=(numbers[0] - 0.4, numbers[-1] + 0.4), ylim=(0, 1.08 * most or 1))
+        axis.set(title=organ, xlabel="week")
+    axes[0, 0].set_ylabel(f"volume ({label})")
+    return figure
+
+
 def intensity_curves(
     panels: Mapping[str, Mapping[str, object]], limits: Sequence[tuple[float, float]]
 ) -> Figure:
@@ -140,79 +197,6 @@ def value_maps(maps: Mapping[str, object]) -> Figure:
         draw_slice(axis, image, (0.0, float(image.max())))
         axis.set_title(name)
         figure.colorbar(axis.images[0], ax=axis, location="bottom", aspect=30)
-    return figure
-
-
-def ladder(
-    scores: Mapping[str, Sequence[float]], label: str = "SSIM of the pair"
-) -> Figure:
-    """Distributions of a score, one below the other, each with its mean in numbers."""
-    figure, axis = plt.subplots(
-        figsize=(7.5, 0.55 * len(scores) + 0.9), layout="constrained"
-    )
-    seaborn.boxplot(
-        {name: np.asarray(values) for name, values in scores.items()},
-        orient="h",
-        width=0.6,
-        fliersize=2,
-        color=seaborn.color_palette("colorblind")[0],
-        boxprops={"alpha": 0.5},
-        ax=axis,
-    )
-    for row, values in enumerate(scores.values()):
-        mean = float(np.mean(values))
-        axis.plot(mean, row, "D", color="0.1", markersize=5, zorder=5)
-        axis.annotate(
-            f"mean {mean:.3f}",
-            (1.0, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
-    axis.set(xlabel=label, ylabel="")
-    return figure
-
-
-def dots(
-    table: Mapping[str, Mapping[str, float]], label: str, ours: str | None = None
-) -> Figure:
-    """Numbers that answer one question in many ways: a row for each way.
-
-    Args:
-        table: row → (series → value); a NaN is left out.
-        label: what the values are.
-        ours: the row to set apart.
-    """
-    series = list(dict.fromkeys(name for row in table.values() for name in row))
-    figure, axis = plt.subplots(
-        figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
-    )
-    for name, colour, marker in zip(
-        series, seaborn.color_palette("colorblind", len(series)), "osD^v", strict=False
-    ):
-        values = [row.get(name, np.nan) for row in table.values()]
-        axis.plot(
-            values,
-            range(len(table)),
-            marker,
-            markersize=7,
-            color=colour,
-            label=name,
-        )
-    if ours is not None:
-        axis.axhspan(
-            list(table).index(ours) - 0.5,
-            list(table).index(ours) + 0.5,
-            color="0.93",
-            zorder=0,
-        )
-    axis.set_yticks(range(len(table)), table.keys())
-    axis.invert_yaxis()
-    axis.grid(axis="y", color="0.9")
-    axis.set_xlabel(label)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
