@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+from tqdm.auto import tqdm
 
 from vqlib.data import (
     LABEL_NAMES,
@@ -61,8 +62,9 @@ def spacings(index: SliceIndex) -> dict[tuple[int, int], Spacing]:
     return found
 
 
-def label_counts(index: SliceIndex) -> np.ndarray:
-    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`.
+def label_counts(index: SliceIndex, progress: bool = True) -> np.ndarray:
+    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`, with a
+    progress bar.
 
     Raises ValueError without labels, and `UserError` for a file that `read_label`
     refuses.
@@ -74,7 +76,14 @@ def label_counts(index: SliceIndex) -> np.ndarray:
         return np.bincount(read_label(record.label_path).ravel(), minlength=6)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return np.stack(list(pool.map(count, index.records)))
+        counts = tqdm(
+            pool.map(count, index.records),
+            total=len(index),
+            desc="counting labels",
+            disable=not progress,
+            leave=False,
+        )
+        return np.stack(list(counts))
 
 
 def organ_areas(index: SliceIndex, counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -143,7 +143,7 @@ def effects(image, changed: Mapping[str, object], limit: float = 0.5) -> Figure:
         limit: of the change, either way.
     """
     image = as_slices(image)[0]
-    width, lines = 2.3, math.ceil((len(changed) + 1) / COLUMNS)
+    width, lines = 2.0, math.ceil((len(changed) + 1) / COLUMNS)
     figure, axes = plt.subplots(
         2 * lines,
         COLUMNS,
