@@ -25,7 +25,12 @@ def data() -> None:
 @click.option("--weeks", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--slices", type=click.IntRange(min=1), default=60, show_default=True)
-def phantom(folder, patients, weeks, seed, slices) -> None:
+@click.option(
+    "--volumes",
+    is_flag=True,
+    help="As 3D volumes, named as in the CSIRO release, for `vqlib data convert`.",
+)
+def phantom(folder, patients, weeks, seed, slices, volumes) -> None:
     """Write a synthetic male pelvis, many men and weeks, in the HipMRI layout."""
     from vqlib.data.phantom import write_phantom
 
@@ -37,8 +42,109 @@ def phantom(folder, patients, weeks, seed, slices) -> None:
         raise UserError(
             f"--patients {patients!r} must be three positive numbers such as 12,4,5"
         ) from None
-    write_phantom(Path(folder), patients=counts, weeks=weeks, seed=seed, slices=slices)
+    write_phantom(
+        Path(folder),
+        patients=counts,
+        weeks=weeks,
+        seed=seed,
+        slices=slices,
+        volumes=volumes,
+    )
     click.echo(f"the phantom is in {folder}")
+
+
+@data.command()
+@click.argument("source", metavar="SRC")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--plane",
+    default="coronal",
+    show_default=True,
+    help="coronal, axial or sagittal.",
+)
+@click.option(
+    "--grid",
+    default="256x128",
+    show_default=True,
+    metavar="NxN",
+    help="Pixels of a slice; left–right first, or front–back in sagittal ones.",
+)
+@click.option(
+    "--spacing",
+    default="1.68x1.56",
+    show_default=True,
+    metavar="MMxMM",
+    help="Size of a pixel in mm.",
+)
+@click.option(
+    "--slices",
+    default="60",
+    show_default=True,
+    metavar="N|all",
+    help="Slices to keep of each scan, evenly spaced where it holds anatomy.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the split.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Scans that are cut at once.  [default: one a core]",
+)
+def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> None:
+    """Cut the 3D scans below SRC (NIfTI, DICOM) into slices in the HipMRI layout.
+
+    The same command again does only what is missing. Patients are never in two splits.
+    """
+    from vqlib.data.convert import convert
+
+    try:
+        report = convert(
+            source,
+            folder,
+            plane=plane,
+            grid=_pair("--grid", grid, int),
+            spacing=_pair("--spacing", spacing, float),
+            slices=slices if slices == "all" else _number("--slices", slices),
+            seed=seed,
+            processes=processes,
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped; {folder} keeps the scans that are finished, and the same "
+            "command goes on from there",
+            err=True,
+        )
+        raise SystemExit(130) from None
+    for line in (*report.faults, *report.notes):
+        click.echo(line)
+    scans = "1 scan" if report.converted == 1 else f"{report.converted} scans"
+    if report.faults:
+        raise UserError(
+            f"{scans} converted, {report.skipped} there before, and "
+            f"{len(report.faults)} faults; mend them and give the same command again"
+        )
+    if report.converted:
+        click.echo(f"{folder}: {scans} converted, {report.skipped} there before")
+    else:
+        click.echo(f"{folder}: nothing to do, all {report.skipped} scans are there")
+
+
+def _pair(option: str, text: str, kind) -> tuple:
+    try:
+        first, second = (kind(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise UserError(
+            f"{option} {text!r} must be two numbers with an x between, such as "
+            f"{'256x128' if kind is int else '1.68x1.56'}"
+        ) from None
+    return first, second
+
+
+def _number(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"{option} {text!r} must be a whole number or all") from None
 
 
 @data.command()

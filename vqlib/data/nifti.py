@@ -2,7 +2,8 @@
 
 `read_slice` and `read_label` read one file of the slice layout. The header is judged
 before a pixel is read, so that a damaged one cannot ask for all memory, and whatever is
-wrong comes as one line that names the file and the remedy.
+wrong comes as one line that names the file and the remedy. `nifti_bytes` is what we
+write.
 """
 
 import gzip
@@ -17,6 +18,7 @@ from vqlib.data.layout import LABEL_NAMES
 from vqlib.errors import UserError
 
 MAX_SIDE = 1024  # pixels; a header that declares more is refused before it is believed
+MAX_VOXELS = 2**27  # 512 x 512 x 512, of a volume
 
 nib.imageglobals.logger.setLevel("CRITICAL")  # its remarks come as our one line
 
@@ -44,6 +46,11 @@ def read_label(path: str | Path) -> np.ndarray:
     Raises `UserError` like `read_slice`, and for values that are no label.
     """
     values, _ = read_array(Path(path), slice_shape)
+    return as_labels(path, values)
+
+
+def as_labels(path: str | Path, values: np.ndarray) -> np.ndarray:
+    """Values of a label map as uint8; raises `UserError` for one that is no label."""
     known = np.isin(values, np.arange(len(LABEL_NAMES)))
     if not known.all():
         raise UserError(
@@ -88,6 +95,16 @@ def read_array(
         raise UserError(
             f"{path} is truncated or no NIfTI file ({reason}); get the file again"
         ) from None
+
+
+def nifti_bytes(pixels: np.ndarray, affine: np.ndarray) -> bytes:
+    """A ``.nii.gz`` file of one array; the same bytes for the same values."""
+    nifti = nib.Nifti1Image(pixels, affine)
+    nifti.header.set_xyzt_units("mm")
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(affine, code=1)
+    # level 1: noise hardly compresses, and time zero keeps the bytes reproducible
+    return gzip.compress(nifti.to_bytes(), 1, mtime=0)
 
 
 def slice_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int]:

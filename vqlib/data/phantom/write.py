@@ -6,7 +6,6 @@ whatever the number of processes. All is written beside the folder under a tempo
 name and renamed at the end: an interrupted run leaves nothing that looks whole.
 """
 
-import gzip
 import json
 import multiprocessing
 import os
@@ -15,10 +14,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from tqdm.auto import tqdm
 
+from vqlib.data.nifti import nifti_bytes
 from vqlib.data.phantom.patient import Grid
 from vqlib.data.phantom.volume import make_volume
 from vqlib.errors import UserError
@@ -39,6 +38,7 @@ class _Job:
     week: int
     slices: int
     patient_seed: int
+    volume: bool  # as one file
 
 
 def write_phantom(
@@ -49,13 +49,17 @@ def write_phantom(
     slices: int = 60,
     jobs: int | None = None,
     progress: bool = True,
+    volumes: bool = False,
 ) -> Path:
     """Write a phantom data set in the HipMRI layout and return its folder.
 
     ``patients`` are the men in train, validate and test, never the same; each has
     ``weeks`` scans in train and one in validate and test, of ``slices`` slices
     (256, 128), int16, with labels uint8. ``jobs`` processes work at once, by default
-    one a core. The settings are kept in ``phantom.json``.
+    one a core. The settings are kept in ``phantom.json``. With ``volumes`` each scan is
+    written as one 3D volume (256, slices, 128) with axis codes (L, P, S), and one of
+    labels, named as in the CSIRO release; `vqlib.data.convert` makes the same slices
+    of them.
 
     Raises `UserError` for counts that make no sense, and for a folder that already
     holds something.
@@ -65,10 +69,11 @@ def write_phantom(
     _check_folder(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        for split in SPLITS:
-            (temporary / f"keras_slices_{split}").mkdir(parents=True)
+        temporary.mkdir(parents=True)
+        for split in () if volumes else SPLITS:
+            (temporary / f"keras_slices_{split}").mkdir()
             (temporary / f"keras_slices_seg_{split}").mkdir()
-        tasks = _plan(temporary, patients, weeks, seed, slices)
+        tasks = _plan(temporary, patients, weeks, seed, slices, volumes)
         _run(tasks, os.cpu_count() if jobs is None else jobs, progress)
         settings = {
             "generator": "vqlib phantom",
@@ -139,9 +144,9 @@ def _cases(patients: tuple[int, int, int]) -> dict[str, range]:
     return cases
 
 
-def _plan(folder, patients, weeks, seed, slices) -> list[_Job]:
+def _plan(folder, patients, weeks, seed, slices, volumes) -> list[_Job]:
     return [
-        _Job(folder, split, case, week, slices, seed * (LAST_CASE + 1) + case)
+        _Job(folder, split, case, week, slices, seed * (LAST_CASE + 1) + case, volumes)
         for split, cases in _cases(patients).items()
         for case in cases
         for week in range(weeks if split == "train" else 1)
@@ -173,23 +178,16 @@ def _write_volume(job: _Job) -> None:
     image, labels = make_volume(job.patient_seed, job.week, job.slices)
     image = np.rint(image).astype(np.int16)
     grid = Grid.of(job.slices)
+    if job.volume:
+        affine = grid.affine(0)[:, [0, 2, 1, 3]]  # left, back, head
+        stem = f"Case_{job.case:03d}_Week{job.week}"
+        for name, values in (("LFOV", image), ("SEMANTIC_LFOV", labels)):
+            path = job.folder / f"{stem}_{name}.nii.gz"
+            path.write_bytes(nifti_bytes(values.transpose(1, 0, 2), affine))
+        return
     for s in range(job.slices):
         name = f"{job.case:03d}_week_{job.week}_slice_{s}.nii.gz"
         affine = grid.affine(s)
-        _save(
-            job.folder / f"keras_slices_{job.split}" / f"case_{name}", image[s], affine
-        )
-        _save(
-            job.folder / f"keras_slices_seg_{job.split}" / f"seg_{name}",
-            labels[s],
-            affine,
-        )
-
-
-def _save(path: Path, pixels: np.ndarray, affine: np.ndarray) -> None:
-    nifti = nib.Nifti1Image(pixels, affine)
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_sform(affine, code=1)
-    nifti.set_qform(affine, code=1)
-    # level 1: noise hardly compresses, and time zero keeps the bytes reproducible
-    path.write_bytes(gzip.compress(nifti.to_bytes(), 1, mtime=0))
+        for kind, prefix, pixels in (("", "case", image), ("_seg", "seg", labels)):
+            path = job.folder / f"keras_slices{kind}_{job.split}" / f"{prefix}_{name}"
+            path.write_bytes(nifti_bytes(pixels[s], affine))
