@@ -71,7 +71,9 @@ def convert(
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     settings = _settings(plane, grid, spacing, slices, seed)
-    processes = _at_least_one("processes", processes or os.cpu_count() or 1)
+    if processes is None:
+        processes = os.cpu_count() or 1
+    _at_least_one("processes", processes)
     _judge_places(source, folder)
     sources, faults, notes = _find(source, progress)
     if not sources:
@@ -121,6 +123,8 @@ def _settings(plane, grid, spacing, slices, seed) -> dict:
         raise UserError(f"grid {grid} must be two whole numbers from 8 to {MAX_SIDE}")
     if len(spacing) != 2 or not all(low <= mm <= high for mm in spacing):
         raise UserError(f"spacing {spacing} must be two lengths, {low} to {high} mm")
+    if type(seed) is not int:
+        raise UserError(f"seed must be a whole number, not {seed!r}")
     if slices != "all":
         _at_least_one("slices", slices)
     return {
@@ -129,14 +133,13 @@ def _settings(plane, grid, spacing, slices, seed) -> dict:
         "grid": list(grid),
         "spacing": [float(mm) for mm in spacing],
         "slices": slices,
-        "seed": int(seed),
+        "seed": seed,
     }
 
 
-def _at_least_one(what: str, number) -> int:
+def _at_least_one(what: str, number) -> None:
     if type(number) is not int or number < 1:
         raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
-    return number
 
 
 def _judge_places(source: Path, folder: Path) -> None:

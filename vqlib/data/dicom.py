@@ -10,6 +10,7 @@ files are series in one file and are read alike.
 Source of the geometry: DICOM PS3.3, C.7.6.2 (image plane) and C.7.6.16 (multi-frame).
 """
 
+import logging
 import warnings
 from collections import defaultdict
 from contextlib import contextmanager
@@ -26,8 +27,18 @@ from vqlib.data.sources import Source, natural
 from vqlib.errors import UserError
 
 EVEN = 0.1  # of the slice distance: how far it may vary
-_WHO = ["SeriesInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows"]
-_WHEN = ["StudyDate", "StudyTime", "SeriesNumber"]
+_TAGS = (
+    "SOPClassUID",
+    "Modality",
+    "Rows",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "SeriesNumber",
+)
+logging.getLogger("pydicom").setLevel("CRITICAL")  # its remarks come as our one line
 
 
 @dataclass(frozen=True)
@@ -60,13 +71,12 @@ def dicom_sources(
             continue
         if header is None:
             continue
-        uid = str(header.get("SeriesInstanceUID", ""))
-        if header.get("Modality") == "MR" and "Rows" in header and uid:
-            series[uid].append((path, header))
-        elif header.get("Modality") == "MR" and "Rows" in header:
-            faults.append(f"{path} has no SeriesInstanceUID; get the file again")
-        else:
+        if header["Modality"] != "MR" or not header["Rows"]:
             ignored += 1
+        elif header["SeriesInstanceUID"]:
+            series[header["SeriesInstanceUID"]].append((path, header))
+        else:
+            faults.append(f"{path} has no SeriesInstanceUID; get the file again")
     sources = []
     for uid, found in series.items():
         people = {_patient(header) for _, header in found}
@@ -78,7 +88,7 @@ def dicom_sources(
             continue
         files = tuple(path for path, _ in found)
         name = files[0].parent.relative_to(folder).as_posix()
-        when = " ".join(str(found[0][1].get(key, "")) for key in _WHEN)
+        when = " ".join(found[0][1][key] for key in _TAGS[-3:])
         sources.append(
             Source(
                 name,
@@ -118,29 +128,26 @@ def read_series(paths: tuple[Path, ...]) -> tuple[str, np.ndarray, np.ndarray]:
     return name, _pixels(frames), affine
 
 
-def _header(path: Path):
+def _header(path: Path) -> dict[str, str] | None:
     """What tells whose image a file is; None where it is no DICOM."""
     named = path.suffix.lower() in (".dcm", ".ima")
     with _reading(path):
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
-        if not (dicom or named):
+        if not (dicom or named) or path.name.upper() == "DICOMDIR":
             return None
-        tags = [*_WHO, *_WHEN, "SOPClassUID"]
         header = pydicom.dcmread(
-            path, stop_before_pixels=True, force=True, specific_tags=tags
+            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
         )
-        if "SOPClassUID" not in header and "Modality" not in header:
-            if path.name.upper() == "DICOMDIR" or "DirectoryRecordSequence" in header:
-                return None
+        found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
+        if not (found["SOPClassUID"] or found["Modality"]):
             raise ValueError("no image in it")
-        return header
+        return found
 
 
-def _patient(header) -> str:
+def _patient(header: dict[str, str]) -> str:
     """PatientID, or the study where that was removed."""
-    patient = " ".join(str(header.get("PatientID", "")).split()).lower()
-    return patient or f"study {header.get('StudyInstanceUID', '')}"
+    return header["PatientID"].lower() or f"study {header['StudyInstanceUID']}"
 
 
 @contextmanager
@@ -189,21 +196,25 @@ def _frames(path: Path, header) -> list[_Frame]:
                 f"{path} does not say how it lies in the patient "
                 f"({str(lacking).split()[-1]}); leave its series out"
             ) from None
-        slope, intercept = plane.pop("scale")
+        position, orientation, spacing, scale = (np.array(v, float) for v in plane)
+        if not np.isfinite(np.r_[position, orientation, spacing, scale]).all():
+            raise ValueError("a place that is no number")
         frames.append(
             _Frame(
                 path,
                 number,
-                **{key: np.array(value, float) for key, value in plane.items()},
-                shape=shape,
-                scale=(float(slope), float(intercept)),
-                scanner=scanner,
+                position.reshape(3),
+                orientation.reshape(6),
+                spacing.reshape(2),
+                shape,
+                tuple(scale),
+                scanner,
             )
         )
     return frames
 
 
-def _plane(header, number: int, count: int) -> dict:
+def _plane(header, number: int, count: int) -> tuple:
     """Position, orientation, spacing and scale of one image of a file."""
     if count > 1 or "PerFrameFunctionalGroupsSequence" in header:
         own = header.PerFrameFunctionalGroupsSequence[number]
@@ -218,12 +229,12 @@ def _plane(header, number: int, count: int) -> dict:
         scale = group("PixelValueTransformationSequence")
     else:
         position = orientation = measures = scale = header
-    return {
-        "position": position.ImagePositionPatient,
-        "orientation": orientation.ImageOrientationPatient,
-        "spacing": measures.PixelSpacing,
-        "scale": (scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)),
-    }
+    return (
+        position.ImagePositionPatient,
+        orientation.ImageOrientationPatient,
+        measures.PixelSpacing,
+        (scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)),
+    )
 
 
 def _judge_syntax(path: Path, syntax) -> None:

@@ -15,6 +15,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from vqlib.data.layout import SPLITS
 from vqlib.data.plan import Scan
 from vqlib.errors import UserError
 from vqlib.runs import load_json, save_json, save_text
@@ -119,8 +120,12 @@ class Ledger:
     def save(self) -> None:
         """Write both files; the manifest first, since a stamp vouches for its lines."""
         rows = [row for rows in self.rows.values() for row in rows]
-        order = ("split", "patient", "week", "slice")
-        rows.sort(key=lambda row: [row[key] for key in order])
+        rows.sort(
+            key=lambda row: (
+                SPLITS.index(row["split"]),
+                *(row[key] for key in ("patient", "week", "slice")),
+            )
+        )
         text = io.StringIO()
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         table.writeheader()

@@ -80,16 +80,17 @@ def read_volume(source: Source) -> Volume:
 def judge_affine(name: str | Path, affine: np.ndarray) -> None:
     """Raises `UserError` for an affine that is not finite or singular, and for voxels
     of a size that no scanner makes."""
+    finite = np.isfinite(affine).all()
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     low, high = SPACING_RANGE
-    if np.isfinite(affine).all() and not (low <= widths.min() <= widths.max() <= high):
+    if finite and not low <= widths.min() <= widths.max() <= high:
         sizes = " x ".join(f"{width:g}" for width in widths)
         raise UserError(
             f"{name} has voxels of {sizes} mm, which cannot be; correct its header, or "
             "export it again"
         )
-    volume = abs(np.linalg.det(affine[:3, :3])) / np.prod(widths)
-    if not volume > 0.1:  # 1 for a box, 0 for one that is flat; NaN is neither
+    # 1 for a box, 0 for one that is flat
+    if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
         raise UserError(
             f"{name} has an affine that is singular or not finite, so nobody knows how "
             "it lies in the patient; export it again"
