@@ -56,7 +56,8 @@ def test_help_is_quick():
 
 def test_every_command_has_help():
     pages = [["tutorial"], ["train"], ["results"], ["data", "phantom"]]
-    for page in [*pages, ["data", "check"], ["notebooks", "refresh"]]:
+    pages += [["data", "check"], ["data", "convert"], ["notebooks", "refresh"]]
+    for page in pages:
         assert run(*page, "--help").exit_code == 0, page
 
 

@@ -119,9 +119,12 @@ def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> No
         click.echo(line)
     scans = "1 scan" if report.converted == 1 else f"{report.converted} scans"
     if report.faults:
+        faults = (
+            "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
+        )
         raise UserError(
             f"{scans} converted, {report.skipped} there before, and "
-            f"{len(report.faults)} faults; mend them and give the same command again"
+            f"{faults}; mend what is named and give the same command again"
         )
     if report.converted:
         click.echo(f"{folder}: {scans} converted, {report.skipped} there before")

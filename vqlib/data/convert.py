@@ -26,7 +26,7 @@ from vqlib.data.nifti import MAX_SIDE
 from vqlib.data.plan import plan
 from vqlib.data.resample import PLANES
 from vqlib.data.slicing import CannotWrite, Job, cut_all
-from vqlib.data.sources import Source
+from vqlib.data.sources import Source, printable
 from vqlib.data.volumes import SPACING_RANGE, find_volumes
 from vqlib.errors import UserError, unknown_name
 
@@ -109,7 +109,7 @@ def _job(source: Source, root: Path, ledger: Ledger) -> Job:
     how = {key: ledger.settings[key] for key in ("plane", "grid", "spacing", "slices")}
     if how["slices"] == "all":
         how["slices"] = None
-    label = source.label.relative_to(root).as_posix() if source.label else ""
+    label = printable(source.label.relative_to(root)) if source.label else ""
     name = str(source)
     return Job(source, ledger.scans[name], ledger.staging(name), label, how)
 

@@ -1,20 +1,15 @@
 """DICOM series: which are in a folder, and one of them as a volume.
 
-Only positions and directions of the images themselves are believed (ImagePosition- and
-ImageOrientationPatient), never the order of files, SliceLocation or the slice distance
-that a header states: some scanners write these wrong. A series has to be one block of
-parallel slices, evenly apart, of one scanner; whatever else shares its UID (localizers
-in three directions, echoes, b-values, lost slices) is refused. Enhanced multi-frame
-files are series in one file and are read alike.
-
-Source of the geometry: DICOM PS3.3, C.7.6.2 (image plane) and C.7.6.16 (multi-frame).
+A series is what shares a SeriesInstanceUID, wherever its files lie. It has to be one
+block of parallel slices, evenly apart, of one scanner (`vqlib.data.series`); localizers
+in three directions, several echoes or b-values, and lost slices are refused. Enhanced
+multi-frame files are a series in one file and are read alike (DICOM PS3.3, C.7.6.16).
 """
 
 import logging
 import warnings
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +18,10 @@ from pydicom.pixels import get_decoder
 from tqdm.auto import tqdm
 
 from vqlib.data.nifti import MAX_SIDE, MAX_VOXELS
-from vqlib.data.sources import Source, natural
+from vqlib.data.series import Frame, as_block
+from vqlib.data.sources import Source, natural, printable
 from vqlib.errors import UserError
 
-EVEN = 0.1  # of the slice distance: how far it may vary
 _TAGS = (
     "SOPClassUID",
     "Modality",
@@ -39,20 +34,6 @@ _TAGS = (
     "SeriesNumber",
 )
 logging.getLogger("pydicom").setLevel("CRITICAL")  # its remarks come as our one line
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One image of a series: where it lies and how it is stored."""
-
-    path: Path
-    number: int  # within its file
-    position: np.ndarray  # [3], mm to the left, back and head, of the first pixel
-    orientation: np.ndarray  # [6], along a row, down a column
-    spacing: np.ndarray  # [2], mm between rows, between columns
-    shape: tuple[int, int]  # rows, columns
-    scale: tuple[float, float]  # slope, intercept
-    scanner: tuple[str | None, str | None]  # maker, model
 
 
 def dicom_sources(
@@ -87,7 +68,7 @@ def dicom_sources(
             )
             continue
         files = tuple(path for path, _ in found)
-        name = files[0].parent.relative_to(folder).as_posix()
+        name = printable(files[0].parent.relative_to(folder))
         when = " ".join(found[0][1][key] for key in _TAGS[-3:])
         sources.append(
             Source(
@@ -114,17 +95,11 @@ def read_series(paths: tuple[Path, ...]) -> tuple[str, np.ndarray, np.ndarray]:
         with _reading(path):
             header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
             frames += _frames(path, header)
-    about = f"{header.get('SeriesNumber', '')} {header.get('SeriesDescription', '')}"
+            about = (
+                f"{header.get('SeriesNumber')} {header.get('SeriesDescription', '')}"
+            )
     name = f"{paths[0].parent} (series {' '.join(about.split())})"
-    _judge_alike(name, frames)
-    frames = _in_order(name, frames)
-    first, last = frames[0], frames[-1]
-    affine = np.eye(4)
-    affine[:3, 0] = first.orientation[3:] * first.spacing[0]  # from row to row
-    affine[:3, 1] = first.orientation[:3] * first.spacing[1]
-    affine[:3, 2] = (last.position - first.position) / (len(frames) - 1)
-    affine[:3, 3] = first.position
-    affine = np.diag([-1, -1, 1, 1]) @ affine  # DICOM leads left and back, NIfTI not
+    frames, affine = as_block(name, frames)
     return name, _pixels(frames), affine
 
 
@@ -171,7 +146,7 @@ def _reading(path: Path):
         ) from None
 
 
-def _frames(path: Path, header) -> list[_Frame]:
+def _frames(path: Path, header) -> list[Frame]:
     grey = header.SamplesPerPixel == 1
     if not grey or header.PhotometricInterpretation != "MONOCHROME2":
         raise UserError(
@@ -200,7 +175,7 @@ def _frames(path: Path, header) -> list[_Frame]:
         if not np.isfinite(np.r_[position, orientation, spacing, scale]).all():
             raise ValueError("a place that is no number")
         frames.append(
-            _Frame(
+            Frame(
                 path,
                 number,
                 position.reshape(3),
@@ -249,76 +224,7 @@ def _judge_syntax(path: Path, syntax) -> None:
     raise UserError(f"{path} is compressed as {syntax.name}; {remedy}")
 
 
-def _judge_alike(name: str, frames: list[_Frame]) -> None:
-    """Raises `UserError` where the images of a series do not belong together."""
-    first = frames[0]
-    for frame in frames:
-        if not np.allclose(frame.orientation, first.orientation, atol=1e-3):
-            fault = "slices of several directions, as a localizer has"
-        elif frame.shape != first.shape:
-            fault = "slices of several sizes"
-        elif not np.allclose(frame.spacing, first.spacing, rtol=1e-3):
-            fault = "slices with several pixel spacings"
-        elif frame.scanner != first.scanner:
-            fault = "slices of several scanners"
-        else:
-            continue
-        raise UserError(
-            f"{name} holds {fault} ({first.path.name}, {frame.path.name}); split it, "
-            "or leave it out"
-        )
-    along, down = first.orientation[:3], first.orientation[3:]
-    lengths = [*np.linalg.norm([along, down], axis=1), 1 + along @ down]
-    if not np.allclose(lengths, 1, atol=0.01) or first.spacing.min() <= 0:
-        raise UserError(
-            f"{name} has directions that are not at right angles, or a pixel spacing "
-            "that is not positive; get it again"
-        )
-    if len(frames) * np.prod(first.shape) > MAX_VOXELS:
-        raise UserError(
-            f"{name} has {len(frames)} slices of {first.shape[0]} x {first.shape[1]}, "
-            "too many for one volume; split it, or leave it out"
-        )
-
-
-def _in_order(name: str, frames: list[_Frame]) -> list[_Frame]:
-    """The images from one end to the other; raises `UserError` where they are not
-    evenly apart."""
-    if len(frames) < 2:
-        raise UserError(
-            f"{name} has 1 slice, which is no volume; get the rest, or leave it out"
-        )
-    normal = np.cross(frames[0].orientation[:3], frames[0].orientation[3:])
-    frames = sorted(frames, key=lambda frame: frame.position @ normal)
-    places = np.array([frame.position for frame in frames])
-    apart = np.diff(places @ normal)
-    usual = np.median(apart)
-    for before, after, gap in zip(frames, frames[1:], apart, strict=False):
-        pair = f"{before.path.name} and {after.path.name}"
-        if gap < 0.01 or gap < EVEN * usual:
-            raise UserError(
-                f"{name} has two slices in one place ({pair}): a copy, or several "
-                "echoes or b-values; keep one of each place"
-            )
-        if gap > usual * (1 + EVEN):
-            raise UserError(
-                f"{name} lacks slices between {pair}, which are {gap:.4g} mm apart and "
-                f"the others {usual:.4g}; get them, or leave the series out"
-            )
-        if gap < usual * (1 - EVEN):
-            raise UserError(
-                f"{name} has uneven slices: {pair} are {gap:.4g} mm apart and others "
-                f"{usual:.4g}; split it, or leave it out"
-            )
-    line = np.linspace(places[0], places[-1], len(places))
-    if np.abs(places - line).max() > EVEN * usual:
-        raise UserError(
-            f"{name} has slices that are shifted against each other; leave it out"
-        )
-    return frames
-
-
-def _pixels(frames: list[_Frame]) -> np.ndarray:
+def _pixels(frames: list[Frame]) -> np.ndarray:
     """[rows, columns, slices]"""
     stored = {}
     for path in dict.fromkeys(frame.path for frame in frames):

@@ -74,6 +74,12 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
     return _told_once(sources, faults)
 
 
+def printable(path: Path) -> str:
+    """A relative path as text that any file can hold, with / on every system."""
+    text = path.as_posix().encode("utf-8", "surrogateescape")
+    return text.decode("utf-8", "backslashreplace")  # bytes that are no UTF-8
+
+
 def natural(text: str) -> list:
     """A key that sorts 2 before 10."""
     parts = re.split(r"(\d+)", text.casefold())
@@ -106,7 +112,7 @@ def _by_folder(images: list[Path], labels: list[Path]):
 
 
 def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
-    name = path.relative_to(folder).as_posix()
+    name = printable(path.relative_to(folder))
     stem = _stem(path)[0]
     csiro = _CSIRO.fullmatch(stem)
     if csiro:
@@ -117,11 +123,11 @@ def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
     parts = rest.split("_")
     for end, part in enumerate(parts, start=1):
         if re.search(r"\d", part) and not _CONTRAST.fullmatch(part):
-            patient = "_".join(parts[:end]).lower()
+            patient = printable(Path("_".join(parts[:end]).lower()))
             break
     else:
         # a week still needs a patient: the folder's, or what is left of the name
-        patient = path.with_name(rest).relative_to(folder).as_posix()
+        patient = printable(path.with_name(rest).relative_to(folder))
     week = int(told[1]) if told else None
     return Source(name, (path,), patient, label, None, week, when=tuple(natural(name)))
 

@@ -1,0 +1,117 @@
+"""Images of a DICOM series as one block: do they belong together, and how does it lie.
+
+Only positions and directions of the images themselves are believed (ImagePosition- and
+ImageOrientationPatient), never the order of files, SliceLocation or the slice distance
+that a header states: some scanners write these wrong.
+
+Source of the geometry: DICOM PS3.3, C.7.6.2 (image plane).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vqlib.data.nifti import MAX_VOXELS
+from vqlib.errors import UserError
+
+EVEN = 0.1  # of the slice distance: how far it may vary
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a series: where it lies and how it is stored."""
+
+    path: Path
+    number: int  # within its file
+    position: np.ndarray  # [3], mm to the left, back and head, of the first pixel
+    orientation: np.ndarray  # [6], along a row, down a column
+    spacing: np.ndarray  # [2], mm between rows, between columns
+    shape: tuple[int, int]  # rows, columns
+    scale: tuple[float, float]  # slope, intercept
+    scanner: tuple[str | None, str | None]  # maker, model
+
+
+def as_block(name: str, frames: list[Frame]) -> tuple[list[Frame], np.ndarray]:
+    """The images from one end to the other, and the `[4, 4]` affine of
+    `[rows, columns, slices]` (mm, RAS+). Raises `UserError`, with the name of the
+    series, where they are no block of even, parallel slices of one scanner."""
+    _judge_alike(name, frames)
+    frames = _in_order(name, frames)
+    first, last = frames[0], frames[-1]
+    affine = np.eye(4)
+    affine[:3, 0] = first.orientation[3:] * first.spacing[0]  # from row to row
+    affine[:3, 1] = first.orientation[:3] * first.spacing[1]
+    affine[:3, 2] = (last.position - first.position) / (len(frames) - 1)
+    affine[:3, 3] = first.position
+    # DICOM leads to the left and back, NIfTI to the right and front
+    return frames, np.diag([-1, -1, 1, 1]) @ affine
+
+
+def _judge_alike(name: str, frames: list[Frame]) -> None:
+    """Raises `UserError` where the images of a series do not belong together."""
+    first = frames[0]
+    for frame in frames:
+        if not np.allclose(frame.orientation, first.orientation, atol=1e-3):
+            fault = "slices of several directions, as a localizer has"
+        elif frame.shape != first.shape:
+            fault = "slices of several sizes"
+        elif not np.allclose(frame.spacing, first.spacing, rtol=1e-3):
+            fault = "slices with several pixel spacings"
+        elif frame.scanner != first.scanner:
+            fault = "slices of several scanners"
+        else:
+            continue
+        raise UserError(
+            f"{name} holds {fault} ({first.path.name}, {frame.path.name}); split it, "
+            "or leave it out"
+        )
+    along, down = first.orientation[:3], first.orientation[3:]
+    lengths = [*np.linalg.norm([along, down], axis=1), 1 + along @ down]
+    if not np.allclose(lengths, 1, atol=0.01) or first.spacing.min() <= 0:
+        raise UserError(
+            f"{name} has directions that are not at right angles, or a pixel spacing "
+            "that is not positive; get it again"
+        )
+    if len(frames) * np.prod(first.shape) > MAX_VOXELS:
+        raise UserError(
+            f"{name} has {len(frames)} slices of {first.shape[0]} x {first.shape[1]}, "
+            "too many for one volume; split it, or leave it out"
+        )
+
+
+def _in_order(name: str, frames: list[Frame]) -> list[Frame]:
+    """The images from one end to the other; raises `UserError` where they are not
+    evenly apart."""
+    if len(frames) < 2:
+        raise UserError(
+            f"{name} has 1 slice, which is no volume; get the rest, or leave it out"
+        )
+    normal = np.cross(frames[0].orientation[:3], frames[0].orientation[3:])
+    frames = sorted(frames, key=lambda frame: frame.position @ normal)
+    places = np.array([frame.position for frame in frames])
+    apart = np.diff(places @ normal)
+    usual = np.median(apart)
+    for before, after, gap in zip(frames, frames[1:], apart, strict=False):
+        pair = f"{before.path.name} and {after.path.name}"
+        if gap < 0.01 or gap < EVEN * usual:
+            raise UserError(
+                f"{name} has two slices in one place ({pair}): a copy, or several "
+                "echoes or b-values; keep one of each place"
+            )
+        if gap > usual * (1 + EVEN):
+            raise UserError(
+                f"{name} lacks slices between {pair}, which are {gap:.4g} mm apart and "
+                f"the others {usual:.4g}; get them, or leave the series out"
+            )
+        if gap < usual * (1 - EVEN):
+            raise UserError(
+                f"{name} has uneven slices: {pair} are {gap:.4g} mm apart and others "
+                f"{usual:.4g}; split it, or leave it out"
+            )
+    line = np.linspace(places[0], places[-1], len(places))
+    if np.abs(places - line).max() > EVEN * usual:
+        raise UserError(
+            f"{name} has slices that are shifted against each other; leave it out"
+        )
+    return frames
