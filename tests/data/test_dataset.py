@@ -6,15 +6,7 @@ import torch
 from slice_files import write_slice
 
 from vqlib import profiles
-from vqlib.data import (
-    SPLITS,
-    SliceDataset,
-    SliceIndex,
-    fit_to,
-    make_loader,
-    open_data,
-    scale_volume,
-)
+from vqlib.data import SPLITS, SliceDataset, SliceIndex, make_loader, open_data
 from vqlib.data.phantom.write import VERSION
 from vqlib.errors import UserError
 
@@ -22,62 +14,6 @@ from vqlib.errors import UserError
 def read(folder, split="train", size=(128, 64)):
     index = SliceIndex.from_folder(folder).split(split)
     return SliceDataset.from_index(index, size, progress=False)
-
-
-def test_scale_divides_by_a_percentile_of_what_is_not_blank():
-    volume = np.zeros((2, 10, 10), np.float32)
-    volume[0] = np.arange(1, 101).reshape(10, 10)
-    scaled = scale_volume(volume)
-    bright = np.percentile(np.arange(1, 101), 99.5)
-    assert scaled[0, 0, 9] == pytest.approx(10 / bright)
-    assert scaled.max() == 1.0
-    assert (scaled[1] == 0).all()
-    assert scaled.dtype == np.float32
-
-
-def test_scale_takes_away_the_unit_but_not_contrast_between_slices():
-    volume = np.random.default_rng(0).uniform(0, 300, (3, 8, 8)).astype(np.float32)
-    volume[2] /= 2
-    np.testing.assert_allclose(scale_volume(7 * volume), scale_volume(volume), 1e-5)
-    assert scale_volume(volume)[2].mean() < 0.7 * scale_volume(volume)[1].mean()
-
-
-def test_a_blank_volume_stays_blank():
-    assert (scale_volume(np.zeros((2, 4, 4))) == 0).all()
-
-
-def test_fit_crops_about_the_centre_before_it_averages():
-    wide = torch.zeros(1, 256, 144)
-    wide[:, :, 8:136] = torch.rand(1, 256, 128)
-    wide[:, :, :8] = wide[:, :, 136:] = 9.0
-    middle = wide[:, :, 8:136]
-    assert torch.equal(fit_to(wide, (256, 128)), middle)
-    block = middle[:, 2:4, 4:6].mean()
-    torch.testing.assert_close(fit_to(wide, (128, 64))[0, 1, 2], block)
-
-
-def test_fit_pads_what_is_smaller():
-    small = torch.ones(2, 250, 120)
-    fitted = fit_to(small, (256, 128))
-    assert fitted.shape == (2, 256, 128)
-    assert fitted[:, 3:253, 4:124].min() == 1
-    assert fitted.sum() == small.sum()
-
-
-def test_fit_gives_a_block_its_most_frequent_label():
-    labels = torch.zeros(1, 256, 128, dtype=torch.uint8)
-    labels[0, 0:2, 0:2] = torch.tensor([[1, 1], [1, 5]])
-    labels[0, 2:4, 0:2] = torch.tensor([[1, 1], [5, 5]])  # a tie
-    labels[0, 4:6, 0:2] = torch.tensor([[3, 0], [0, 0]])
-    fitted = fit_to(labels, (128, 64))
-    assert fitted.dtype == torch.uint8
-    assert fitted[0, :3, 0].tolist() == [1, 5, 0]
-
-
-@pytest.mark.parametrize("size", [(100, 50), (128, 128), (512, 256), (0, 0)])
-def test_fit_refuses_a_size_that_does_not_divide(size):
-    with pytest.raises(UserError, match=f"size {size[0]}x{size[1]} is not 256x128"):
-        fit_to(torch.zeros(256, 128), size)
 
 
 def test_a_dataset_holds_what_the_files_hold(slices):

@@ -1,16 +1,7 @@
 """Where slices come from: the HipMRI layout, and the phantom that stands in for it."""
 
 from vqlib.data.augment import Augment
-from vqlib.data.dataset import (
-    NATIVE_SIZE,
-    PIXEL_MM,
-    SliceData,
-    SliceDataset,
-    fit_to,
-    make_loader,
-    open_data,
-    scale_volume,
-)
+from vqlib.data.dataset import SliceData, SliceDataset, make_loader, open_data
 from vqlib.data.layout import (
     LABEL_NAMES,
     SPLITS,
@@ -19,6 +10,13 @@ from vqlib.data.layout import (
     scan_folder,
 )
 from vqlib.data.nifti import read_label, read_slice
+from vqlib.data.scaling import (
+    NATIVE_SIZE,
+    PIXEL_MM,
+    center_on_grid,
+    fit_to,
+    scale_volume,
+)
 
 __all__ = [
     "LABEL_NAMES",
@@ -30,6 +28,7 @@ __all__ = [
     "SliceDataset",
     "SliceIndex",
     "SliceRecord",
+    "center_on_grid",
     "fit_to",
     "make_loader",
     "open_data",

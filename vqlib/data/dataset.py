@@ -1,93 +1,34 @@
-"""From files to tensors: scaling, size, and the data sets of the three splits.
+"""The data sets of the three splits, and the batches that a training sees.
 
-Each volume (patient and week) is divided by the 99.5th percentile of its own non-zero
-pixels, at native resolution, and clipped to [0, 1]: scanners give arbitrary units, and
-one bright coil spot must not darken a whole scan. Then every slice is cropped or
-padded about its centre to 256 x 128 and area-averaged down to the size of the profile.
-All slices are read once and kept in memory as one tensor: 1.7 GB for the whole of
-HipMRI at full size, 60 MB for the phantom of the quick profile.
+A folder of slices is decoded once (see `vqlib.data.decode`) and kept in a cache (see
+`vqlib.data.cache`), from where later openings map it: whatever the size of the study,
+opening it again takes no time and hardly any memory. Taught in notebook 01.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.v2.functional import center_crop
-from tqdm.auto import tqdm
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from vqlib.data.layout import LABEL_NAMES, SPLITS, SliceIndex
-from vqlib.data.nifti import read_label, read_slice
+from vqlib.data.cache import StoredRows, StoredSlices, open_stored
+from vqlib.data.decode import decode, relative_positions
+from vqlib.data.layout import SPLITS, SliceIndex, list_folder
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root
 
-NATIVE_SIZE = (256, 128)  # left–right x inferior–superior
-PIXEL_MM = (1.68, 1.56)  # of a slice at native size
-PERCENTILE = 99.5
-
-
-def scale_volume(slices: np.ndarray) -> np.ndarray:
-    """Scale a volume `[S, X, Z]` of arbitrary units to [0, 1].
-
-    Divides by the 99.5th percentile of the volume's non-zero pixels and clips. What is
-    blank stays 0.
-    """
-    slices = np.asarray(slices, dtype=np.float32)
-    seen = slices[slices != 0]
-    bright = np.percentile(seen, PERCENTILE) if seen.size else 0.0
-    if bright <= 0:
-        return np.zeros_like(slices)
-    return np.clip(slices / np.float32(bright), 0.0, 1.0)
-
-
-def fit_to(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring `[..., X, Z]` to a size `[..., H, W]`.
-
-    Crops or pads (with 0) about the centre to 256 x 128, then shrinks both sides by one
-    whole number. Floating-point images are area-averaged. Integer tensors are label
-    maps: each block takes its most frequent label, and the higher one of a tie, so that
-    a small organ does not lose to the body around it. Raises `UserError` for a size
-    that is not 256 x 128 divided by a whole number.
-    """
-    factor = NATIVE_SIZE[0] // size[0] if size[0] > 0 else 0
-    if factor < 1 or (size[0] * factor, size[1] * factor) != NATIVE_SIZE:
-        raise UserError(
-            f"size {size[0]}x{size[1]} is not 256x128 divided by a whole number; "
-            "choose 256x128, 128x64, 64x32 or 32x16"
-        )
-    image = center_crop(image, list(NATIVE_SIZE))  # pads what is smaller
-    if factor == 1:
-        return image
-    flat = image.reshape(-1, 1, *NATIVE_SIZE)  # [N, 1, 256, 128]
-    if image.is_floating_point():
-        small = avg_pool2d(flat, factor)  # [N, 1, H, W]
-    else:
-        small = _majority(flat, factor)
-    return small.reshape(*image.shape[:-2], *size)
-
-
-def _majority(labels: Tensor, factor: int) -> Tensor:
-    winner = torch.zeros_like(labels[:, :, ::factor, ::factor])
-    votes = torch.zeros(winner.shape)
-    for value in range(len(LABEL_NAMES)):
-        share = avg_pool2d((labels == value).float(), factor)
-        winner = torch.where(share >= votes, value, winner).to(labels.dtype)
-        votes = torch.maximum(share, votes)
-    return winner
-
 
 class SliceDataset(Dataset):
-    """The slices of one split, in memory, in the order of its index.
+    """The slices of one split, in the order of its index.
 
     H runs left–right and W inferior–superior: upright on screen is ``image.T`` with
-    ``origin="lower"``. Make it by `SliceDataset.from_index`. Taught in notebook 01.
+    ``origin="lower"``. Make it by `open_data`, or by `SliceDataset.from_index`. Taught
+    in notebook 01.
     """
 
     def __init__(
@@ -98,6 +39,7 @@ class SliceDataset(Dataset):
         patients: Tensor,
         weeks: Tensor,
         index: SliceIndex | None = None,
+        stored: StoredRows | None = None,
     ):
         self.images = images  # [N, 1, H, W] float32 in [0, 1]
         self.labels = labels  # [N, H, W] uint8, or None
@@ -105,51 +47,31 @@ class SliceDataset(Dataset):
         self.patients = patients  # [N] int64
         self.weeks = weeks  # [N] int64
         self.index = index
+        self.stored = stored  # where the images come from a file
 
     @classmethod
     def from_index(
         cls, index: SliceIndex, size: tuple[int, int], progress: bool = True
     ) -> "SliceDataset":
-        """Read all slices of an index, with a progress bar.
+        """Read all slices of an index into memory, with a progress bar.
 
         A position is the rank of a slice within its volume divided by (slices − 1); the
-        only slice of a volume lies at 0.5. Raises `UserError` for a file that
-        `read_slice` or `read_label` refuses, for slices of one volume that differ in
-        shape and for a label of another shape than its image.
+        only slice of a volume lies at 0.5. Raises `UserError` as `decode` does.
         """
         n = len(index)
         images = torch.empty(n, 1, *size)
         labels = torch.empty(n, *size, dtype=torch.uint8) if index.has_labels else None
-        positions = torch.empty(n)
 
-        def load(rows: list[int]) -> None:
-            records = [index.records[row] for row in rows]
-            pixels = scale_volume(_stack(records))  # [S, X, Z]
-            images[rows, 0] = fit_to(torch.from_numpy(pixels), size)
+        def store(rows: list[int], pixels: Tensor, kinds: Tensor | None) -> None:
+            images[rows, 0] = pixels
             if labels is not None:
-                labels[rows] = fit_to(_stack_labels(records, pixels.shape[1:]), size)
-            ranks = torch.arange(len(rows)) / max(len(rows) - 1, 1)
-            positions[rows] = ranks if len(rows) > 1 else 0.5
+                labels[rows] = kinds
 
-        fit_to(torch.zeros(1, *NATIVE_SIZE), size)  # refuse a size before reading
-        volumes = list(index.volumes.values())
-        pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
-        name = index.records[0].split if index.records else "no"
-        try:
-            for _ in tqdm(
-                pool.map(load, volumes),
-                total=len(volumes),
-                desc=f"reading {name} volumes",
-                disable=not progress,
-                leave=False,
-            ):
-                pass
-        finally:  # an error or an interrupt must not wait for the volumes in the queue
-            pool.shutdown(cancel_futures=True)
+        decode(index, size, store, progress)
         return cls(
             images,
             labels,
-            positions,
+            relative_positions(index),
             torch.tensor([r.case for r in index.records]),
             torch.tensor([r.week for r in index.records]),
             index,
@@ -162,31 +84,35 @@ class SliceDataset(Dataset):
         """``image`` `[1, H, W]`, ``position`` (0-dimensional) and ``index``."""
         return {"image": self.images[i], "position": self.positions[i], "index": i}
 
-
-def _stack(records) -> np.ndarray:
-    slices = [read_slice(record.path) for record in records]
-    for record, pixels in zip(records, slices, strict=True):
-        if pixels.shape != slices[0].shape:
-            raise UserError(
-                f"{record.path} is {_by(pixels.shape)}, but its volume begins with "
-                f"{_by(slices[0].shape)} slices; convert the volume again"
-            )
-    return np.stack(slices)
-
-
-def _stack_labels(records, shape) -> Tensor:
-    labels = [read_label(record.label_path) for record in records]
-    for record, values in zip(records, labels, strict=True):
-        if values.shape != shape:
-            raise UserError(
-                f"{record.label_path} is {_by(values.shape)}, but its image is "
-                f"{_by(shape)}; export both on the same grid"
-            )
-    return torch.from_numpy(np.stack(labels))
+    def __getitems__(self, rows: list[int]) -> list[dict]:
+        """The items of a batch, as a `DataLoader` asks for them: read from the file
+        behind ``images``, while nobody has changed those."""
+        images = None
+        if self.stored is not None and self.images is self.stored.images:
+            images = self.stored.read(rows)
+        if images is None:
+            return [self[row] for row in rows]
+        positions = self.positions[rows]
+        batch = {"image": images, "position": positions, "index": torch.tensor(rows)}
+        return _Batch(
+            (
+                {"image": image, "position": position, "index": row}
+                for image, position, row in zip(images, positions, rows, strict=True)
+            ),
+            batch,
+        )
 
 
-def _by(shape) -> str:
-    return "x".join(map(str, shape))
+class _Batch(list):
+    """Items that are a batch already, so that nobody needs to stack them again."""
+
+    def __init__(self, items: Iterable[dict], whole: dict):
+        super().__init__(items)
+        self.whole = whole
+
+
+def _collate(items: list[dict]) -> dict:
+    return items.whole if isinstance(items, _Batch) else default_collate(items)
 
 
 @dataclass(frozen=True)
@@ -212,22 +138,55 @@ class SliceData:
 
 
 def open_data(
-    data_dir: str | Path | None, profile: Profile, progress: bool = True
+    data_dir: str | Path | None,
+    profile: Profile,
+    progress: bool = True,
+    cache: bool = True,
 ) -> SliceData:
-    """Read a data folder at the size of a profile.
+    """Open a data folder at the size of a profile.
 
     ``None`` means the phantom of the profile, ``data/phantom-NAME`` under the project
-    root, made when missing. Raises `UserError` for whatever is wrong with the folder.
+    root, made when missing. The slices are decoded the first time and kept (see
+    `vqlib.data.cache`); without ``cache`` they are read into memory, and are the same.
+    Raises `UserError` for whatever is wrong with the folder.
     """
     if data_dir is None:
         name, folder = "phantom", _phantom_folder(profile, progress)
     else:
         folder = Path(data_dir).expanduser()
         name = folder.resolve().name
-    index = SliceIndex.from_folder(folder)
+    listing, size = list_folder(folder), profile.shape
+    stored = open_stored(folder, listing, size, progress) if cache else None
+    if stored is not None:
+        index = SliceIndex(folder, listing)
+        return SliceData(name, folder, *_stored_splits(stored, index), index)
+    index = SliceIndex.from_listing(folder, listing)
     parts = [index.split(split) for split in SPLITS]
-    datasets = [SliceDataset.from_index(p, profile.shape, progress) for p in parts]
+    datasets = [SliceDataset.from_index(part, size, progress) for part in parts]
     return SliceData(name, folder, *datasets, index)
+
+
+def _stored_splits(stored: StoredSlices, index: SliceIndex) -> list[SliceDataset]:
+    """The rows of each split, of everything that an entry of the cache holds."""
+    facts = stored.facts
+    ends = list(accumulate(facts["slices"]))
+    datasets = []
+    for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
+        rows = slice(start, end)
+        images, table = stored.images[rows], stored.table[rows]
+        offset = stored.offset + start * images[0].nbytes
+        datasets.append(
+            SliceDataset(
+                images,
+                stored.labels[rows] if split in facts["labelled"] else None,
+                table[:, 2].float(),
+                table[:, 0].long(),
+                table[:, 1].long(),
+                index.split(split),
+                StoredRows(images, images._version, stored.file, offset),
+            )
+        )
+    return datasets
 
 
 def _phantom_folder(profile: Profile, progress: bool) -> Path:
@@ -271,7 +230,9 @@ def make_loader(
     ``position`` `[B]` and ``index`` `[B]` int64.
 
     The order depends on the seed alone, and differs from epoch to epoch. No worker
-    processes: the slices are in memory already.
+    processes: the slices are in memory, or one copy away from it.
     """
     generator = torch.Generator().manual_seed(seed)
-    return DataLoader(dataset, batch_size, shuffle=shuffle, generator=generator)
+    return DataLoader(
+        dataset, batch_size, shuffle, generator=generator, collate_fn=_collate
+    )

@@ -5,9 +5,10 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 ``case_NNN_week_W_slice_S.nii.gz``. Where there are labels, they lie beside, in
 ``keras_slices_seg_train`` and so on, named ``seg_NNN_week_W_slice_S.nii.gz``.
 
-`SliceIndex` reads the names only, in natural order (slice 2 before slice 10), and
-refuses a folder that would spoil an experiment without a word, above all a patient in
-two splits. What is inside the files is read in `vqlib.data.nifti`.
+`list_folder` asks the disk for names, sizes and times. `SliceIndex` reads the names, in
+natural order (slice 2 before slice 10), and refuses a folder that would spoil an
+experiment without a word, above all a patient in two splits. What is inside the files
+is read in `vqlib.data.nifti`.
 
 Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
 the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
@@ -16,6 +17,7 @@ the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,9 @@ from vqlib.errors import UserError, unknown_name
 
 SPLITS = ("train", "validate", "test")
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
+
+# subfolder → its files by name: (name, bytes, modified, changed), times in nanoseconds
+Listing = dict[str, list[tuple[str, int, int, int]]]
 
 _NAME = re.compile(r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?")
 
@@ -48,7 +53,7 @@ class SliceIndex:
     """
 
     folder: Path
-    records: tuple[SliceRecord, ...]  # by split, case, week, slice
+    listing: Listing  # in which `scan_folder` finds no fault
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "SliceIndex":
@@ -57,11 +62,27 @@ class SliceIndex:
         Hidden files and files that are no NIfTI are ignored. Raises `UserError` for
         the first fault that `scan_folder` finds.
         """
-        records, faults = scan_folder(folder)
+        return cls.from_listing(Path(folder), list_folder(folder))
+
+    @classmethod
+    def from_listing(cls, folder: Path, listing: Listing) -> "SliceIndex":
+        """`from_folder` with what `list_folder` has found."""
+        index = cls(folder, listing)
+        missing = _nothing_to_read(folder, listing)
+        faults = [missing] if missing else index._scanned[1]
         if faults:
             more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
             raise UserError(faults[0] + more)
-        return cls(Path(folder), tuple(records))
+        return index
+
+    @cached_property
+    def _scanned(self) -> tuple[list[SliceRecord], list[str]]:
+        return _scan_splits(self.folder, self.listing)
+
+    @cached_property
+    def records(self) -> tuple[SliceRecord, ...]:
+        """All slices by split, case, week and slice."""
+        return tuple(self._scanned[0])
 
     def __len__(self) -> int:
         return len(self.records)
@@ -70,13 +91,14 @@ class SliceIndex:
         """The part of the index that belongs to one split; raises `UserError`."""
         if name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
-        records = tuple(r for r in self.records if r.split == name)
-        if not records:
+        names = (f"keras_slices_{name}", f"keras_slices_seg_{name}")
+        listing = {k: files for k, files in self.listing.items() if k in names}
+        if not listing.get(names[0]):
             raise UserError(
-                f"{self.folder / f'keras_slices_{name}'} is missing or empty; "
+                f"{self.folder / names[0]} is missing or empty; "
                 f"put the slices of the {name} patients there"
             )
-        return SliceIndex(self.folder, records)
+        return SliceIndex(self.folder, listing)
 
     @cached_property
     def patients(self) -> list[int]:
@@ -98,13 +120,57 @@ class SliceIndex:
 
     def fingerprint(self) -> str:
         """SHA-256 over relative names and file sizes, the same wherever the folder
-        lies: two runs with equal fingerprints saw the same data."""
+        lies: two runs with equal fingerprints saw the same data. Raises `UserError` for
+        a file that could not be looked at."""
+        sizes = {
+            (folder, name): size
+            for folder, files in self.listing.items()
+            for name, size, *_ in files
+        }
         digest = hashlib.sha256()
         for record in self.records:
             for path in filter(None, (record.path, record.label_path)):
-                line = f"{path.parent.name}/{path.name} {_file_size(path)}\n"
-                digest.update(line.encode())
+                size = sizes[path.parent.name, path.name]
+                if size < 0:
+                    raise UserError(f"{path} cannot be read; check the file")
+                digest.update(f"{path.parent.name}/{path.name} {size}\n".encode())
         return digest.hexdigest()
+
+
+def list_folder(folder: str | Path) -> Listing:
+    """The files of a data folder, with size and times.
+
+    Hidden files and folders that do not belong to the layout are left out. A file that
+    cannot be looked at, such as a link to nowhere, has the size −1. Raises `UserError`
+    for a folder that may not be read.
+    """
+    listing: Listing = {}
+    for name in (
+        f"keras_slices_{seg}{split}" for split in SPLITS for seg in ("", "seg_")
+    ):
+        inside = Path(folder, name)
+        if not inside.is_dir():
+            continue
+        try:
+            with os.scandir(inside) as entries:
+                listing[name] = sorted(_stamps(entries))
+        except OSError as fault:
+            raise UserError(
+                f"{inside} may not be read ({fault.strerror}); change its permissions"
+            ) from None
+    return listing
+
+
+def _stamps(entries: Iterable[os.DirEntry]) -> Iterator[tuple[str, int, int, int]]:
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            facts = entry.stat()
+        except OSError:
+            yield entry.name, -1, -1, -1
+        else:
+            yield entry.name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[str]]:
@@ -114,36 +180,41 @@ def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[str]]:
     folders, names that do not fit, a slice twice, an image without its label, a patient
     in two splits. A fault that leaves nothing to read comes alone.
     """
-    folder = Path(folder)
+    folder, listing = Path(folder), list_folder(folder)
+    if missing := _nothing_to_read(folder, listing):
+        return [], [missing]
+    return _scan_splits(folder, listing)
+
+
+def _nothing_to_read(folder: Path, listing: Listing) -> str | None:
+    """The fault of a folder that is no data folder."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        return [], [f"{folder} {what}; give the folder that holds keras_slices_train"]
-    if not (folder / "keras_slices_train").is_dir():
-        return [], [f"{folder} has no folder keras_slices_train; {_near_miss(folder)}"]
+        return f"{folder} {what}; give the folder that holds keras_slices_train"
+    if "keras_slices_train" not in listing:
+        return f"{folder} has no folder keras_slices_train; {_near_miss(folder)}"
+    return None
+
+
+def _scan_splits(folder: Path, listing: Listing):
+    """Records and faults of the splits that a listing holds."""
     records, faults = [], []
     for split in SPLITS:
-        images = folder / f"keras_slices_{split}"
-        if not images.is_dir():
-            continue
-        found, wrong = _scan_split(images, folder / f"keras_slices_seg_{split}", split)
-        records += found
-        faults += wrong
+        if f"keras_slices_{split}" in listing:
+            found, wrong = _scan_split(folder, listing, split)
+            records += found
+            faults += wrong
     return records, faults + _shared_patients(records)
 
 
-def _file_size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as fault:
-        raise UserError(f"{path} cannot be read ({fault.strerror})") from None
-
-
-def _scan_split(images: Path, segs: Path, split: str):
+def _scan_split(folder: Path, listing: Listing, split: str):
     """Records and faults of one split."""
-    paths, faults = _by_key(images, "case")
+    images = folder / f"keras_slices_{split}"
+    segs = folder / f"keras_slices_seg_{split}"
+    paths, faults = _by_key(images, listing[images.name], "case")
     labels: dict = {}
-    if segs.is_dir():
-        labels, wrong = _by_key(segs, "seg")
+    if segs.name in listing:
+        labels, wrong = _by_key(segs, listing[segs.name], "seg")
         faults += wrong
         for key in sorted(paths.keys() - labels.keys()):
             name = paths[key].name
@@ -161,13 +232,13 @@ def _scan_split(images: Path, segs: Path, split: str):
     return records, faults
 
 
-def _by_key(folder: Path, prefix: str):
+def _by_key(folder: Path, files, prefix: str):
     """(case, week, slice) → path for the NIfTI files of a folder, and its faults."""
     paths: dict[tuple[int, int, int], Path] = {}
     faults = []
     pattern = f"{prefix}_NNN_week_W_slice_S.nii.gz"
-    for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or not name.lower().endswith((".nii", ".nii.gz")):
+    for name, *_ in files:
+        if not name.lower().endswith((".nii", ".nii.gz")):
             continue
         match = _NAME.fullmatch(name)
         if not match or match[1] != prefix:

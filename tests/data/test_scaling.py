@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2.functional import center_crop
+
+from vqlib.data import center_on_grid, fit_to, scale_volume
+from vqlib.errors import UserError
+
+
+def test_scale_divides_by_a_percentile_of_what_is_not_blank():
+    volume = np.zeros((2, 10, 10), np.float32)
+    volume[0] = np.arange(1, 101).reshape(10, 10)
+    scaled = scale_volume(volume)
+    bright = np.percentile(np.arange(1, 101), 99.5)
+    assert scaled[0, 0, 9] == pytest.approx(10 / bright)
+    assert scaled.max() == 1.0
+    assert (scaled[1] == 0).all()
+    assert scaled.dtype == np.float32
+
+
+def test_scale_takes_away_the_unit_but_not_contrast_between_slices():
+    volume = np.random.default_rng(0).uniform(0, 300, (3, 8, 8)).astype(np.float32)
+    volume[2] /= 2
+    np.testing.assert_allclose(scale_volume(7 * volume), scale_volume(volume), 1e-5)
+    assert scale_volume(volume)[2].mean() < 0.7 * scale_volume(volume)[1].mean()
+
+
+def test_a_blank_volume_stays_blank():
+    assert (scale_volume(np.zeros((2, 4, 4))) == 0).all()
+
+
+def test_fit_crops_about_the_centre_before_it_averages():
+    wide = torch.zeros(1, 256, 144)
+    wide[:, :, 8:136] = torch.rand(1, 256, 128)
+    wide[:, :, :8] = wide[:, :, 136:] = 9.0
+    middle = wide[:, :, 8:136]
+    assert torch.equal(fit_to(wide, (256, 128)), middle)
+    block = middle[:, 2:4, 4:6].mean()
+    torch.testing.assert_close(fit_to(wide, (128, 64))[0, 1, 2], block)
+
+
+def test_fit_pads_what_is_smaller():
+    small = torch.ones(2, 250, 120)
+    fitted = fit_to(small, (256, 128))
+    assert fitted.shape == (2, 256, 128)
+    assert fitted[:, 3:253, 4:124].min() == 1
+    assert fitted.sum() == small.sum()
+
+
+def test_fit_gives_a_block_its_most_frequent_label():
+    labels = torch.zeros(1, 256, 128, dtype=torch.uint8)
+    labels[0, 0:2, 0:2] = torch.tensor([[1, 1], [1, 5]])
+    labels[0, 2:4, 0:2] = torch.tensor([[1, 1], [5, 5]])  # a tie
+    labels[0, 4:6, 0:2] = torch.tensor([[3, 0], [0, 0]])
+    fitted = fit_to(labels, (128, 64))
+    assert fitted.dtype == torch.uint8
+    assert fitted[0, :3, 0].tolist() == [1, 5, 0]
+
+
+@pytest.mark.parametrize("factor", [2, 4, 16])
+def test_fit_counts_every_label_of_a_block(factor):
+    rng = np.random.default_rng(factor)
+    labels = rng.integers(0, 6, (2, 256, 128)).astype(np.uint8)
+    fitted = fit_to(torch.from_numpy(labels), (256 // factor, 128 // factor))
+    for n, x, z in rng.integers(0, (2, *fitted.shape[1:]), (50, 3)):
+        block = labels[n, x * factor :, z * factor :][:factor, :factor]
+        votes = np.bincount(block.ravel(), minlength=6)
+        winner = max(range(6), key=lambda value: (votes[value], value))
+        assert fitted[n, x, z] == winner
+
+
+@pytest.mark.parametrize("size", [(100, 50), (128, 128), (512, 256), (0, 0)])
+def test_fit_refuses_a_size_that_does_not_divide(size):
+    with pytest.raises(UserError, match=f"size {size[0]}x{size[1]} is not 256x128"):
+        fit_to(torch.zeros(256, 128), size)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.uint8])
+@pytest.mark.parametrize(
+    "shape",
+    [(256, 128), (256, 144), (256, 131), (255, 127), (259, 120), (201, 133), (1, 999)],
+)
+def test_the_centre_is_where_torchvision_puts_it(shape, kind):
+    image = torch.arange(shape[0] * shape[1]).reshape(1, *shape).to(kind)
+    placed = center_on_grid(image)
+    assert placed.shape == (1, 256, 128)
+    assert torch.equal(placed, center_crop(image, [256, 128]))
+
+
+def test_the_wide_volume_of_hipmri_loses_eight_columns_at_either_end():
+    wide = torch.rand(60, 256, 144)
+    assert torch.equal(center_on_grid(wide), wide[:, :, 8:136])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 201, 400, 5001, 300_000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_scale_divides_by_numpys_percentile_to_the_bit(n, whole):
+    rng = np.random.default_rng(n)
+    values = rng.integers(1, 300, n) if whole else rng.uniform(0.1, 300, n)
+    volume = values.astype(np.float32).reshape(1, 1, n)
+    expected = np.clip(volume / np.float32(np.percentile(volume, 99.5)), 0, 1)
+    assert np.array_equal(scale_volume(volume), expected)
+
+
+def test_scale_leaves_its_argument_alone():
+    volume = np.random.default_rng(0).uniform(-1, 300, (3, 8, 8)).astype(np.float32)
+    before = volume.copy()
+    scale_volume(volume)
+    assert np.array_equal(volume, before)
