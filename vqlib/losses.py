@@ -152,11 +152,12 @@ class RateConstrainedObjective(nn.Module):
 
 
 class VQVAEObjective(nn.Module):
-    """Distortion plus the commitment loss, β ‖z_e − sg[e]‖².
+    """Distortion plus ‖sg[z_e] − e‖² + β ‖z_e − sg[e]‖².
 
-    van den Oord et al. 2017, eq. 3; its middle term, which moves the codebook, is
-    replaced by moving averages inside `VectorQuantizer`. Everything is a mean over
-    elements, so that β keeps its meaning at any size.
+    van den Oord et al. 2017, eq. 3. The middle term moves the codebook; it is 0 where
+    moving averages inside `VectorQuantizer` do that, or there is no codebook. The last
+    one is the commitment loss. Everything is a mean over elements, so that β keeps its
+    meaning at any size.
 
     Args:
         model: a VQ-VAE.
@@ -172,7 +173,7 @@ class VQVAEObjective(nn.Module):
         out = self.model(batch["image"])
         d = distortion(out.reconstruction, batch["image"], self.ssim_weight)
         return {
-            "loss": d + self.beta * out.commitment_loss,
+            "loss": d + self.beta * out.commitment_loss + out.codebook_loss,
             "distortion": d.detach(),
             "commitment": out.commitment_loss.detach(),
         }

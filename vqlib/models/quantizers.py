@@ -2,12 +2,17 @@
 
 `VectorQuantizer` replaces each encoder vector by the nearest vector of a codebook
 (van den Oord et al. 2017, arXiv 1711.00937, eq. 1 and 2). The codebook follows the
-encoder by exponential moving averages (their appendix A.1) rather than by gradients.
-Two remedies keep it alive: it starts from k-means of the first batch, and a code that
-nothing chooses any more restarts at a random encoder vector (Dhariwal et al. 2020,
-arXiv 2005.00341, section 3.1). Taught in notebook 03, sections 3.3 to 3.5.
+encoder by exponential moving averages (their appendix A.1) or learns by gradients
+(their eq. 3). Two remedies keep it alive: it starts from k-means of the first batch,
+and a code that nothing chooses any more restarts at a random encoder vector (Dhariwal
+et al. 2020, arXiv 2005.00341, section 3.1). Two estimators carry the gradient past the
+choice: `straight_through` and `rotate`. Another way to make codes, without a codebook,
+is `vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.3
+to 3.5.
 """
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -15,17 +20,40 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_BLOCK = 64  # columns that `_argmin` searches at once
+_TINY = 1e-12  # squared length below which a vector has no direction
+_FEWEST = 1e-20  # an average over fewer vectors than this has faded away
+
+
+class Quantized(NamedTuple):
+    """What a quantizer returns."""
+
+    z_q: Tensor  # [B, D, h, w], the chosen code vectors, with a gradient for z_e
+    codes: Tensor  # [B, h, w] int64
+    commitment_loss: Tensor  # scalar, mean (z_e − sg[e])²: draws vectors to codes
+    codebook_loss: Tensor  # scalar, mean (sg[z_e] − e)²: draws codes to vectors
+
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest code (Euclidean) for each vector: [N, D], [K, D] -> [N].
 
     ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², and ‖z‖² is the same for all codes, so one matrix
-    product finds the winner. Always in float32: in half precision the squares overflow.
+    product finds the winner. Never in half precision, where the squares overflow. The
+    distances are worked off in chunks that stay in the processor's cache: no N x K
+    matrix is ever held.
     """
-    with torch.autocast(vectors.device.type, enabled=False):
-        vectors, codebook = vectors.float(), codebook.float()
+    kind = vectors.device.type
+    castable = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if castable else nullcontext():
+        vectors, codebook = at_least_float32(vectors), at_least_float32(codebook)
         norms = codebook.square().sum(1)
-        return torch.addmm(norms, vectors, codebook.T, alpha=-2).argmin(1)
+        at_once = 2**19 if kind == "cpu" else 2**26  # distances
+        return torch.cat(
+            [
+                _argmin(torch.addmm(norms, chunk, codebook.T, alpha=-2))
+                for chunk in vectors.split(max(1, at_once // len(codebook)))
+            ]
+        )
 
 
 def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
@@ -34,16 +62,39 @@ def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
     return z_e + (z_q - z_e).detach()
 
 
-class Quantized(NamedTuple):
-    """What a quantizer returns."""
+def rotate(z_e: Tensor, z_q: Tensor) -> Tensor:
+    """The rotation trick: forward ``z_q``, backward as if it were λ R ``z_e``, with R
+    the rotation of ``z_e`` onto ``z_q``, λ the ratio of their lengths, and both held
+    constant. [B, D, ...] twice.
 
-    z_q: Tensor  # [B, D, h, w], the chosen code vectors, gradient straight through
-    codes: Tensor  # [B, h, w] int64
-    commitment_loss: Tensor  # scalar, mean (z_e − sg[z_q])²
+    The gradient turns with the vector, so that two vectors of one code no longer get
+    the same one (Fifty et al. 2024, arXiv 2410.06424, section 4).
+    """
+    return _Rotation.apply(z_e, z_q)
+
+
+class _Rotation(torch.autograd.Function):
+    """R = I − 2 r rᵀ + 2 q̂ êᵀ with r = (ê + q̂) / ‖ê + q̂‖ (section 4.2)."""
+
+    @staticmethod
+    def forward(ctx, z_e: Tensor, z_q: Tensor) -> Tensor:
+        ctx.save_for_backward(z_e, z_q)
+        return z_q.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        """λ Rᵀ times the gradient."""
+        e, q = ctx.saved_tensors
+        ratio = (_squares(q) / _squares(e).clamp_min(_TINY)).sqrt()
+        e, q = unit(e), unit(q)
+        r = unit(e + q)
+        along_r = (r * gradient).sum(1, keepdim=True)
+        along_q = (q * gradient).sum(1, keepdim=True)
+        return ratio * (gradient - 2 * along_r * r + 2 * along_q * e), None
 
 
 class VectorQuantizer(nn.Module):
-    """Nearest-neighbour quantizer with an EMA codebook.
+    """Nearest-neighbour quantizer with a learned codebook.
 
     Args:
         codebook_size: K, number of codes.
@@ -54,6 +105,13 @@ class VectorQuantizer(nn.Module):
         kmeans_steps: Lloyd iterations on the first training batch; 0 starts from
             random vectors.
         seed: of the start and the restarts.
+        ema: the codebook follows by moving averages; if false it is a parameter that
+            ``codebook_loss`` trains.
+        cosine: vectors and codes have length 1, so that the nearest code is the one of
+            the smallest angle. Meant for few dimensions (Yu et al. 2021, arXiv
+            2110.04627, section 3.2); the projection to them is the encoder's last
+            layer.
+        estimator: of the gradient, `straight_through` or `rotate`.
     """
 
     def __init__(
@@ -64,91 +122,173 @@ class VectorQuantizer(nn.Module):
         patience: int = 10,
         kmeans_steps: int = 10,
         seed: int = 0,
+        ema: bool = True,
+        cosine: bool = False,
+        estimator: Callable[[Tensor, Tensor], Tensor] = straight_through,
     ):
         super().__init__()
         self.codebook_size, self.dim = codebook_size, dim
         self.decay, self.patience = decay, patience
         self.kmeans_steps, self.seed = kmeans_steps, seed
-        random = torch.Generator().manual_seed(seed)
-        codebook = torch.randn(codebook_size, dim, generator=random)
-        self.register_buffer("codebook", codebook)
+        self.ema, self.cosine, self.estimator = ema, cosine, estimator
         # Counts of 1 beside sums of one code each: an average from 0 would divide the
         # sum of an unpicked code by almost nothing after the first step.
-        self.register_buffer("counts", torch.ones(codebook_size))
-        self.register_buffer("sums", codebook.clone())
+        counts = torch.ones(codebook_size)
+        random = torch.Generator().manual_seed(seed)
+        codebook = torch.randn(codebook_size, dim, generator=random, device="cpu")
+        codebook = self._unit(codebook).to(counts.device)
+        if ema:
+            self.register_buffer("codebook", codebook)
+            self.register_buffer("counts", counts)
+            self.register_buffer("sums", codebook.clone())
+        else:
+            self.codebook = nn.Parameter(codebook)
         self.register_buffer("idle", torch.zeros(codebook_size))  # steps unchosen
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._host_step = (
+            0  # the same on the host, which need not wait for a GPU to know it
+        )
+        self.register_load_state_dict_post_hook(_read_step)
 
     def forward(self, z_e: Tensor) -> Quantized:
         """Quantize [B, D, h, w]. The codebook moves only in training, with gradients
         switched on: encoding never changes state."""
         learn = self.training and torch.is_grad_enabled()
-        if learn and self.step == 0 and self.kmeans_steps:
-            self._start_by_kmeans(self._vectors(z_e))
-        codes = self.encode(z_e)
-        z_q = self.lookup(codes).to(z_e.dtype)
+        z = self._unit(at_least_float32(z_e))
+        vectors = _rows(z)
+        if learn and self._host_step == 0 and self.kmeans_steps:
+            self._start_by_kmeans(vectors)
+        codes = self._nearest(vectors)
+        chosen = self.lookup(codes.view(z.shape[0], *z.shape[2:])).to(z.dtype)
         if learn:
-            self._follow(self._vectors(z_e), codes.flatten())
-        commitment = F.mse_loss(z_e, z_q)
-        return Quantized(straight_through(z_e, z_q), codes, commitment)
+            self._learn(vectors, codes)
+        z_q = chosen.detach()
+        return Quantized(
+            self.estimator(z, z_q).to(z_e.dtype),
+            codes.view(z.shape[0], *z.shape[2:]),
+            F.mse_loss(z, z_q),
+            z.new_zeros(()) if self.ema else F.mse_loss(chosen, z.detach()),
+        )
 
     def encode(self, z_e: Tensor) -> Tensor:
         """Nearest codes: [B, D, h, w] -> [B, h, w] int64. Changes no state."""
-        codes = nearest_codes(self._vectors(z_e), self.codebook)
+        codes = self._nearest(_rows(self._unit(at_least_float32(z_e))))
         return codes.view(z_e.shape[0], *z_e.shape[2:])
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Code vectors of indices: [B, h, w] -> [B, D, h, w]."""
         vectors = F.embedding(codes, self.codebook)  # [B, h, w, D]
-        return vectors.permute(0, 3, 1, 2).contiguous()
+        return self._unit(vectors.permute(0, 3, 1, 2)).contiguous()
 
-    def _vectors(self, z_e: Tensor) -> Tensor:
-        """[B, D, h, w] -> [B·h·w, D] float32, without gradient."""
-        return z_e.detach().permute(0, 2, 3, 1).reshape(-1, self.dim).float()
+    def _unit(self, vectors: Tensor) -> Tensor:
+        """[N, D, ...], of length 1 along D where angles count."""
+        return unit(vectors) if self.cosine else vectors
+
+    def _nearest(self, vectors: Tensor) -> Tensor:
+        return nearest_codes(vectors, self._unit(self.codebook.detach()))
 
     @torch.no_grad()
-    def _follow(self, vectors: Tensor, codes: Tensor) -> None:
-        """Move every code towards the mean of the vectors that chose it: N_k and m_k of
-        the paper's eq. (6) to (8), summed over all processes."""
-        new = vectors.new_zeros(self.codebook_size, self.dim + 1)
-        new[:, :-1].index_add_(0, codes, vectors)
-        new[:, -1] = torch.bincount(codes, minlength=self.codebook_size)
-        if dist.is_initialized():
-            dist.all_reduce(new)
-        self.sums.lerp_(new[:, :-1], 1 - self.decay)
-        self.counts.lerp_(new[:, -1], 1 - self.decay)
-        self.idle.add_(1).masked_fill_(new[:, -1] > 0, 0)
-        dead = self.idle >= self.patience if self.patience else self.idle < 0
-        if dead.any():
-            # Count, sum and clock restart with the code, or the next step undoes it.
-            picks = self._pick(vectors, self.codebook_size)[dead]
-            self.counts[dead], self.sums[dead], self.idle[dead] = 1.0, picks, 0.0
-        self.codebook.copy_(self.sums / self.counts.unsqueeze(1))
+    def _learn(self, vectors: Tensor, codes: Tensor) -> None:
+        """Take note of which codes were chosen, [N, D] and [N], and move the codebook:
+        N_k and m_k of the paper's eq. (6) to (8), summed over all processes."""
+        counts, sums = _counts_and_sums(vectors, codes, self.codebook_size)
+        self.idle.add_(1).masked_fill_(counts > 0, 0)
+        if self.ema:
+            self.sums.lerp_(sums, 1 - self.decay)
+            self.counts.lerp_(counts, 1 - self.decay)
+        if self.patience:
+            self._restart(self.idle >= self.patience, vectors)
+        if self.ema:
+            # Where nothing is left to average, a code stays where it was.
+            means = self._unit(self.sums / self.counts.unsqueeze(1))
+            faded = self.counts.unsqueeze(1) < _FEWEST
+            self.codebook.copy_(torch.where(faded, self.codebook, means))
         self.step += 1
+        self._host_step += 1
+
+    def _restart(self, dead: Tensor, vectors: Tensor) -> None:
+        """Put the dead codes, [K] bool, at random vectors. Count, sum and clock restart
+        with the code, or the next step undoes it. Nothing here asks whether there are
+        any, since a GPU would have to be waited for."""
+        picks = self._pick(vectors, self.codebook_size)
+        if self.ema:
+            self.counts.masked_fill_(dead, 1.0)
+        codes = self.sums if self.ema else self.codebook
+        codes.copy_(torch.where(dead.unsqueeze(1), picks, codes))
+        self.idle.masked_fill_(dead, 0)
 
     def _pick(self, vectors: Tensor, n: int) -> Tensor:
         """``n`` random rows, the same on all processes. Seeded by the step, so that a
         resumed training picks what an uninterrupted one would have."""
-        random = torch.Generator().manual_seed(self.seed + 1 + int(self.step))
-        rows = torch.randint(len(vectors), (n,), generator=random)
-        picks = vectors[rows.to(vectors.device)]
+        random = torch.Generator().manual_seed(self.seed + 1 + self._host_step)
+        rows = torch.randint(len(vectors), (n,), generator=random, device="cpu")
+        picks = vectors[rows.to(vectors.device, non_blocking=True)]
         if dist.is_initialized():
             dist.broadcast(picks, src=0)
         return picks
 
     @torch.no_grad()
     def _start_by_kmeans(self, vectors: Tensor) -> None:
-        """Lloyd's algorithm on the first batch (of the first process)."""
+        """Lloyd's algorithm on the first batch, [N, D], of all processes."""
         centres = self._pick(vectors, self.codebook_size)
         for _ in range(self.kmeans_steps):
             codes = nearest_codes(vectors, centres)
-            counts = torch.bincount(codes, minlength=self.codebook_size)
-            sums = torch.zeros_like(centres).index_add_(0, codes, vectors)
-            used = counts > 0
-            centres[used] = sums[used] / counts[used].unsqueeze(1)
-        if dist.is_initialized():
-            dist.broadcast(centres, src=0)
-        mean_count = len(vectors) / self.codebook_size
+            counts, sums = _counts_and_sums(vectors, codes, self.codebook_size)
+            counts = counts.unsqueeze(1)
+            means = self._unit(sums / counts.clamp_min(1))
+            centres = torch.where(counts > 0, means, centres)
         self.codebook.copy_(centres)
-        self.counts.fill_(mean_count)
-        self.sums.copy_(centres * mean_count)
+        if self.ema:
+            processes = dist.get_world_size() if dist.is_initialized() else 1
+            mean_count = processes * len(vectors) / self.codebook_size
+            self.counts.fill_(mean_count)
+            self.sums.copy_(centres * mean_count)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors along dimension 1, [B, D, ...], scaled to length 1; zeros stay zeros."""
+    return vectors * _squares(vectors).clamp_min(_TINY).rsqrt()
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    """Squared lengths, [B, D, ...] -> [B, 1, ...]; ``norm`` takes ten times as long."""
+    return vectors.square().sum(1, keepdim=True)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _rows(z: Tensor) -> Tensor:
+    """[B, D, h, w] -> [B·h·w, D], without gradient."""
+    return z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+
+
+def _argmin(distances: Tensor) -> Tensor:
+    """``distances.argmin(1)``, [N, K] -> [N], in half its time: minima of blocks are
+    quick to find, and only the block that holds the least is searched."""
+    n, size = distances.shape
+    if size % _BLOCK:
+        return distances.argmin(1)
+    blocks = distances.view(n, size // _BLOCK, _BLOCK)
+    best = blocks.amin(2).argmin(1)
+    within = blocks[torch.arange(n, device=best.device), best].argmin(1)
+    return best * _BLOCK + within
+
+
+def _counts_and_sums(vectors: Tensor, codes: Tensor, size: int) -> tuple[Tensor, ...]:
+    """How many vectors chose each code, and their sum, over all processes: [N, D] and
+    [N] -> [K], [K, D]."""
+    n, dim = vectors.shape
+    both = vectors.new_zeros(size * (dim + 1))  # in one piece: sent in one message
+    counts, sums = both[:size], both[size:].view(size, dim)
+    counts.index_add_(0, codes, vectors.new_ones(n))
+    sums.index_add_(0, codes, vectors)
+    if dist.is_initialized():
+        dist.all_reduce(both)
+    return counts, sums
+
+
+def _read_step(quantizer: VectorQuantizer, _keys) -> None:
+    quantizer._host_step = int(quantizer.step)

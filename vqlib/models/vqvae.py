@@ -3,13 +3,15 @@
 Its five components, each one named thing: `networks.Encoder`, the ``codebook`` of
 `quantizers.VectorQuantizer`, the quantization (`quantizers.nearest_codes`),
 `networks.Decoder`, and the training signal (`quantizers.straight_through` and
-`losses.VQVAEObjective`). Taught in notebook 03.
+`losses.VQVAEObjective`). Any quantizer that is called alike fits in, such as
+`fsq.FiniteScalarQuantizer`. Taught in notebook 03.
 """
 
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
 from vqlib.models.quantizers import VectorQuantizer
 
@@ -20,6 +22,7 @@ class VQVAEOutput(NamedTuple):
     reconstruction: Tensor  # [B, 1, H, W]
     codes: Tensor  # [B, h, w] int64
     commitment_loss: Tensor  # scalar
+    codebook_loss: Tensor  # scalar, 0 unless the codebook learns by gradients
 
 
 class VQVAE(nn.Module):
@@ -31,7 +34,12 @@ class VQVAE(nn.Module):
         decoder: takes D channels.
     """
 
-    def __init__(self, encoder: Encoder, quantizer: VectorQuantizer, decoder: Decoder):
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: VectorQuantizer | FiniteScalarQuantizer,
+        decoder: Decoder,
+    ):
         super().__init__()
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
 
@@ -45,9 +53,8 @@ class VQVAE(nn.Module):
         return self.decoder(self.quantizer.lookup(codes))
 
     def forward(self, x: Tensor) -> VQVAEOutput:
-        quantized = self.quantizer(self.encoder(x))
-        reconstruction = self.decoder(quantized.z_q)
-        return VQVAEOutput(reconstruction, quantized.codes, quantized.commitment_loss)
+        z_q, codes, *vq_losses = self.quantizer(self.encoder(x))
+        return VQVAEOutput(self.decoder(z_q), codes, *vq_losses)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """There and back: [B, 1, H, W] -> [B, 1, H, W]."""

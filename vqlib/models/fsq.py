@@ -1,0 +1,78 @@
+"""Finite scalar quantization: codes without a codebook.
+
+`FiniteScalarQuantizer` squeezes each of a few channels into a short interval and rounds
+it to one of L_i whole numbers (Mentzer et al. 2023, arXiv 2309.15505, section 3 and
+appendix A.1). A code is the tuple of these digits, numbered like a number in mixed
+radix, so that K = ∏ L_i. Nothing is learned, so there is no codebook to start, to
+follow or to restart, and no loss to weigh. Called like
+`vqlib.models.quantizers.VectorQuantizer`. Taught in notebook 03.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vqlib.models.quantizers import Quantized, at_least_float32, straight_through
+
+
+class FiniteScalarQuantizer(nn.Module):
+    """Rounds every channel to its own few levels.
+
+    Args:
+        levels: L_i, at least 3 each. Their number is D, their product K. The paper
+            recommends 5 or more, such as 8, 6, 5 for K = 240 or 8, 5, 5, 5 for 1,000.
+    """
+
+    def __init__(self, levels: Sequence[int]):
+        super().__init__()
+        self.levels = tuple(levels)
+        if not self.levels or min(self.levels) < 3:
+            raise ValueError(f"levels must be 3 or more each, not {self.levels}")
+        self.codebook_size, self.dim = math.prod(self.levels), len(self.levels)
+        sizes = torch.tensor(self.levels).view(-1, 1, 1)  # [D, 1, 1], over the grid
+        bases = sizes.cumprod(0) // sizes  # 1, L_1, L_1 L_2, …
+        # Follow from the arguments, so no checkpoint needs them.
+        self.register_buffer("sizes", sizes, persistent=False)
+        self.register_buffer("bases", bases, persistent=False)
+
+    def forward(self, z_e: Tensor) -> Quantized:
+        """Quantize [B, D, h, w]; both losses are zero."""
+        bounded = self._bound(at_least_float32(z_e))
+        digits = straight_through(bounded, bounded.round())
+        nothing = bounded.new_zeros(())
+        z_q = self._scale(digits).to(z_e.dtype)
+        return Quantized(z_q, self._number(bounded), nothing, nothing)
+
+    def encode(self, z_e: Tensor) -> Tensor:
+        """Codes: [B, D, h, w] -> [B, h, w] int64."""
+        return self._number(self._bound(at_least_float32(z_e)))
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Code vectors of indices: [B, h, w] -> [B, D, h, w]."""
+        digits = codes.unsqueeze(1) // self.bases % self.sizes - self.sizes // 2
+        return self._scale(digits.float())
+
+    @property
+    def codebook(self) -> Tensor:
+        """All code vectors, [K, D]: the points of a grid in [−1, 1]ᴰ."""
+        codes = torch.arange(self.codebook_size, device=self.sizes.device)
+        return self.lookup(codes.view(1, 1, -1))[0, :, 0].T
+
+    def _bound(self, z: Tensor) -> Tensor:
+        """Into (−L/2, L/2) for an odd L, half a step lower for an even one, whose whole
+        numbers lie unevenly around 0. z = 0 stays 0: the paper's shift has tan where
+        this asks for the inverse of tanh."""
+        half = (self.sizes - 1) * (1 + 1e-3) / 2  # rounds to the outermost digits too
+        offset = 0.5 * (self.sizes % 2 == 0)
+        return torch.tanh(z + torch.atanh(offset / half)) * half - offset
+
+    def _number(self, bounded: Tensor) -> Tensor:
+        """Digits to one index, in mixed radix: [B, D, h, w] -> [B, h, w]."""
+        digits = bounded.round().long() + self.sizes // 2
+        return (digits * self.bases).sum(1)
+
+    def _scale(self, digits: Tensor) -> Tensor:
+        """Digits to coordinates in [−1, 1]."""
+        return digits / (self.sizes // 2)
