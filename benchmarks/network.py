@@ -147,9 +147,10 @@ def measure(name: str, data, seconds: float, seed: int) -> dict:
     quantizer = VectorQuantizer(profile.codebook_size, profile.code_dim, seed=seed)
     model = VQVAE(encoder, quantizer, decoder)
     objective = losses.VQVAEObjective(model, profile.ssim_weight)
+    objective.eval()  # a first training step would count the k-means start as well
     with FlopCounterMode(display=False) as counter:
         objective({"image": data.validate.images[:1]})["loss"].backward()
-    quantizer.step.zero_()  # that was no training step
+    objective.train()
     steps = train_for(
         seconds,
         objective,
