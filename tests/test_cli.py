@@ -67,6 +67,7 @@ def test_unknown_names_get_the_nearest(home):
     assert "did you mean 'vqvae'" in refused("train", "vqvea")
     assert "did you mean 'epochs'" in refused("train", "vae", "-p", "epoch", "3")
     assert "epochs must be int" in refused("train", "vae", "-p", "epochs", "three")
+    assert "restarts must be bool" in refused("train", "vqvae", "-p", "restarts", "0")
     assert "did you mean 'full'" in refused("train", "vae", "--profile", "ful")
 
 

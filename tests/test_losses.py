@@ -79,6 +79,24 @@ def test_vqvae_objective_weighs_the_commitment():
     )
 
 
+def test_each_vq_loss_moves_its_own_side():
+    # beta on the wrong term trains the codebook slowly and holds the encoder fast.
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(8, 4, ema=False)
+    model = VQVAE(Encoder(4, 4, 8, 1), quantizer, Decoder(4, 4, 8, 1)).eval()
+    batch = {"image": slices()}
+
+    def gradients(beta):
+        model.zero_grad()
+        losses.VQVAEObjective(model, 0.0, beta)(batch)["loss"].backward()
+        return quantizer.codebook.grad, model.encoder.net[0].weight.grad
+
+    (loose, encoder), (tight, held) = gradients(0.0), gradients(5.0)
+    assert loose.abs().sum() > 0
+    assert torch.equal(loose, tight)
+    assert not torch.allclose(encoder, held)
+
+
 @pytest.mark.parametrize("target", [40.0, 400.0])
 def test_the_rate_constraint_brings_the_kl_to_its_target(target):
     objective = losses.RateConstrainedObjective(tiny_vae(), target, 0.0)

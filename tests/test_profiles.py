@@ -27,8 +27,14 @@ def test_steps_become_whole_epochs_unless_epochs_are_given():
     assert profiles.get("quick", epochs=7).training_epochs(slices=250) == 7
 
 
+def test_levels_are_looked_at_only_where_they_matter():
+    assert profiles.get("quick", quantizer="fsq").levels == (8, 8, 8)
+    assert profiles.get("quick", codebook_size=64).codebook_size == 64
+
+
 @pytest.mark.parametrize("name", ["quick", "full", "smoke"])
 def test_every_profile_is_consistent(name):
+    _ = profiles.get(name, quantizer="fsq")
     settings = profiles.get(name)
     assert settings.shape[0] // settings.grid_shape[0] in (2, 4, 8)
     assert settings.prior_dim % settings.prior_heads == 0
@@ -48,6 +54,17 @@ def test_every_profile_is_consistent(name):
         ("quick", {"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
         ("quick", {"grid": "30x15"}, "does not fit"),
         ("quick", {"grid": "128x64"}, "does not fit"),
+        ("quick", {"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
+        ("quick", {"gradient_estimator": "rotate"}, "did you mean 'rotation'"),
+        ("quick", {"restarts": 0}, "restarts must be bool"),
+        ("quick", {"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
+        ("quick", {"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),
+        ("quick", {"quantizer": "fsq", "fsq_levels": "256x2"}, "3 or more levels"),
+        (
+            "quick",
+            {"quantizer": "fsq", "gradient_estimator": "rotation"},
+            "leave gradient_estimator at straight_through",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(name, overrides, message):

@@ -9,6 +9,7 @@ import torch
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, SliceDataset
 from vqlib.errors import UserError
+from vqlib.models.quantizers import rotate, straight_through
 from vqlib.runs import Run
 
 PRINT = "fingerprint of these slices"
@@ -105,6 +106,50 @@ def test_vae_and_vqvae_share_one_encoder_and_decoder():
     assert shapes(vae.decoder)[1:] == shapes(vqvae.decoder)[1:]
 
 
+QUANTIZERS = [
+    {"quantizer": "gradient", "restarts": False, "kmeans_start": False},
+    {"quantizer": "cosine", "gradient_estimator": "rotation", "code_dim": 4},
+    {"quantizer": "fsq"},
+]
+
+
+@pytest.mark.parametrize("choice", QUANTIZERS, ids=lambda c: c["quantizer"])
+def test_every_quantizer_trains_is_found_again_and_has_a_prior(data, choice):
+    settings = dataclasses.replace(SETTINGS, **choice)
+    run = Run("r")
+    model = recipes.train("vqvae", settings, data, run)
+    found = recipes.load("vqvae", settings, data, run)
+    x = data.test.images
+    assert torch.equal(model.reconstruct(x), found.reconstruct(x))
+    torch.testing.assert_close(found(x).reconstruction, found.reconstruct(x))
+    assert recipes.read_metrics(run, "vqvae")["bits_per_slice"] == settings.nominal_bits
+    recipes.train_prior(settings, data, run)
+    assert recipes.read_metrics(run, "prior")["nats_per_code"] > 0
+
+
+def test_the_quantizer_is_what_the_profile_says():
+    def build(**choice):
+        return recipes.build_quantizer(dataclasses.replace(SETTINGS, **choice), seed=3)
+
+    ema = build()
+    assert (ema.ema, ema.cosine, ema.patience, ema.kmeans_steps) == (
+        True,
+        False,
+        10,
+        10,
+    )
+    assert ema.estimator is straight_through
+    broken = build(restarts=False, kmeans_start=False)
+    assert (broken.patience, broken.kmeans_steps) == (0, 0)
+    assert not build(quantizer="gradient").ema
+    assert build(quantizer="cosine").cosine
+    assert build(gradient_estimator="rotation").estimator is rotate
+    assert build(quantizer="fsq").levels == (4, 4)
+    strict = dataclasses.replace(SETTINGS, commitment_weight=0.7)
+    objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)
+    assert objective.beta == 0.7
+
+
 def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data):
     run = Run("r")
     vqvae = recipes.train("vqvae", SETTINGS, data, run)
@@ -154,6 +199,30 @@ def test_what_a_part_does_not_depend_on_leaves_it_valid(data):
     recipes.load("vqvae", other, data, run)
     stored = json.loads((run.part("vqvae") / "settings.json").read_text())
     assert not any(key.startswith("prior_") for key in stored)
+
+
+def test_the_quantizer_binds_the_vqvae_and_nothing_else(data):
+    run = Run("r")
+    other = dataclasses.replace(SETTINGS, quantizer="cosine", restarts=False)
+    recipes.train("vae", SETTINGS, data, run)
+    recipes.load("vae", other, data, run)
+    recipes.train("vqvae", SETTINGS, data, run)
+    with pytest.raises(UserError, match="quantizer: 'ema' there, 'cosine' now and 1"):
+        recipes.load("vqvae", other, data, run)
+
+
+def test_a_run_from_before_a_setting_existed_counts_as_its_default(data):
+    run = Run("r")
+    recipes.train("vqvae", SETTINGS, data, run)
+    path = run.part("vqvae") / "settings.json"
+    stored = json.loads(path.read_text())
+    for name in ("quantizer", "restarts", "commitment_weight"):
+        del stored[name]
+    path.write_text(json.dumps(stored))
+    recipes.load("vqvae", SETTINGS, data, run)
+    other = dataclasses.replace(SETTINGS, quantizer="gradient")
+    with pytest.raises(UserError, match="quantizer: 'ema' there, 'gradient' now"):
+        recipes.load("vqvae", other, data, run)
 
 
 def test_what_is_missing_is_told_with_the_notebook_that_makes_it(data):

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from vqlib.errors import UserError, unknown_name
 
+QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
+ESTIMATORS = ("straight_through", "rotation")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -34,6 +37,13 @@ class Profile:
     batch_size: int = 4  # many small steps learn more in minutes than few large ones
     learning_rate: float = 4e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
+    # quantizer of the VQ-VAE
+    quantizer: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
+    gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
+    commitment_weight: float = 0.05  # β of the loss
+    kmeans_start: bool = True  # of the codebook; else random
+    restarts: bool = True  # of codes that nothing chooses
+    fsq_levels: str = "8x8x8"  # values of each channel; their product is K
     # prior
     prior_dim: int = 96
     prior_layers: int = 3
@@ -61,6 +71,25 @@ class Profile:
                 f"grid {shape[0] // 4}x{shape[1] // 4}"
             )
         return grid
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """``fsq_levels`` as numbers; raises `UserError` where they do not make K."""
+        try:
+            levels = tuple(int(part) for part in self.fsq_levels.lower().split("x"))
+        except ValueError:
+            levels = ()
+        if min(levels, default=0) < 3:
+            raise UserError(
+                f"fsq_levels {self.fsq_levels!r} is not of the form 8x8x8, with 3 or "
+                "more levels each"
+            )
+        if math.prod(levels) != self.codebook_size:
+            raise UserError(
+                f"fsq_levels {self.fsq_levels} make {math.prod(levels)} codes, but "
+                f"codebook_size is {self.codebook_size}; change one of them"
+            )
+        return levels
 
     @property
     def nominal_bits(self) -> float:
@@ -124,6 +153,7 @@ _PROFILES = {
             phantom_slices=8,
             grid="16x8",
             codebook_size=16,
+            fsq_levels="4x4",
             code_dim=8,
             width=16,
             blocks=1,
@@ -167,5 +197,21 @@ def get(name: str, /, **overrides) -> Profile:
             raise UserError(f"setting {key} must be positive, not {value!r}")
         changes[key] = value
     profile = replace(profile, **changes)
-    _ = profile.grid_shape  # refuse a grid that does not fit before any work is done
+    _refuse_what_does_not_fit(profile)
     return profile
+
+
+def _refuse_what_does_not_fit(profile: Profile) -> None:
+    """Raise `UserError` before any work is done."""
+    _ = profile.grid_shape
+    if profile.quantizer not in QUANTIZERS:
+        raise unknown_name("quantizer", profile.quantizer, QUANTIZERS)
+    if profile.gradient_estimator not in ESTIMATORS:
+        raise unknown_name("gradient_estimator", profile.gradient_estimator, ESTIMATORS)
+    if profile.quantizer == "fsq":
+        _ = profile.levels
+        if profile.gradient_estimator != "straight_through":
+            raise UserError(
+                "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
+                "straight_through"
+            )

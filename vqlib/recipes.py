@@ -14,9 +14,10 @@ from torch.utils.data import Dataset
 from vqlib import losses, metrics
 from vqlib.data import SliceData, SliceDataset, make_loader
 from vqlib.errors import UserError, unknown_name
+from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
 from vqlib.models.priors import TransformerPrior
-from vqlib.models.quantizers import VectorQuantizer
+from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.profiles import Profile
@@ -58,10 +59,31 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
             encoder(channels), decoder(channels), channels, grid, p.latent_dim
         )
     if kind == "vqvae":
-        quantizer = VectorQuantizer(p.codebook_size, dim, seed=seed)
-        return VQVAE(encoder(dim), quantizer, decoder(dim))
+        quantizer = build_quantizer(profile, seed)
+        return VQVAE(encoder(quantizer.dim), quantizer, decoder(quantizer.dim))
+    if p.quantizer == "fsq":
+        dim = len(p.levels)
     return TransformerPrior(
         p.codebook_size, grid, p.prior_dim, p.prior_layers, p.prior_heads, dim
+    )
+
+
+def build_quantizer(
+    profile: Profile, seed: int = 0
+) -> VectorQuantizer | FiniteScalarQuantizer:
+    """The quantizer of a VQ-VAE as the profile describes it, untrained."""
+    p = profile
+    if p.quantizer == "fsq":
+        return FiniteScalarQuantizer(p.levels)
+    return VectorQuantizer(
+        p.codebook_size,
+        p.code_dim,
+        patience=10 if p.restarts else 0,
+        kmeans_steps=10 if p.kmeans_start else 0,
+        seed=seed,
+        ema=p.quantizer != "gradient",
+        cosine=p.quantizer == "cosine",
+        estimator=rotate if p.gradient_estimator == "rotation" else straight_through,
     )
 
 
@@ -76,7 +98,9 @@ def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
     if kind == "autoencoder":
         return losses.AutoencoderObjective(model, profile.ssim_weight)
     if kind == "vqvae":
-        return losses.VQVAEObjective(model, profile.ssim_weight)
+        return losses.VQVAEObjective(
+            model, profile.ssim_weight, profile.commitment_weight
+        )
     return losses.PriorObjective(model)
 
 
@@ -96,7 +120,7 @@ def train(
     Raises `UserError` where the run folder was made with other settings.
     """
     folder = run.part(kind)
-    claim_settings(folder, _settings(profile, data, seed, prior=False))
+    _claim(folder, kind, profile, data, seed)
     model = build(kind, profile, seed)
     objective = objective_for(kind, model, profile)
     fabric = make_fabric(device, **fabric_settings)
@@ -133,7 +157,7 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
             f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
             f"`vqlib train {kind} --run {run.name}`"
         )
-    claim_settings(folder, _settings(profile, data, seed, prior=kind == "prior"))
+    _claim(folder, kind, profile, data, seed)
     model = build(kind, profile, seed)
     load_weights(objective_for(kind, model, profile), folder)
     return model.eval()
@@ -207,7 +231,7 @@ def train_prior(
     """Train the prior over the codes of the run's VQ-VAE, or load it when finished."""
     vqvae = load("vqvae", profile, data, run, seed)
     folder = run.part("prior")
-    claim_settings(folder, _settings(profile, data, seed, prior=True))
+    _claim(folder, "prior", profile, data, seed)
     fabric = make_fabric(device, **fabric_settings)
     vqvae.to(fabric.device)
     codes = {
@@ -215,7 +239,7 @@ def train_prior(
         for name in ("train", "validate", "test")
     }
     prior = build("prior", profile, seed)
-    prior.use_codebook(vqvae.quantizer.codebook.cpu())
+    prior.use_codebook(vqvae.quantizer.codebook.detach().cpu())
     p = profile
     fit(
         losses.PriorObjective(prior),
@@ -276,15 +300,32 @@ def read_metrics(run: Run, kind: str) -> dict:
     return load_json(Path(run.folder) / kind / "metrics.json")
 
 
-def _settings(profile: Profile, data: SliceData, seed: int, prior: bool) -> dict:
-    """What a trained part depends on: not on how the phantom was made, which the data's
-    fingerprint tells, and only the prior on the prior's settings."""
-    ignored = ("phantom_",) if prior else ("phantom_", "prior_")
+_OF_QUANTIZER = (
+    "quantizer",
+    "gradient_estimator",
+    "commitment_weight",
+    "kmeans_start",
+    "restarts",
+    "fsq_levels",
+)
+
+
+def _claim(
+    folder: Path, kind: str, profile: Profile, data: SliceData, seed: int
+) -> None:
+    """Tie a part to what it depends on: not on how the phantom was made, which the
+    data's fingerprint tells; only the prior on the prior's settings; and only it and
+    the VQ-VAE on the quantizer's."""
+    ignored = ["phantom_"]
+    if kind != "prior":
+        ignored.append("prior_")
+    if kind not in ("vqvae", "prior"):
+        ignored.extend(_OF_QUANTIZER)
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
-        if not key.startswith(ignored):
+        if not key.startswith(tuple(ignored)):
             settings[key] = value
-    return settings
+    claim_settings(folder, settings, defaults=Profile(profile.name).as_dict())
 
 
 def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:

@@ -105,18 +105,20 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
         ) from None
 
 
-def claim_settings(folder: Path, settings: dict) -> None:
+def claim_settings(folder: Path, settings: dict, defaults: dict | None = None) -> None:
     """Tie a folder to its settings.
 
     Writes ``settings.json`` into a new folder. Raises `UserError`, and changes nothing,
-    where the folder already holds a run made with other settings.
+    where the folder already holds a run made with other settings. A setting that the
+    file lacks is younger than the run, which was made with what is now its default.
     """
     path = folder / "settings.json"
     settings = json.loads(json.dumps(settings))  # as they come back from the file
     if not path.exists():
         save_json(path, settings)
         return
-    old = load_json(path)
+    known = {k: v for k, v in (defaults or {}).items() if k in settings}
+    old = known | load_json(path)
     differing = sorted(
         k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k)
     )

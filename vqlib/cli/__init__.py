@@ -153,8 +153,10 @@ def _like(profile, name: str, text: str):
     """A setting's text as the type it has in the profile."""
     kind = type(getattr(profile, name, ""))
     try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
         return kind(text)
-    except ValueError:
+    except (ValueError, KeyError):
         raise UserError(
             f"setting {name} must be {kind.__name__}, not {text!r}"
         ) from None
