@@ -1,91 +1,183 @@
-"""The quantizer alone: ours beside other people's, forward and forward + backward.
+"""The quantizer alone: ours beside other people's, in time and in memory.
 
-All see the same vectors and have an EMA codebook of the same size, without k-means
-start or restarts. Runs are interleaved, and a ratio is that of the medians: the machine
-may be noisy, the comparison is not.
+All see the same vectors on one thread, in training mode, with an EMA codebook of the
+same size and the straight-through estimator, without k-means start or restarts. Beside
+them: ours with restarts, ours with the rotation trick, and finite scalar quantization,
+which sees only as many channels as it has digits.
+
+Calls are interleaved: each turn calls every contestant once, and what is given is the
+median over turns of its processor time as a multiple of ours in the same turn, so that
+a busy machine disturbs all alike. Memory is the peak of what one call of forward and
+backward holds at once beyond its input, counted by torch.profiler (the scratch space
+within a matrix product is not seen).
 
     pip install -e ".[bench]"
     python benchmarks/quantizer.py --store
 """
 
+import json
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import accumulate
+from pathlib import Path
 
 import click
 import torch
+import torch.nn.functional as F
 from common import tell
 from monai.networks.layers.vector_quantizer import EMAQuantizer
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from vector_quantize_pytorch import VectorQuantize
 
-from vqlib.models.quantizers import VectorQuantizer
+from vqlib.models.fsq import FiniteScalarQuantizer
+from vqlib.models.quantizers import VectorQuantizer, rotate
 
 SHAPES = [(16, 64, 32, 16), (16, 64, 64, 32)]
 SIZES = [512, 4096]
+LEVELS = {512: (8, 8, 8), 4096: (8, 8, 8, 8)}
+OURS = "vqlib"
 
 
-def contestants(size: int, dim: int) -> dict:
+class OneHotQuantizer(nn.Module):
+    """The formulation that most tutorials copy: all distances at once, and the codes as
+    one-hot rows of an N x K matrix that is multiplied three times."""
+
+    def __init__(self, size: int, dim: int, decay: float = 0.99):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("codebook", torch.randn(size, dim))
+        self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("sums", self.codebook.clone())
+
+    def forward(self, z_e: Tensor) -> tuple[Tensor, Tensor]:
+        moved = z_e.permute(0, 2, 3, 1).contiguous()
+        flat = moved.view(-1, moved.shape[3])
+        distances = (
+            flat.pow(2).sum(1, keepdim=True)
+            + self.codebook.pow(2).sum(1)
+            - 2 * flat @ self.codebook.T
+        )
+        codes = distances.argmin(1, keepdim=True)
+        one_hot = torch.zeros_like(distances).scatter_(1, codes, 1)
+        z_q = (one_hot @ self.codebook).view(moved.shape)
+        with torch.no_grad():
+            self.counts.lerp_(one_hot.sum(0), 1 - self.decay)
+            self.sums.lerp_(one_hot.T @ flat, 1 - self.decay)
+            self.codebook = self.sums / self.counts.unsqueeze(1)
+        loss = F.mse_loss(z_q.detach(), moved)
+        return (moved + (z_q - moved).detach()).permute(0, 3, 1, 2), loss
+
+
+def contestants(size: int, dim: int) -> dict[str, Callable]:
     """Name -> function of z_e [B, D, h, w] that returns z_q and a loss."""
-    ours = VectorQuantizer(size, dim, kmeans_steps=0, patience=0).train()
+    plain = {"kmeans_steps": 0, "patience": 0}
+    ours = VectorQuantizer(size, dim, **plain)
+    restarting = VectorQuantizer(size, dim, kmeans_steps=0)
+    rotating = VectorQuantizer(size, dim, estimator=rotate, **plain)
+    fsq = FiniteScalarQuantizer(LEVELS[size])
     monai = EMAQuantizer(2, size, dim).train()
-    theirs = VectorQuantize(dim, codebook_size=size, accept_image_fmap=True).train()
-
-    def by_ours(z_e):
-        out = ours(z_e)
-        return out.z_q, out.commitment_loss
-
-    def by_monai(z_e):
-        z_q, loss, _ = monai(z_e)
-        return z_q, loss
-
-    def by_theirs(z_e):
-        z_q, _, loss = theirs(z_e)
-        return z_q, loss.sum()
-
+    lucid = VectorQuantize(
+        dim, codebook_size=size, accept_image_fmap=True, rotation_trick=False
+    ).train()
     return {
-        "vqlib": by_ours,
-        "MONAI EMAQuantizer": by_monai,
-        "vector-quantize-pytorch": by_theirs,
+        OURS: lambda z_e: ours(z_e)[::2],
+        "one-hot": OneHotQuantizer(size, dim),
+        "MONAI": lambda z_e: monai(z_e)[:2],
+        "vector-quantize-pytorch": lambda z_e: lucid(z_e)[::2],
+        "vqlib, restarts": lambda z_e: restarting(z_e)[::2],
+        "vqlib, rotation": lambda z_e: rotating(z_e)[::2],
+        "vqlib, FSQ": lambda z_e: fsq(z_e[:, : fsq.dim])[::2],
     }
 
 
-def step(quantize, z_e: torch.Tensor, backward: bool) -> float:
-    """Seconds of one call in training mode."""
-    start = time.perf_counter()
+def call(quantize: Callable, z_e: Tensor, backward: bool) -> float:
+    """Processor seconds of one call."""
+    z_e.grad = None
+    start = time.process_time()
     z_q, loss = quantize(z_e)
     if backward:
-        (z_q.mean() + loss).backward()
-    return time.perf_counter() - start
+        roots = [(z_q, z_q.detach()), (loss.sum(), None)]
+        roots = [root for root in roots if root[0].requires_grad]  # FSQ has no loss
+        torch.autograd.backward(*zip(*roots, strict=True))
+    return time.process_time() - start
+
+
+def peak_mebibytes(quantize: Callable, z_e: Tensor) -> float:
+    """The most that one call of forward and backward holds at once, beyond z_e."""
+    z_e.grad = None
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call(quantize, z_e, backward=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    events = [event for event in events if event.get("name") == "[memory]"]
+    events.sort(key=lambda event: event["ts"])
+    return max(accumulate(event["args"]["Bytes"] for event in events)) / 2**20
+
+
+def measure(shape: tuple[int, ...], size: int, repeats: int) -> list[dict]:
+    """Rows of the table for one shape and one K: each contestant's ratio to ours,
+    forward and forward + backward, and its peak memory."""
+    torch.manual_seed(0)
+    z_e = torch.randn(shape, requires_grad=True)
+    found = contestants(size, shape[1])
+    seconds = {name: {False: [], True: []} for name in found}
+    for turn in range(repeats + 2):
+        for backward in (False, True):
+            for name, quantize in found.items():
+                used = call(quantize, z_e, backward)
+                if turn >= 2:  # the first two warm up
+                    seconds[name][backward].append(used)
+
+    def ratio(name: str, backward: bool) -> float:
+        pairs = zip(seconds[name][backward], seconds[OURS][backward], strict=True)
+        return statistics.median(theirs / own for theirs, own in pairs)
+
+    return [
+        {
+            "shape": list(shape),
+            "K": size,
+            "quantizer": name,
+            "forward": ratio(name, False),
+            "forward_backward": ratio(name, True),
+            "forward_ms": 1000 * statistics.median(seconds[name][False]),
+            "forward_backward_ms": 1000 * statistics.median(seconds[name][True]),
+            "peak_mib": peak_mebibytes(quantize, z_e),
+        }
+        for name, quantize in found.items()
+    ]
 
 
 @click.command(help=__doc__)
-@click.option("--repeats", default=30, show_default=True)
+@click.option("--repeats", default=20, show_default=True)
 @click.option("--short", is_flag=True, help="One shape, one K, five repeats.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
 def main(repeats: int, short: bool, store: bool) -> None:
-    cases = [(s, k, b) for s in SHAPES for k in SIZES for b in (False, True)]
+    torch.set_num_threads(1)
+    cases = [(shape, size) for shape in SHAPES for size in SIZES]
     if short:
-        cases, repeats = cases[:2], 5
+        cases, repeats = cases[:1], 5
     rows = []
-    for shape, size, backward in cases:
-        torch.manual_seed(0)
-        z_e = torch.randn(shape, requires_grad=True)
-        found = contestants(size, shape[1])
-        times = {name: [] for name in found}
-        for turn in range(repeats + 2):
-            for name, quantize in found.items():
-                seconds = step(quantize, z_e, backward)
-                if turn >= 2:  # the first two warm up
-                    times[name].append(seconds)
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        ratios = {name: value / medians["vqlib"] for name, value in medians.items()}
-        rows.append(
-            {"shape": shape, "K": size, "backward": backward, "ratios": ratios}
-            | {"vqlib_ms": 1000 * medians["vqlib"]}
-        )
-        what = "forward + backward" if backward else "forward"
-        print(f"{shape!s:<18} K {size:<5} {what:<19}", end="")
-        print("  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
-    tell("quantizer", {"repeats": repeats, "rows": rows}, store)
+    for shape, size in cases:
+        print(f"\n{list(shape)}, K = {size}")
+        print(f"{'':<26}{'forward':>9}{'+ backward':>12}{'peak MiB':>10}")
+        for row in measure(shape, size, repeats):
+            rows.append(row)
+            print(
+                f"{row['quantizer']:<26}{row['forward']:>9.2f}"
+                f"{row['forward_backward']:>12.2f}{row['peak_mib']:>10.1f}",
+                flush=True,
+            )
+    result = {"repeats": repeats, "rows": rows}
+    result["packages"] = {
+        name: version(name) for name in ("monai", "vector-quantize-pytorch")
+    }
+    tell("quantizer", result, store)
 
 
 if __name__ == "__main__":
