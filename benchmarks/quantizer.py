@@ -26,10 +26,10 @@ from pathlib import Path
 
 import click
 import torch
-import torch.nn.functional as F
 from common import tell
 from monai.networks.layers.vector_quantizer import EMAQuantizer
-from torch import Tensor, nn
+from rivals import OneHotEMA
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from vector_quantize_pytorch import VectorQuantize
 
@@ -42,42 +42,13 @@ LEVELS = {512: (8, 8, 8), 4096: (8, 8, 8, 8)}
 OURS = "vqlib"
 
 
-class OneHotQuantizer(nn.Module):
-    """The formulation that most tutorials copy: all distances at once, and the codes as
-    one-hot rows of an N x K matrix that is multiplied three times."""
-
-    def __init__(self, size: int, dim: int, decay: float = 0.99):
-        super().__init__()
-        self.decay = decay
-        self.register_buffer("codebook", torch.randn(size, dim))
-        self.register_buffer("counts", torch.ones(size))
-        self.register_buffer("sums", self.codebook.clone())
-
-    def forward(self, z_e: Tensor) -> tuple[Tensor, Tensor]:
-        moved = z_e.permute(0, 2, 3, 1).contiguous()
-        flat = moved.view(-1, moved.shape[3])
-        distances = (
-            flat.pow(2).sum(1, keepdim=True)
-            + self.codebook.pow(2).sum(1)
-            - 2 * flat @ self.codebook.T
-        )
-        codes = distances.argmin(1, keepdim=True)
-        one_hot = torch.zeros_like(distances).scatter_(1, codes, 1)
-        z_q = (one_hot @ self.codebook).view(moved.shape)
-        with torch.no_grad():
-            self.counts.lerp_(one_hot.sum(0), 1 - self.decay)
-            self.sums.lerp_(one_hot.T @ flat, 1 - self.decay)
-            self.codebook = self.sums / self.counts.unsqueeze(1)
-        loss = F.mse_loss(z_q.detach(), moved)
-        return (moved + (z_q - moved).detach()).permute(0, 3, 1, 2), loss
-
-
 def contestants(size: int, dim: int) -> dict[str, Callable]:
     """Name -> function of z_e [B, D, h, w] that returns z_q and a loss."""
     plain = {"kmeans_steps": 0, "patience": 0}
     ours = VectorQuantizer(size, dim, **plain)
     restarting = VectorQuantizer(size, dim, kmeans_steps=0)
     rotating = VectorQuantizer(size, dim, estimator=rotate, **plain)
+    one_hot = OneHotEMA(size, dim).train()
     fsq = FiniteScalarQuantizer(LEVELS[size])
     monai = EMAQuantizer(2, size, dim).train()
     lucid = VectorQuantize(
@@ -85,7 +56,7 @@ def contestants(size: int, dim: int) -> dict[str, Callable]:
     ).train()
     return {
         OURS: lambda z_e: ours(z_e)[::2],
-        "one-hot": OneHotQuantizer(size, dim),
+        "one-hot": lambda z_e: one_hot(z_e)[::2],
         "MONAI": lambda z_e: monai(z_e)[:2],
         "vector-quantize-pytorch": lambda z_e: lucid(z_e)[::2],
         "vqlib, restarts": lambda z_e: restarting(z_e)[::2],

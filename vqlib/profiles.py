@@ -12,6 +12,10 @@ from vqlib.errors import UserError, unknown_name
 
 QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
 ESTIMATORS = ("straight_through", "rotation")
+QUANTIZER_SETTINGS = (
+    *("quantizer", "gradient_estimator", "commitment_weight"),
+    *("kmeans_start", "restarts", "fsq_levels"),
+)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from vqlib.models.priors import TransformerPrior
 from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
-from vqlib.profiles import Profile
+from vqlib.profiles import QUANTIZER_SETTINGS, Profile
 from vqlib.runs import Run, claim_settings, load_json, save_json
 from vqlib.training import FitSettings, fit, load_weights, make_fabric
 
@@ -120,7 +120,8 @@ def train(
     Raises `UserError` where the run folder was made with other settings.
     """
     folder = run.part(kind)
-    _claim(folder, kind, profile, data, seed)
+    settings = _settings(profile, data, seed, kind)
+    claim_settings(folder, settings, Profile("").as_dict())
     model = build(kind, profile, seed)
     objective = objective_for(kind, model, profile)
     fabric = make_fabric(device, **fabric_settings)
@@ -157,7 +158,8 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
             f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
             f"`vqlib train {kind} --run {run.name}`"
         )
-    _claim(folder, kind, profile, data, seed)
+    settings = _settings(profile, data, seed, kind)
+    claim_settings(folder, settings, Profile("").as_dict())
     model = build(kind, profile, seed)
     load_weights(objective_for(kind, model, profile), folder)
     return model.eval()
@@ -231,7 +233,8 @@ def train_prior(
     """Train the prior over the codes of the run's VQ-VAE, or load it when finished."""
     vqvae = load("vqvae", profile, data, run, seed)
     folder = run.part("prior")
-    _claim(folder, "prior", profile, data, seed)
+    settings = _settings(profile, data, seed, "prior")
+    claim_settings(folder, settings, Profile("").as_dict())
     fabric = make_fabric(device, **fabric_settings)
     vqvae.to(fabric.device)
     codes = {
@@ -300,32 +303,20 @@ def read_metrics(run: Run, kind: str) -> dict:
     return load_json(Path(run.folder) / kind / "metrics.json")
 
 
-_OF_QUANTIZER = (
-    "quantizer",
-    "gradient_estimator",
-    "commitment_weight",
-    "kmeans_start",
-    "restarts",
-    "fsq_levels",
-)
-
-
-def _claim(
-    folder: Path, kind: str, profile: Profile, data: SliceData, seed: int
-) -> None:
-    """Tie a part to what it depends on: not on how the phantom was made, which the
-    data's fingerprint tells; only the prior on the prior's settings; and only it and
-    the VQ-VAE on the quantizer's."""
+def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
+    """What a trained part depends on: not on how the phantom was made, which the data's
+    fingerprint tells; only the prior on the prior's settings; only these two on the
+    quantizer's."""
     ignored = ["phantom_"]
     if kind != "prior":
         ignored.append("prior_")
     if kind not in ("vqvae", "prior"):
-        ignored.extend(_OF_QUANTIZER)
+        ignored += QUANTIZER_SETTINGS
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
         if not key.startswith(tuple(ignored)):
             settings[key] = value
-    claim_settings(folder, settings, defaults=Profile(profile.name).as_dict())
+    return settings
 
 
 def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:

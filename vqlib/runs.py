@@ -109,16 +109,20 @@ def claim_settings(folder: Path, settings: dict, defaults: dict | None = None) -
     """Tie a folder to its settings.
 
     Writes ``settings.json`` into a new folder. Raises `UserError`, and changes nothing,
-    where the folder already holds a run made with other settings. A setting that the
-    file lacks is younger than the run, which was made with what is now its default.
+    where the folder already holds a run made with other settings.
+
+    Args:
+        folder: of one part of a run.
+        settings: what the part depends on.
+        defaults: what a setting stands for that the folder's file does not name.
     """
     path = folder / "settings.json"
     settings = json.loads(json.dumps(settings))  # as they come back from the file
     if not path.exists():
         save_json(path, settings)
         return
-    known = {k: v for k, v in (defaults or {}).items() if k in settings}
-    old = known | load_json(path)
+    assumed = {k: v for k, v in (defaults or {}).items() if k in settings}
+    old = assumed | load_json(path)
     differing = sorted(
         k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k)
     )

@@ -22,7 +22,7 @@ class VQVAEOutput(NamedTuple):
     reconstruction: Tensor  # [B, 1, H, W]
     codes: Tensor  # [B, h, w] int64
     commitment_loss: Tensor  # scalar
-    codebook_loss: Tensor  # scalar, 0 unless the codebook learns by gradients
+    codebook_loss: Tensor | float = 0.0  # scalar, where it learns by gradients
 
 
 class VQVAE(nn.Module):
