@@ -24,8 +24,9 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "vector_quantize_pytorch": "vector-quantize-pytorch",
 }
-# started as programs or loaded as plug-ins, so never imported: name -> where it is used
+# started as programs, loaded as plug-ins or imported by name: name -> where it is used
 PROGRAMS = {
+    "idc-index": "vqlib/data/archive.py",
     "jupyterlab": "vqlib/cli/__init__.py",
     "nbconvert": "README.md",
     "nbval": "Makefile",
@@ -84,7 +85,7 @@ def imports(*folders):
     [
         (("vqlib", "notebooks"), ("lab",)),
         (("resources",), ("lab",)),
-        (("tests",), ("lab", "test")),
+        (("tests",), ("lab", "test", "fetch")),
         (("benchmarks",), ("lab", "test", "bench")),
     ],
 )
@@ -97,7 +98,7 @@ def test_everything_declared_is_used():
     for name, place in PROGRAMS.items():
         if name in (ROOT / place).read_text(encoding="utf-8"):
             used.add(name)
-    assert declared("lab", "test", "docs", "bench") <= used
+    assert declared("lab", "test", "docs", "bench", "fetch") <= used
 
 
 def test_trainings_do_without_jupyter():

@@ -180,3 +180,48 @@ def check(folder) -> None:
         f"{folder}: {len(index)} slices of {len(index.patients)} patients, {labels}, "
         "no fault"
     )
+
+
+@data.command()
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option("--collection", metavar="NAME", help="Which one.  [default: prostatex]")
+@click.option(
+    "--patients",
+    default="20",
+    show_default=True,
+    metavar="N",
+    help="The first N patients; all for all.",
+)
+@click.option(
+    "--description",
+    metavar="TEXT",
+    help="Series with TEXT in their description, instead of coronal ones.",
+)
+@click.option("--every-series", is_flag=True, help="Not only one series a patient.")
+@click.option("--series", multiple=True, metavar="UID", help="These series alone.")
+@click.option(
+    "--max-size",
+    default="2 GB",
+    show_default=True,
+    help="Refuse a choice of more to download.",
+)
+@click.option(
+    "--download-dir", metavar="FOLDER", help="For DICOM files.  [default: DIR.dicom]"
+)
+@click.option("--yes", is_flag=True, help="Do not ask before downloading.")
+@click.option("--json", "as_json", is_flag=True, help="The list, for machines.")
+def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
+    """Get openly licensed coronal MR of the pelvis from the Imaging Data Commons.
+
+    Without DIR: list the collections, or with --collection or --description the kinds
+    of series, and download nothing. With DIR: show what would come, its licence and how
+    to cite it, ask, download, and convert to slices in DIR. What is there already is
+    not fetched again.
+    """
+    from vqlib.cli import fetching
+
+    if folder is None:
+        fetching.show_list(wanted["collection"], wanted["description"], as_json)
+    else:
+        chosen = fetching.choice(**wanted)
+        fetching.get(folder, chosen, download_dir, max_size, yes)
