@@ -203,6 +203,7 @@ def test_refusals(copies, tmp_path):
         (["mine", "--series", "1.1", "--collection", "beta"], "leave out"),
         (["mine", "--patients", "0"], "--patients '0' must be"),
         (["mine", "--patients", "some"], "--patients 'some' must be"),
+        (["mine", "--json"], "leave out DIR"),
         (["mine", "--max-size", "big"], "such as '500 MB'"),
         (["mine", "--collection", "beta"], "5.0 GB, more than --max-size 2 GB"),
     ]:

@@ -222,6 +222,8 @@ def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
 
     if folder is None:
         fetching.show_list(wanted["collection"], wanted["description"], as_json)
+    elif as_json:
+        raise UserError("--json is for the list; leave out DIR")
     else:
         chosen = fetching.choice(**wanted)
         fetching.get(folder, chosen, download_dir, max_size, yes)
