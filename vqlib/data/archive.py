@@ -82,11 +82,15 @@ def read_index() -> list[Series]:
 
     Raises `UserError` where the extra ``fetch`` is not installed.
     """
-    index, duckdb = needs_fetch("idc_index_data"), needs_fetch("duckdb")
-    parameters = [str(index.IDC_INDEX_PARQUET_FILEPATH), BODY_PARTS, MIN_IMAGES]
-    rows = duckdb.execute(_SERIES, parameters).fetchall()
-    found = [Series(*row) for row in rows]
+    path = str(needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH)
+    found = [Series(*row) for row in _rows(_SERIES, path, BODY_PARTS, MIN_IMAGES)]
     return [series for series in found if _OPEN.fullmatch(series.licence)]
+
+
+def _rows(query: str, *parameters) -> list[tuple]:
+    base = needs_fetch("duckdb").connect()
+    base.execute("SET enable_progress_bar = false")  # it would stand in the table
+    return base.execute(query, parameters).fetchall()
 
 
 def index_version() -> str:
@@ -100,11 +104,11 @@ def citations(dois: Iterable[str]) -> dict[str, str]:
 
     Raises `UserError` where the extra ``fetch`` is not installed.
     """
-    index, duckdb = needs_fetch("idc_index_data"), needs_fetch("duckdb")
-    path = index.INDEX_METADATA["collections_index"]["parquet_filepath"]
+    tables = needs_fetch("idc_index_data").INDEX_METADATA
+    path = str(tables["collections_index"]["parquet_filepath"])
     known = {
         doi.lower(): " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
-        for doi, text in duckdb.execute(_CITATIONS, [str(path)]).fetchall()
+        for doi, text in _rows(_CITATIONS, path)
         if doi and text
     }
     dois = sorted(set(dois))
