@@ -30,7 +30,7 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from vqlib.data.scaling import NATIVE_SIZE, PIXEL_MM
 from vqlib.errors import UserError
 
-BIAS_POINTS = (4, 3)  # of the bias field across the slice, some 10 cm apart
+BIAS_POINTS = (4, 3)  # of the bias field across the slice, 7 to 11 cm apart
 GEOMETRY = 5  # random numbers: two shifts, rotation, scale, flip
 
 
