@@ -190,8 +190,9 @@ def test_a_run_that_was_killed_while_it_moved_slices(scans, tmp_path):
     (out / "keras_slices_train/case_004_week_0_slice_3.nii.gz").unlink()
     extra = out / "keras_slices_train/case_004_week_0_slice_55.nii.gz"
     shutil.copy(out / "keras_slices_train/case_004_week_0_slice_4.nii.gz", extra)
-    (out / ".case_004_week_0.tmp").mkdir()
-    (out / ".case_004_week_0.tmp" / "half.nii.gz").write_bytes(b"x")
+    for case in ("004", "555"):
+        (out / f".case_{case}_week_0.tmp").mkdir()
+        (out / f".case_{case}_week_0.tmp" / "half.nii.gz").write_bytes(b"x")
     assert convert(scans, out, **SMALL).converted == 1
     assert tree(out) == tree(whole)
 

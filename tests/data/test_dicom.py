@@ -76,11 +76,12 @@ def enhanced(images):
 @pytest.mark.parametrize("multiframe", [False, True])
 @pytest.mark.parametrize("tilt", [None, turn(0, 15) @ turn(2, 8)])
 def test_a_series_lies_where_its_header_says(tmp_path, tilt, multiframe):
-    images = coronal_series(tilt=tilt)
+    images = coronal_series((30, 50, 12), (10.0, 8.0, 21.0), tilt)
     write_dicom(tmp_path, [enhanced(images)] if multiframe else images)
     volume = read_volume(only(tmp_path))
-    assert volume.pixels.shape == (30, 40, 12)
+    assert volume.pixels.shape == (30, 50, 12)
     assert volume.pixels.dtype == np.uint16
+    assert np.allclose(np.linalg.norm(volume.affine[:3, :3], axis=0), (10, 8, 21))
     expected = sample(volume.pixels.shape, volume.affine)
     assert np.abs(volume.pixels - expected).max() <= 0.51
     if tilt is None:
@@ -89,7 +90,7 @@ def test_a_series_lies_where_its_header_says(tmp_path, tilt, multiframe):
         )
         bright = np.stack([piece.pixels for piece in pieces])
         _, row, _ = np.unravel_index(bright.argmax(), bright.shape)
-        assert row > 20  # the left hip is on the right of the picture
+        assert row > 25  # the left hip is on the right of the picture
 
 
 def test_a_header_that_scales(tmp_path):
@@ -273,11 +274,11 @@ def test_compressed_pixels(tmp_path, monkeypatch):
 
 def test_damaged_files_never_end_in_a_traceback(tmp_path):
     """Random bytes anywhere in a header: a fault, a refusal, or a volume."""
-    path = write_dicom(tmp_path, coronal_series(**TINY))[0]
+    path = write_dicom(tmp_path, coronal_series(**TINY)[:3])[0]
     good = path.read_bytes()
     header = len(good) - 2 * 12 * 16
     rng = np.random.default_rng(2)
-    for _ in range(100):
+    for _ in range(60):
         damaged = bytearray(good)
         at = rng.integers(132, header)
         damaged[at : at + 3] = rng.bytes(min(3, header - at))

@@ -51,6 +51,17 @@ def test_a_volume_on_the_grid_comes_out_as_it_went_in():
         assert np.allclose(np.diag(piece.affine[[0, 2, 1]][:, :3]), [-10, 10, -21])
 
 
+def test_labels_take_the_nearest_voxel():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[10:30, 3:9, 8:22] = 5
+    how = {"grid": (101, 80), "spacing": (3.7, 3.3)}
+    affine = turn(1, 10) @ STACK
+    pieces = cut(sample(SHAPE, affine), labels, affine, **how)
+    assert {v for piece in pieces for v in np.unique(piece.labels)} == {0, 5}
+    area = sum((piece.labels == 5).sum() for piece in pieces) * 3.7 * 3.3
+    assert area == pytest.approx(20 * 6 * 14 * 100, rel=0.02)  # mm²
+
+
 def test_every_order_and_direction_of_axes_gives_the_same_slices():
     expected = cut_all(*stored((0, 1, 2), (1, 1, 1)))
     for order, flips in orientations():

@@ -168,7 +168,7 @@ def test_constant(tmp_path):
 @pytest.mark.parametrize("size", [0.0, -10.0, np.nan, np.inf])
 def test_spacings_that_cannot_be(tmp_path, size):
     path = with_header(tmp_path / "a.nii.gz", pixdim=[1, size, 21, 10, 1, 1, 1, 1])
-    assert "pixdim" in refused(path)
+    assert f"{size:.3g}x21x10 mm in pixdim" in refused(path)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
@@ -253,7 +253,7 @@ def test_damaged_headers_never_end_in_a_traceback(tmp_path):
     good = path.read_bytes()
     rng = np.random.default_rng(1)
     read = 0
-    for _ in range(150):
+    for _ in range(80):
         damaged = bytearray(good)
         at = rng.integers(0, 348)
         damaged[at : at + 4] = rng.bytes(min(4, 348 - at))
@@ -266,4 +266,4 @@ def test_damaged_headers_never_end_in_a_traceback(tmp_path):
             read += 1
             assert np.isfinite(volume.pixels.astype(float)).all()
             assert volume.pixels.ndim == 3
-    assert 0 < read < 150
+    assert 0 < read < 80
