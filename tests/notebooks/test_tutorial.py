@@ -1,11 +1,20 @@
 """The runner, on tiny notebooks made up here."""
 
+import base64
+import io
 import json
 import sys
 
 import nbformat
+import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
+from PIL import Image
 
 from vqlib import refresh, tutorial
 from vqlib.errors import UserError
@@ -228,3 +237,20 @@ def test_refresh_writes_clean_notebooks_in_place(home):
     assert notebook.cells[3].outputs[0].data["text/plain"] == "'quick'"
     with pytest.raises(UserError, match="exists; remove it"):
         refresh.refresh_notebooks()
+
+
+def test_a_small_organ_keeps_its_colour_in_the_committed_figure():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (300, 600, 1))
+    pixels = np.repeat(grey, 3, axis=2)
+    pixels[50:250, 100:300] = (pixels[50:250, 100:300] + (240, 228, 66)) // 2  # bone
+    pixels[10:22, 10:22] = (204, 121, 167)  # a legend's patch of prostate
+    file = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+    png = base64.b64encode(file.getvalue()).decode()
+    figure = new_output("display_data", {"image/png": png})
+    notebook = new_notebook(cells=[new_code_cell("plot()", outputs=[figure])])
+    kept = refresh.clean(notebook).cells[0].outputs[0].data["image/png"]
+    assert len(kept) < len(png)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept))).convert("RGB"))
+    assert np.abs(shown.astype(int) - pixels).max() < 24
