@@ -2,15 +2,20 @@
 
 An objective is a module around a model: called with a batch, it returns the ``loss`` to
 minimise and numbers worth a curve. Training (`vqlib.training.fit`) knows nothing else,
-so one loop serves VAE, VQ-VAE and prior. Taught in notebooks 02 (ELBO, rate
-constraint), 03 (commitment) and 05 (negative log-likelihood).
+so one loop serves VAE, VQ-VAE and prior. In mixed precision networks run in 16 bits,
+these losses in float32. Taught in notebooks 02 (ELBO, rate constraint), 03 (commitment)
+and 05 (negative log-likelihood).
 """
 
 import math
+from contextlib import nullcontext
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vqlib.models.quantizers import at_least_float32
 
 Losses = dict[str, Tensor]  # "loss" and scalars to log, detached
 
@@ -20,6 +25,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ½ Σ (μ² + σ² − log σ² − 1): Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
     """
+    mu, logvar = at_least_float32(mu), at_least_float32(logvar)
     return 0.5 * (mu.square() + logvar.exp() - logvar - 1).flatten(1).sum(1)
 
 
@@ -32,7 +38,7 @@ def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
-    variance = F.mse_loss(reconstruction, x).clamp_min(1e-8)
+    variance = F.mse_loss(at_least_float32(reconstruction), x).clamp_min(1e-8)
     return 0.5 * pixels * (torch.log(2 * math.pi * variance) + 1)
 
 
@@ -55,15 +61,29 @@ def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
     return ((2 * mx * my + c1) / (mx * mx + my * my + c1) * structure).mean()
 
 
+def _everywhere(value: Tensor) -> Tensor:
+    """The mean of a scalar over all processes of a training."""
+    if not dist.is_initialized():
+        return value
+    value = value / dist.get_world_size()
+    dist.all_reduce(value)
+    return value
+
+
 def distortion(reconstruction: Tensor, x: Tensor, ssim_weight: float) -> Tensor:
     """How far a reconstruction is from its slice: L1 + w · (1 − SSIM), a scalar.
 
     The same for every autoencoder that is compared (Zhao et al. 2017, arXiv 1511.08861,
     section III-D, measured it as the better of the plain choices).
     """
-    loss = F.l1_loss(reconstruction, x)
-    if ssim_weight:
-        loss = loss + ssim_weight * (1 - ssim(reconstruction, x))
+    # 16 bits are too few for SSIM, whose variances are differences of like numbers
+    kind = x.device.type
+    castable = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if castable else nullcontext():
+        reconstruction = at_least_float32(reconstruction)
+        loss = F.l1_loss(reconstruction, x)
+        if ssim_weight:
+            loss = loss + ssim_weight * (1 - ssim(reconstruction, x))
     return loss
 
 
@@ -146,7 +166,7 @@ class RateConstrainedObjective(nn.Module):
         excess = (kl - self.target_bits * math.log(2)) / x[0].numel()
         loss = d + self.log_beta.exp() * excess
         if self.training:
-            ratio = (bits / self.target_bits).log().clamp(-1, 1)
+            ratio = (_everywhere(bits) / self.target_bits).log().clamp(-1, 1)
             self.log_beta.add_(self.speed * ratio).clamp_(-6, 5)
         return {"loss": loss, "distortion": d.detach(), "bits": bits}
 
@@ -188,6 +208,8 @@ class PriorObjective(nn.Module):
         self.model = model
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
-        logits = self.model(batch["codes"], batch["position"])  # [B, h, w, K]
+        logits = at_least_float32(
+            self.model(batch["codes"], batch["position"])
+        )  # [B, h, w, K]
         loss = F.cross_entropy(logits.flatten(0, 2), batch["codes"].flatten())
         return {"loss": loss}

@@ -41,6 +41,7 @@ class Profile:
     batch_size: int = 4  # many small steps learn more in minutes than few large ones
     learning_rate: float = 4e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
+    augment: bool = False  # show them slices moved, turned, sized and shaded anew
     # quantizer of the VQ-VAE
     quantizer: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
     gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
@@ -48,6 +49,9 @@ class Profile:
     kmeans_start: bool = True  # of the codebook; else random
     restarts: bool = True  # of codes that nothing chooses
     fsq_levels: str = "8x8x8"  # values of each channel; their product is K
+    # every training, the prior's too
+    weight_ema: float = 0.0  # decay of the mean weights per step; 0: no mean is kept
+    patience: int = 0  # epochs without a better validation loss until it stops; 0: all
     # prior
     prior_dim: int = 96
     prior_layers: int = 3
@@ -197,8 +201,11 @@ def get(name: str, /, **overrides) -> Profile:
             raise UserError(
                 f"setting {key} must be {types[key].__name__}, not {value!r}"
             )
-        if (types[key] is int and value < 1) or (types[key] is float and value < 0):
+        least = 1 if types[key] is int and key != "patience" else 0
+        if types[key] in (int, float) and value < least:
             raise UserError(f"setting {key} must be positive, not {value!r}")
+        if key == "weight_ema" and value >= 1:
+            raise UserError(f"setting {key} must be less than 1, not {value!r}")
         changes[key] = value
     profile = replace(profile, **changes)
     _refuse_what_does_not_fit(profile)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -112,19 +113,21 @@ def train(
     seed: int = 0,
     device: str = "auto",
     on_epoch=None,
-    **fabric_settings,
+    fabric: Fabric | None = None,
+    **computing,
 ) -> nn.Module:
     """Train one of `KINDS`, or load it where the run holds it with the same settings.
 
-    Returns the best model by validation, in eval mode, and writes its test scores.
-    Raises `UserError` where the run folder was made with other settings.
+    ``fabric`` (see `make_fabric`) says where to train in place of ``device``;
+    ``computing`` are ``compile`` and ``channels_last`` of `FitSettings`. Returns the
+    best model by validation, in eval mode, and writes its test scores. Raises
+    `UserError` where the run folder was made with other settings.
     """
+    fabric = fabric or make_fabric(device)
     folder = run.part(kind)
-    settings = _settings(profile, data, seed, kind)
-    claim_settings(folder, settings, Profile("").as_dict())
+    _claim(folder, _settings(profile, data, seed, kind), fabric.is_global_zero)
     model = build(kind, profile, seed)
     objective = objective_for(kind, model, profile)
-    fabric = make_fabric(device, **fabric_settings)
     fit(
         objective,
         data.train,
@@ -133,16 +136,19 @@ def train(
             profile.training_epochs(len(data.train)),
             profile.batch_size,
             profile.learning_rate,
+            weight_ema=profile.weight_ema,
+            patience=profile.patience,
             seed=seed,
+            **computing,
         ),
         validate=_autoencoder_validation(kind, data.validate, profile.codebook_size),
         fabric=fabric,
         description=f"training {kind}",
         on_epoch=on_epoch,
     )
-    model.to(fabric.device)
     if not (folder / "metrics.json").exists() and fabric.is_global_zero:
         save_json(folder / "metrics.json", evaluate(kind, model, data.test, seed))
+    fabric.barrier()
     return model
 
 
@@ -158,8 +164,7 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
             f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
             f"`vqlib train {kind} --run {run.name}`"
         )
-    settings = _settings(profile, data, seed, kind)
-    claim_settings(folder, settings, Profile("").as_dict())
+    _claim(folder, _settings(profile, data, seed, kind))
     model = build(kind, profile, seed)
     load_weights(objective_for(kind, model, profile), folder)
     return model.eval()
@@ -228,14 +233,17 @@ def train_prior(
     seed: int = 0,
     device: str = "auto",
     on_epoch=None,
-    **fabric_settings,
+    fabric: Fabric | None = None,
+    **computing,
 ) -> TransformerPrior:
-    """Train the prior over the codes of the run's VQ-VAE, or load it when finished."""
+    """Train the prior over the codes of the run's VQ-VAE, or load it when finished.
+
+    Arguments as of `train`.
+    """
+    fabric = fabric or make_fabric(device)
     vqvae = load("vqvae", profile, data, run, seed)
     folder = run.part("prior")
-    settings = _settings(profile, data, seed, "prior")
-    claim_settings(folder, settings, Profile("").as_dict())
-    fabric = make_fabric(device, **fabric_settings)
+    _claim(folder, _settings(profile, data, seed, "prior"), fabric.is_global_zero)
     vqvae.to(fabric.device)
     codes = {
         name: CodeDataset(vqvae, getattr(data, name))
@@ -253,16 +261,19 @@ def train_prior(
             p.prior_batch_size,
             p.prior_learning_rate,
             weight_decay=0.05,
+            weight_ema=p.weight_ema,
+            patience=p.patience,
             seed=seed,
+            **computing,
         ),
         validate=lambda objective: _mean_losses(objective, codes["validate"]),
         fabric=fabric,
         description="training prior",
         on_epoch=on_epoch,
     )
-    prior.to(fabric.device)
     if not (folder / "metrics.json").exists() and fabric.is_global_zero:
         save_json(folder / "metrics.json", evaluate_prior(prior, codes["test"]))
+    fabric.barrier()
     return prior
 
 
@@ -317,6 +328,16 @@ def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
         if not key.startswith(tuple(ignored)):
             settings[key] = value
     return settings
+
+
+def _claim(folder: Path, settings: dict, write: bool = True) -> None:
+    """Tie a folder to its settings; raises `UserError` where it holds a model that was
+    trained with others. One that was trained before a setting existed was trained with
+    the setting's default; a folder without any model belongs to nobody yet."""
+    if any(folder.glob("*.safetensors")):
+        claim_settings(folder, settings, Profile("").as_dict())
+    elif write:
+        save_json(folder / "settings.json", settings)
 
 
 def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:

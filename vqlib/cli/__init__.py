@@ -13,8 +13,9 @@ import click
 
 from vqlib import __version__
 from vqlib.cli.data import data
-from vqlib.cli.group import Group
-from vqlib.errors import UserError, unknown_name
+from vqlib.cli.group import Group, shared_options
+from vqlib.cli.train import train
+from vqlib.errors import UserError
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,39 +28,11 @@ def main() -> None:
 
 
 main.add_command(data)
-
-
-def _shared(command):
-    """Options that the notebooks and the trainings have in common."""
-    for option in reversed(
-        (
-            click.option(
-                "--profile", default="quick", show_default=True, help="quick or full."
-            ),
-            click.option(
-                "--data-dir",
-                metavar="DIR",
-                help="Slices in the HipMRI layout. Left out: the phantom, made when "
-                "missing.",
-            ),
-            click.option(
-                "--run", metavar="NAME", help="Folder under runs/.  [default: PROFILE]"
-            ),
-            click.option("--seed", type=int, default=0, show_default=True),
-            click.option(
-                "--device",
-                default="auto",
-                show_default=True,
-                help="auto, cpu or cuda.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+main.add_command(train)
 
 
 @main.command()
-@_shared
+@shared_options
 @click.option(
     "-p",
     "parameters",
@@ -112,54 +85,6 @@ def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) ->
         click.echo(str(nothing))
     click.echo(f"\nexecuted notebooks: {done[0].path.parent}")
     click.echo(f"run folder:         {run.folder}")
-
-
-@main.command()
-@click.argument("model")
-@_shared
-@click.option(
-    "-p",
-    "settings",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Another profile setting, such as -p codebook_size 64. May be repeated.",
-)
-def train(model, profile, data_dir, run, seed, device, settings) -> None:
-    """Train one MODEL: vae_global, vae, autoencoder, vqvae or prior.
-
-    The same training as in the notebooks; one that was interrupted is taken up again.
-    """
-    from vqlib import profiles, recipes
-    from vqlib.data import open_data
-    from vqlib.runs import Run
-
-    models = (*recipes.KINDS, "prior")
-    if model not in models:
-        raise unknown_name("model", model, models)
-    run = Run(run or profile)
-    chosen = profiles.get(profile)
-    overrides = {name: _like(chosen, name, value) for name, value in settings}
-    chosen = profiles.get(profile, **overrides)
-    slices = open_data(data_dir, chosen)
-    if model == "prior":
-        recipes.train_prior(chosen, slices, run, seed=seed, device=device)
-    else:
-        recipes.train(model, chosen, slices, run, seed=seed, device=device)
-    click.echo(f"{model} is in {run.folder / model}")
-
-
-def _like(profile, name: str, text: str):
-    """A setting's text as the type it has in the profile."""
-    kind = type(getattr(profile, name, ""))
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError):
-        raise UserError(
-            f"setting {name} must be {kind.__name__}, not {text!r}"
-        ) from None
 
 
 @main.command()

@@ -1,4 +1,6 @@
-"""A group of commands that tells what went wrong in one line."""
+"""What commands have in common: how they tell what went wrong, and some options."""
+
+import os
 
 import click
 
@@ -12,7 +14,8 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as fault:
-            click.echo(f"error: {fault}", err=True)
+            if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one
+                click.echo(f"error: {fault}", err=True)
             ctx.exit(1)
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
@@ -20,3 +23,32 @@ class Group(click.Group):
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise unknown_name("command", name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def shared_options(command):
+    """Options that the notebooks and the trainings have in common."""
+    for option in reversed(
+        (
+            click.option(
+                "--profile", default="quick", show_default=True, help="quick or full."
+            ),
+            click.option(
+                "--data-dir",
+                metavar="DIR",
+                help="Slices in the HipMRI layout. Left out: the phantom, made when "
+                "missing.",
+            ),
+            click.option(
+                "--run", metavar="NAME", help="Folder under runs/.  [default: PROFILE]"
+            ),
+            click.option("--seed", type=int, default=0, show_default=True),
+            click.option(
+                "--device",
+                default="auto",
+                show_default=True,
+                help="auto, cpu or cuda.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,160 @@
+"""Where a training runs: on the CPU, on one GPU, on several, on several machines.
+
+Several processes come about in one of three ways, and Lightning Fabric tells which:
+``vqlib train --devices 2`` starts the second one itself; ``torchrun`` (and SLURM) has
+started them all before, on each machine; ``fabric run`` is torchrun with settings in
+the environment. In each they share every batch and sum their gradients
+(`torch.nn.parallel.DistributedDataParallel`), so all hold the same weights.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import (
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
+
+from vqlib.errors import UserError
+
+T = TypeVar("T")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp")  # each process holds the whole model
+LOGGERS = ("csv", "tensorboard")
+
+
+class _MixedPrecision(MixedPrecision):
+    """Fabric's, except that the batch stays in float32: it is also the target of the
+    loss, and 8 bits of mantissa are too few for a grey value."""
+
+    def convert_input(self, data):
+        return data
+
+
+def make_fabric(
+    device: str = "auto",
+    devices: int | None = None,
+    num_nodes: int | None = None,
+    precision: str = "32-true",
+    strategy: str = "auto",
+    loggers: Logger | None = None,
+) -> Fabric:
+    """Fabric, ready to train, and with all processes started where there are several.
+
+    Args:
+        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        devices: processes on this machine, one for each GPU; what torchrun has
+            started, else 1, when not given.
+        num_nodes: machines; what torchrun has started, else 1, when not given.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``: networks in half
+            precision, weights and losses in float32.
+        strategy: ``auto`` or ``ddp``.
+        loggers: see `make_logger`.
+
+    Raises:
+        UserError: for what is not there, or does not go together.
+    """
+    kind = _kind(device)
+    by_fabric_run = os.environ.get("LT_CLI_USED") == "1"
+    precision = os.environ.pop("LT_PRECISION", precision)  # of `fabric run`
+    settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}"
+        )
+    if precision == "16-mixed" and kind == "cpu":
+        raise UserError("precision 16-mixed needs a GPU; on the CPU use bf16-mixed")
+    if strategy not in STRATEGIES:
+        raise UserError(f"strategy {strategy!r} is unknown; use auto or ddp")
+    if precision != "32-true":
+        settings["plugins"] = _MixedPrecision(precision, kind)
+    try:
+        fabric = Fabric(
+            accelerator=kind, strategy=strategy, loggers=loggers, **settings
+        )
+        if not by_fabric_run:
+            fabric.launch()
+    except (ValueError, RuntimeError) as fault:  # Fabric's own words on what is amiss
+        raise UserError(str(fault).splitlines()[0]) from None
+    return fabric
+
+
+def _kind(device: str) -> str:
+    """``cpu``, ``cuda`` or ``mps``."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device {device!r} is unknown; use auto, cpu or cuda")
+    if device == "cpu":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise UserError("device 'cuda' was asked for, but torch sees no GPU; use cpu")
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[str, int]:
+    """How many processes there are to be, here and in all."""
+    if TorchElasticEnvironment.detect():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // here
+        if devices not in (None, here) or num_nodes not in (None, nodes):
+            raise UserError(
+                f"torchrun has started {here} processes on each of {nodes} machines; "
+                "leave out the numbers of devices and nodes"
+            )
+        return {"devices": here, "num_nodes": nodes}
+    devices, num_nodes = devices or 1, num_nodes or 1
+    if kind == "cuda" and devices > torch.cuda.device_count():
+        raise UserError(
+            f"{devices} devices were asked for, but torch sees "
+            f"{torch.cuda.device_count()} GPUs"
+        )
+    if devices * num_nodes > 1 and hasattr(sys, "ps1"):
+        raise UserError(
+            "a notebook trains in one process; for more, use `vqlib train` in a shell"
+        )
+    if num_nodes > 1 and LightningEnvironment().main_address == "127.0.0.1":
+        raise UserError(
+            "several machines must know of each other: start `torchrun` on each "
+            "(README, section Several GPUs), or set MASTER_ADDR, MASTER_PORT and "
+            "NODE_RANK"
+        )
+    return {"devices": devices, "num_nodes": num_nodes}
+
+
+def first_then_others(fabric: Fabric, action: Callable[[], T]) -> T:
+    """Let the first process act, and then the others: what makes a file is done once,
+    and the others find it. A `UserError` of the first is raised in all of them."""
+    result, fault = None, None
+    if fabric.is_global_zero:
+        try:
+            result = action()
+        except UserError as error:
+            fault = str(error)
+    fault = fabric.broadcast(fault)
+    if fault is not None:
+        raise UserError(fault)
+    return result if fabric.is_global_zero else action()
+
+
+def make_logger(kind: str, folder: Path) -> Logger:
+    """Fabric's logger ``csv`` or ``tensorboard``; each start of a training gets a
+    folder ``logs/version_N`` of its own. Raises `UserError`."""
+    if kind not in LOGGERS:
+        raise UserError(f"logger {kind!r} is unknown; use csv or tensorboard")
+    if kind == "csv":
+        return CSVLogger(folder, name="logs")
+    try:
+        return TensorBoardLogger(folder, name="logs")
+    except ModuleNotFoundError:
+        raise UserError(
+            "the package tensorboard is not installed; pip install tensorboard, or "
+            "use the logger csv"
+        ) from None

@@ -1,0 +1,226 @@
+"""The training loop: it knows an objective (see `vqlib.losses`), a data set and a
+folder, and nothing of what is trained.
+
+Everything random in an epoch follows from the seed and the epoch's number, so there is
+no generator's state to carry over an interruption: a training that was stopped goes on
+from its last whole epoch, on the CPU bit for bit.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+from tqdm.auto import tqdm
+
+from vqlib.errors import UserError
+from vqlib.training.devices import make_fabric
+from vqlib.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train, whatever the model."""
+
+    epochs: int
+    batch_size: int  # of all processes together
+    learning_rate: float  # the peak; linear warm-up to it, cosine down to 1 % of it
+    warmup_steps: int = 50
+    weight_decay: float = 0.0  # of AdamW
+    clip: float = 1.0  # largest norm of the gradient
+    weight_ema: float = 0.0  # decay of a moving average of the weights; 0: none
+    patience: int = 0  # stop after so many epochs without improvement; 0: never
+    seed: int = 0
+    # how it is computed, not what
+    channels_last: bool = False  # the memory format that some GPUs' convolutions like
+    compile: bool = False  # by torch.compile
+
+
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+def learning_rate_at(step: int, steps: int, settings: FitSettings) -> float:
+    """Linear warm-up, then a cosine from the peak to 1 % of it."""
+    warmup = min(settings.warmup_steps, max(1, steps // 10))
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    fraction = (step - warmup) / max(1, steps - warmup)
+    return settings.learning_rate * (
+        0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction))
+    )
+
+
+def fit(
+    objective: nn.Module,
+    train: Dataset,
+    folder: Path,
+    settings: FitSettings,
+    validate: Validate,
+    fabric: Fabric | None = None,
+    description: str = "training",
+    augment: Callable[[Tensor], Tensor] | None = None,
+    on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
+) -> dict[str, list[float]]:
+    """Train, or go on with an interrupted training, or return at once from a finished
+    one. Leaves the best weights in ``objective``, on the device of ``fabric``.
+
+    Args:
+        objective: maps a batch to ``{"loss": scalar, ...}``.
+        train: yields dictionaries of tensors.
+        folder: for ``last.safetensors``, ``best.safetensors``, ``history.csv`` and
+            ``timing.json``; where there are several machines, one that all can read.
+        settings: see `FitSettings`.
+        validate: called with the objective (the average of its weights, where one is
+            kept) in eval mode after each epoch; its ``loss`` chooses the best epoch.
+        fabric: where to run; the CPU when not given.
+        description: for the progress bar.
+        augment: applied to the ``image`` of each training batch, on the device; draws
+            from torch's global generator, so it is as repeatable as all else.
+        on_epoch: called with the history after each epoch, for live curves.
+
+    Returns:
+        The history: a list per column, one value per epoch.
+
+    Raises:
+        UserError: the loss is no longer finite (the last good state is kept), there
+            are fewer slices than a batch, or processes cannot share one evenly.
+    """
+    fabric = fabric or make_fabric("cpu")
+    order = torch.Generator()
+    loader = _loader(train, settings.batch_size, order, fabric)
+    optimizer = torch.optim.AdamW(
+        objective.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=settings.weight_decay,
+    )
+    if settings.channels_last:
+        objective.to(memory_format=torch.channels_last)
+    ready, ready_optimizer = fabric.setup(
+        torch.compile(objective) if settings.compile else objective, optimizer
+    )
+    # Only now, on the device, moments of the optimizer come to lie beside the weights.
+    folder.mkdir(parents=True, exist_ok=True)
+    state = TrainingState(objective, optimizer, folder, settings.weight_ema)
+    state.resume()
+    with tqdm(
+        total=settings.epochs * len(loader),
+        initial=state.epoch * len(loader),
+        desc=description,
+        disable=not fabric.is_global_zero or state.finished(settings),
+    ) as bar:
+        while not state.finished(settings):
+            started = time.perf_counter()
+            number = settings.seed * 100_003 + state.epoch
+            order.manual_seed(number)  # the same in all processes, which share batches
+            torch.manual_seed(number + 10_000_019 * fabric.global_rank)  # own draws
+            row = train_epoch(
+                fabric, ready, ready_optimizer, loader, state, settings, augment, bar
+            )
+            row |= _validated(fabric, state.judged, validate, settings.seed)
+            _check_finite(row, state, settings)
+            state.seconds += time.perf_counter() - started
+            bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", "val_loss")})
+            state.finish_epoch(row, write=fabric.is_global_zero)
+            fabric.log_dict(row, step=state.epoch)
+            for logger in fabric.loggers:
+                logger.save()
+            fabric.barrier()
+            if on_epoch and fabric.is_global_zero:
+                on_epoch(state.history)
+    state.load_best()
+    objective.eval()
+    return state.history
+
+
+def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
+    """Batches in an order that is the same in all processes; each process takes its
+    share of every batch, so a step is the same step whatever their number."""
+    processes = fabric.world_size
+    if batch_size % processes:
+        raise UserError(
+            f"{processes} processes cannot share batches of {batch_size} evenly; "
+            f"choose a batch_size that is a multiple of {processes}"
+        )
+    loader = DataLoader(
+        train,
+        batch_size,
+        shuffle=True,
+        drop_last=True,
+        generator=order,
+        collate_fn=lambda items: default_collate(
+            items[fabric.global_rank :: processes]
+        ),
+    )
+    if not len(loader):
+        raise UserError(
+            f"{len(train)} training slices do not fill one batch of "
+            f"{batch_size}; choose a smaller batch_size"
+        )
+    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+
+def train_epoch(
+    fabric: Fabric,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: Iterable[dict[str, Tensor]],
+    state: TrainingState,
+    settings: FitSettings,
+    augment: Callable[[Tensor], Tensor] | None,
+    bar: tqdm,
+) -> dict[str, float]:
+    """One pass over the training slices; returns the mean of what was logged."""
+    objective.train()
+    totals: dict[str, Tensor] = {}
+    for number, batch in enumerate(loader):
+        step = state.epoch * len(loader) + number
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(
+                step, settings.epochs * len(loader), settings
+            )
+        if augment:
+            batch = batch | {"image": augment(batch["image"])}
+        losses = objective(batch)
+        optimizer.zero_grad()
+        fabric.backward(losses["loss"])
+        fabric.clip_gradients(
+            objective, optimizer, max_norm=settings.clip, error_if_nonfinite=False
+        )
+        optimizer.step()
+        state.follow(step)
+        for key, value in losses.items():
+            totals[key] = totals.get(key, 0) + value.detach()
+        bar.update()
+    return {k: float(fabric.all_reduce(v)) / len(loader) for k, v in totals.items()}
+
+
+def _validated(fabric: Fabric, objective: nn.Module, validate: Validate, seed: int):
+    """What ``validate`` finds. Every process scores the whole split, which is simple
+    and small beside an epoch; the first one's numbers count, so that all agree on what
+    is best and when to stop."""
+    objective.eval()
+    with torch.no_grad():
+        torch.manual_seed(seed)  # the same draws every epoch
+        found = {f"val_{key}": value for key, value in validate(objective).items()}
+    return fabric.broadcast(found)
+
+
+def _check_finite(row: dict[str, float], state: TrainingState, settings: FitSettings):
+    """The weights can be ruined by the last step of an epoch, which only the validation
+    loss shows; neither must reach the files."""
+    if math.isfinite(row["loss"]) and math.isfinite(row["val_loss"]):
+        return
+    kept = f"{state.folder} keeps epoch {state.epoch}, the last good one; " * (
+        state.epoch > 0
+    )
+    raise UserError(
+        f"the loss is not finite in epoch {state.epoch + 1}; {kept}to train again, "
+        f"delete {state.folder} and try a smaller learning rate than "
+        f"{settings.learning_rate:g}"
+    )

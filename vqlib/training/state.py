@@ -1,0 +1,156 @@
+"""What must survive an interruption of a training, and its files.
+
+After each epoch everything is written, the last state last: a training that stops at
+whatever moment goes on from the end of its last whole epoch.
+"""
+
+import copy
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vqlib.errors import UserError
+from vqlib.runs import load_checkpoint, save_checkpoint, save_json, save_text
+
+
+class TrainingState:
+    """Weights, their moving average, moments of the optimizer, epoch and history.
+
+    Args:
+        objective: in training, on its device.
+        optimizer: of its parameters.
+        folder: where the files lie.
+        weight_ema: decay of a moving average of the weights, per step; 0: none is kept.
+    """
+
+    def __init__(
+        self, objective: nn.Module, optimizer, folder: Path, weight_ema: float = 0.0
+    ):
+        self.objective, self.optimizer, self.folder = objective, optimizer, folder
+        self.epoch, self.seconds, self.best = 0, 0.0, math.inf
+        self.history: dict[str, list[float]] = {}
+        self.decay = weight_ema
+        self.average = copy.deepcopy(objective).eval() if weight_ema else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated, and kept as the best: the average where there is one."""
+        return self.objective if self.average is None else self.average
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """After step number ``step`` (from 0): move the average towards the weights
+        (Polyak & Juditsky 1992, doi 10.1137/0330046, here with forgetting). It forgets
+        faster in the beginning, or it would long remember the untrained network."""
+        if self.average is None:
+            return
+        decay = min(self.decay, (1 + step) / (10 + step))
+        now = self.objective.state_dict()
+        for name, slow in self.average.state_dict().items():
+            if slow.is_floating_point():
+                slow.lerp_(now[name], 1 - decay)
+            else:
+                slow.copy_(now[name])
+
+    def finished(self, settings) -> bool:
+        """Whether all epochs are done, or ``settings.patience`` is exhausted: so many
+        epochs in a row did not improve the validation loss."""
+        losses = self.history.get("val_loss", [])
+        waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
+        impatient = settings.patience and waited >= settings.patience
+        return self.epoch >= settings.epochs or bool(impatient)
+
+    def resume(self) -> None:
+        """Take up ``last.safetensors`` where there is one; raises `UserError` where it
+        is broken or of another network."""
+        path = self.folder / "last.safetensors"
+        if not path.exists():
+            return
+        tensors, meta = load_checkpoint(path)
+        parts = {"model": self.objective}
+        if self.average is not None:
+            parts["average"] = self.average
+        for name, module in parts.items():
+            _load(module, _under(name, tensors), path)
+        moments: dict[int, dict] = {}
+        for key, value in _under("optimizer", tensors).items():
+            index, name = key.split("/")
+            moments.setdefault(int(index), {})[name] = value
+        fresh = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**fresh, "state": moments})
+        self.epoch, self.seconds = meta["epoch"], meta["seconds"]
+        self.best = math.inf if meta["best"] is None else meta["best"]
+        self.history = meta["history"]
+
+    def finish_epoch(self, row: dict[str, float], write: bool = True) -> None:
+        """Append to the history and write everything; the last state comes last, since
+        it is what declares the epoch done."""
+        self.epoch += 1
+        for key, value in row.items():
+            self.history.setdefault(key, []).append(float(value))
+        best = self.folder / "best.safetensors"
+        improved = row["val_loss"] < self.best
+        self.best = min(self.best, row["val_loss"])
+        if not write:
+            return
+        if improved or not best.exists():
+            weights = _over("model", self.judged.state_dict())
+            save_checkpoint(best, weights, {"epoch": self.epoch})
+        save_text(self.folder / "history.csv", self._history_as_text())
+        save_json(
+            self.folder / "timing.json",
+            {"train_seconds": round(self.seconds, 2), "epochs": self.epoch},
+        )
+        tensors = _over("model", self.objective.state_dict())
+        if self.average is not None:
+            tensors |= _over("average", self.average.state_dict())
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= _over(f"optimizer/{index}", values)
+        meta = {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "best": self.best if math.isfinite(self.best) else None,
+            "history": self.history,
+        }
+        save_checkpoint(self.folder / "last.safetensors", tensors, meta)
+
+    def load_best(self) -> None:
+        load_weights(self.objective, self.folder)
+
+    def _history_as_text(self) -> str:
+        names = list(self.history)
+        lines = [",".join(["epoch", *names])]
+        for i in range(self.epoch):
+            cells = (f"{self.history[name][i]:.6g}" for name in names)
+            lines.append(",".join([str(i + 1), *cells]))
+        return "\n".join(lines) + "\n"
+
+
+def load_weights(objective: nn.Module, folder: Path) -> None:
+    """Put the best weights of a training folder into an objective of the same form.
+
+    Raises `UserError` where the file is missing, broken, or of another network.
+    """
+    path = folder / "best.safetensors"
+    tensors, _ = load_checkpoint(path)
+    _load(objective, _under("model", tensors), path)
+
+
+def _load(module: nn.Module, tensors: dict, path: Path) -> None:
+    own = {key: value.shape for key, value in module.state_dict().items()}
+    if own != {key: value.shape for key, value in tensors.items()}:
+        raise UserError(
+            f"{path} holds another network; delete {path.parent} to train again"
+        )
+    module.load_state_dict(tensors)
+
+
+def _over(name: str, tensors: dict) -> dict:
+    return {f"{name}/{key}": value for key, value in tensors.items()}
+
+
+def _under(name: str, tensors: dict) -> dict:
+    start = f"{name}/"
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
