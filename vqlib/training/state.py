@@ -82,7 +82,8 @@ class TrainingState:
         self.optimizer.load_state_dict({**fresh, "state": moments})
         self.epoch, self.seconds = meta["epoch"], meta["seconds"]
         self.best = math.inf if meta["best"] is None else meta["best"]
-        self.history = meta["history"]
+        names = meta.get("columns", meta["history"])  # JSON has its own order
+        self.history = {name: meta["history"][name] for name in names}
 
     def finish_epoch(self, row: dict[str, float], write: bool = True) -> None:
         """Append to the history and write everything; the last state comes last, since
@@ -113,6 +114,7 @@ class TrainingState:
             "seconds": self.seconds,
             "best": self.best if math.isfinite(self.best) else None,
             "history": self.history,
+            "columns": list(self.history),
         }
         save_checkpoint(self.folder / "last.safetensors", tensors, meta)
 

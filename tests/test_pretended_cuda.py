@@ -1,0 +1,206 @@
+"""Every step of training and sampling, on a pretended GPU.
+
+A tensor that the code leaves on the CPU makes these tests fail; the last ones make sure
+that they do.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from pretended_cuda import move, on_pretended_cuda
+from torch import nn
+
+from vqlib import losses, profiles, recipes
+from vqlib.data import SliceDataset
+from vqlib.training import FitSettings, loop, make_fabric
+from vqlib.training.state import TrainingState
+
+SETTINGS = profiles.get("smoke", size="32x16", grid="4x2")
+FIT = FitSettings(epochs=1, batch_size=4, learning_rate=1e-3, weight_ema=0.9)
+
+
+def slices(n=6):
+    return SliceDataset(
+        torch.rand(n, 1, *SETTINGS.shape),
+        (torch.rand(n, *SETTINGS.shape) > 0.5).to(torch.uint8),
+        torch.linspace(0, 1, n),
+        torch.arange(n) % 2,
+        torch.zeros(n, dtype=torch.int64),
+    )
+
+
+def batch(kind, device):
+    grid = SETTINGS.grid_shape
+    if kind == "prior":
+        codes = torch.randint(SETTINGS.codebook_size, (4, *grid))
+        made = {"codes": codes, "position": torch.rand(4)}
+    else:
+        made = {"image": torch.rand(4, 1, *SETTINGS.shape)}
+    return {name: value.to(device) for name, value in made.items()}
+
+
+def built(kind, device):
+    torch.manual_seed(0)
+    return move(recipes.build(kind, SETTINGS), device)
+
+
+def train(objective, kind, device):
+    """One epoch of the training loop, as `fit` calls it. (Fabric itself stays on the
+    CPU: it moves what it is given, and that is already where it belongs.)"""
+    fabric = make_fabric("cpu")
+    optimizer = torch.optim.AdamW(objective.parameters(), betas=(0.9, 0.99))
+    state = TrainingState(objective, optimizer, None, FIT.weight_ema)
+    ready = fabric.setup(objective, optimizer, move_to_device=False)
+    loader = [batch(kind, device) for _ in range(12 if kind == "vqvae" else 2)]
+    bar = SimpleNamespace(update=lambda: None)
+    augment = None if kind == "prior" else torch.neg
+    row = loop.train_epoch(fabric, *ready, loader, state, FIT, augment, bar)
+    assert "loss" in row
+    for values in state.optimizer.state.values():
+        assert values["exp_avg"].device.type == device
+    for value in [*objective.state_dict().values(), *state.average.parameters()]:
+        assert value.device.type == device
+
+
+@pytest.mark.parametrize("kind", [*recipes.KINDS, "prior"])
+def test_training_steps(kind):
+    def scenario(device):
+        model = built(kind, device)
+        objective = recipes.objective_for(kind, model, SETTINGS)
+        train(move(objective, device), kind, device)
+
+    on_pretended_cuda(scenario)
+
+
+@pytest.mark.parametrize("kind", recipes.KINDS)
+def test_reconstruction_and_its_scores(kind):
+    def scenario(device):
+        model = built(kind, device).eval()
+        result = recipes.evaluate(kind, model, slices())
+        assert result["slices"] == 6
+
+    on_pretended_cuda(scenario)
+
+
+def test_validation():
+    def scenario(device):
+        model = built("vqvae", device)
+        objective = recipes.objective_for("vqvae", model, SETTINGS).eval()
+        validate = recipes._autoencoder_validation("vqvae", slices(), 16)
+        with torch.no_grad():
+            assert "perplexity" in validate(objective)
+
+    on_pretended_cuda(scenario)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["vae", "vae_global"])
+def test_a_vae_decodes_draws_from_its_prior(kind):
+    def scenario(device):
+        model = built(kind, device).eval()
+        mu, _ = model.encode(batch(kind, device)["image"])
+        image = model.decode(torch.randn_like(mu))
+        assert image.shape == (4, 1, *SETTINGS.shape)
+        assert image.device.type == device
+
+    on_pretended_cuda(scenario)
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.8, 4), (0, None)])
+def test_the_prior_samples_codes_and_the_vqvae_decodes_them(temperature, top_k):
+    def scenario(device):
+        prior, vqvae = built("prior", device).eval(), built("vqvae", device).eval()
+        prior.use_codebook(vqvae.quantizer.codebook)
+        position = torch.rand(2).to(device)
+        codes = prior.sample(position, temperature, top_k, seed=1)
+        assert codes.device.type == device
+        with torch.no_grad():
+            assert vqvae.decode(codes).shape == (2, 1, *SETTINGS.shape)
+
+    on_pretended_cuda(scenario)
+
+
+def test_the_prior_scores_a_split():
+    def scenario(device):
+        prior, vqvae = built("prior", device).eval(), built("vqvae", device).eval()
+        codes = recipes.CodeDataset(vqvae, slices())
+        assert "bits_per_slice" in recipes.evaluate_prior(prior, codes)
+
+    on_pretended_cuda(scenario)
+
+
+class Forgetful(nn.Module):
+    """An autoencoder with a tensor that does not move with it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.scale = model, torch.ones(1, 1, 1, SETTINGS.shape[1])
+
+    def forward(self, x):
+        return self.model(x) * self.scale
+
+
+def test_a_tensor_left_on_the_cpu_is_found_in_training():
+    def scenario(device):
+        model = Forgetful(built("autoencoder", device))
+        train(losses.AutoencoderObjective(model, 0.1), "autoencoder", device)
+
+    with pytest.raises(RuntimeError, match="same device.*cuda:0 and cpu"):
+        on_pretended_cuda(scenario)
+
+
+def test_a_gradient_left_on_the_cpu_is_found():
+    class Backward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1.0
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient + torch.zeros(gradient.shape)
+
+    class Model(nn.Conv2d):
+        def forward(self, x):
+            return Backward.apply(super().forward(x))
+
+    def scenario(device):
+        model = move(Model(1, 1, 3, padding=1), device)
+        train(losses.AutoencoderObjective(model, 0.1), "autoencoder", device)
+
+    with pytest.raises(RuntimeError, match="same device.*cuda:0 and cpu"):
+        on_pretended_cuda(scenario)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x: torch.rand(3, device=x.device, generator=torch.Generator()),
+        lambda x: x.numpy(),
+        lambda x: x[:, None] @ torch.ones(1, 3),
+    ],
+)
+def test_other_mistakes_are_found(wrong):
+    def scenario(device):
+        wrong(torch.ones(3).to(device))
+
+    with pytest.raises((RuntimeError, TypeError)):
+        on_pretended_cuda(scenario)
+
+
+def test_the_pretended_run_computes_the_gradients_of_the_real_one():
+    """Walking backward in Python, which the pretended run needs, on real numbers."""
+    from pretended_cuda import walk_backward
+
+    found = []
+    for backward in (torch.Tensor.backward, walk_backward):
+        model = built("vqvae", "cpu")
+        objective = recipes.objective_for("vqvae", model, SETTINGS)
+        torch.manual_seed(1)
+        backward(objective(batch("vqvae", "cpu"))["loss"])
+        found.append(
+            [parameter.grad.detach().numpy() for parameter in model.parameters()]
+        )
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)

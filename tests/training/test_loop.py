@@ -1,0 +1,421 @@
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from vqlib import losses, training
+from vqlib.errors import UserError
+from vqlib.models.networks import Decoder, Encoder
+from vqlib.models.quantizers import VectorQuantizer
+from vqlib.models.vae import SpatialVAE
+from vqlib.models.vqvae import VQVAE
+from vqlib.runs import load_checkpoint, read_history
+from vqlib.training import FitSettings, fit, learning_rate_at, loop, make_fabric, state
+
+SETTINGS = FitSettings(epochs=4, batch_size=4, learning_rate=1e-3, warmup_steps=2)
+STEPS = 12 // 4  # of an epoch
+ALL = dataclasses.replace(SETTINGS, weight_ema=0.9, patience=3)
+
+
+class Slices(torch.utils.data.Dataset):
+    def __init__(self, n=12):
+        random = torch.Generator().manual_seed(0)
+        self.images = torch.rand(n, 1, 16, 8, generator=random)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return {"image": self.images[i]}
+
+
+def vqvae_objective():
+    torch.manual_seed(0)
+    model = VQVAE(Encoder(4, 4, 8, 1), VectorQuantizer(8, 4), Decoder(4, 4, 8, 1))
+    return losses.VQVAEObjective(model, 0.0)
+
+
+def vae_objective():
+    torch.manual_seed(0)
+    model = SpatialVAE(Encoder(4, 8, 8, 1), Decoder(4, 4, 8, 1))
+    return losses.RateConstrainedObjective(model, 20.0, 0.0)
+
+
+def validate(objective):
+    out = objective({"image": Slices().images})
+    return {key: float(value) for key, value in out.items()}
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    one, other = one.state_dict(), other.state_dict()
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_training_lowers_the_loss_and_leaves_its_files(tmp_path):
+    objective = vqvae_objective()
+    history = fit(objective, Slices(), tmp_path, SETTINGS, validate)
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    assert len(history["loss"]) == 4
+    assert read_history(tmp_path / "history.csv")["loss"] == pytest.approx(
+        history["loss"], rel=1e-5
+    )
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "last.safetensors",
+        "best.safetensors",
+        "history.csv",
+        "timing.json",
+    }
+    assert not objective.training
+
+
+def noisy(images):
+    """A random augmentation, which draws from the global generator."""
+    return images + 0.1 * torch.rand_like(images)
+
+
+def rehearse(make, folder, settings=ALL, **more):
+    objective = make()
+    fit(objective, Slices(), folder, settings, validate, augment=noisy, **more)
+    return objective
+
+
+def files(folder):
+    """What a training leaves, but for how long it took."""
+    tensors, meta = load_checkpoint(folder / "last.safetensors")
+    best, best_meta = load_checkpoint(folder / "best.safetensors")
+    del meta["seconds"]
+    return tensors, meta, best, best_meta, (folder / "history.csv").read_bytes()
+
+
+def equal(one, other):
+    """Whether the files of two trainings are the same bit for bit."""
+    for a, b in zip(one, other, strict=True):
+        if isinstance(a, dict) and any(torch.is_tensor(v) for v in a.values()):
+            if a.keys() != b.keys() or not all(torch.equal(a[k], b[k]) for k in a):
+                return False
+        elif a != b:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("make", [vqvae_objective, vae_objective])
+@pytest.mark.parametrize("settings", [SETTINGS, ALL])
+@pytest.mark.parametrize("step", [0, 4, 3 * STEPS - 1])
+def test_a_training_interrupted_at_a_step_goes_on_bit_for_bit(
+    tmp_path, make, settings, step
+):
+    whole = rehearse(make, tmp_path / "whole", settings)
+
+    def make_interrupted():
+        objective, calls = make(), iter(range(step))
+
+        def interrupt(*_):
+            if objective.training and next(calls, None) is None:
+                raise KeyboardInterrupt
+
+        objective.register_forward_pre_hook(interrupt)
+        return objective
+
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(make_interrupted, tmp_path / "cut", settings)
+    torch.manual_seed(99)  # another process would be elsewhere in its random numbers
+    resumed = rehearse(make, tmp_path / "cut", settings)
+    assert same(whole, resumed)
+    assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_training_interrupted_while_it_writes_goes_on_bit_for_bit(
+    tmp_path, monkeypatch, number
+):
+    """Each epoch writes up to four files; the fifth and later are of the second."""
+    rehearse(vqvae_objective, tmp_path / "whole")
+    count = iter(range(number))
+    with monkeypatch.context() as patch:
+        for name in ("save_checkpoint", "save_text", "save_json"):
+
+            def write(*arguments, save=getattr(state, name)):
+                if next(count, None) is None:
+                    raise KeyboardInterrupt
+                save(*arguments)
+
+            patch.setattr(state, name, write)
+        with pytest.raises(KeyboardInterrupt):
+            rehearse(vqvae_objective, tmp_path / "cut")
+    rehearse(vqvae_objective, tmp_path / "cut")
+    assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
+
+
+def test_moments_of_the_optimizer_follow_the_weights_when_resumed(tmp_path):
+    """Fabric moves the weights, here to another type as on a GPU to another device."""
+
+    def validate_double(objective):
+        out = objective({"image": Slices().images.double()})
+        return {key: float(value) for key, value in out.items()}
+
+    def train(folder, on_epoch=None):
+        objective = vae_objective()
+        fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
+        arguments = (folder, SETTINGS, validate_double, fabric)
+        fit(objective, Slices(), *arguments, on_epoch=on_epoch)
+        return objective
+
+    def interrupt(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", interrupt)
+    assert same(train(tmp_path / "whole"), train(tmp_path / "cut"))
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tmp_path):
+    results = []
+    for i, seed in enumerate((0, 0, 1)):
+        objective = vqvae_objective()
+        settings = FitSettings(
+            epochs=2, batch_size=4, learning_rate=1e-3, warmup_steps=2, seed=seed
+        )
+        fit(objective, Slices(), tmp_path / str(i), settings, validate)
+        results.append(objective)
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    first = vqvae_objective()
+    fit(first, Slices(), tmp_path, SETTINGS, validate)
+    before = (tmp_path / "last.safetensors").stat().st_mtime_ns
+    again = vqvae_objective()
+    history = fit(again, Slices(), tmp_path, SETTINGS, validate)
+    assert same(first, again)
+    assert len(history["loss"]) == 4
+    assert (tmp_path / "last.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_best_epoch_by_validation_is_what_one_gets(tmp_path):
+    scores = iter([3.0, 1.0, 2.0, 4.0])
+    weights = []
+
+    def judge(objective):
+        weights.append({k: v.clone() for k, v in objective.state_dict().items()})
+        return {"loss": next(scores)}
+
+    objective = vqvae_objective()
+    fit(objective, Slices(), tmp_path, SETTINGS, judge)
+    for key, value in objective.state_dict().items():
+        assert torch.equal(value, weights[1][key])
+
+
+class Breaks(losses.VQVAEObjective):
+    """Its loss is not a number in one step, or its weights are ruined by one."""
+
+    def __init__(self, step, where="loss"):
+        super().__init__(vqvae_objective().model, 0.0)
+        self.bad, self.where = step, where
+
+    def forward(self, batch):
+        out = super().forward(batch)
+        if self.training and self.model.quantizer.step == self.bad + 1:
+            if self.where == "loss":
+                out["loss"] = out["loss"] * math.nan
+            else:
+                out["loss"].register_hook(lambda gradient: gradient * math.nan)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("step", "where"),
+    [(2 * STEPS + 1, "loss"), (3 * STEPS - 1, "loss"), (3 * STEPS - 1, "gradient")],
+)
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+    tmp_path, step, where
+):
+    with pytest.raises(UserError, match=r"in epoch 3; .* keeps epoch 2.*learning rate"):
+        fit(Breaks(step, where), Slices(), tmp_path / "cut", SETTINGS, validate)
+    tensors, meta, best, *_ = files(tmp_path / "cut")
+    assert meta["epoch"] == 2
+    assert all(value.isfinite().all() for value in [*tensors.values(), *best.values()])
+    fit(vqvae_objective(), Slices(), tmp_path / "whole", SETTINGS, validate)
+    fit(vqvae_objective(), Slices(), tmp_path / "cut", SETTINGS, validate)
+    assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
+
+
+def test_a_loss_that_is_not_finite_at_once_leaves_no_state(tmp_path):
+    with pytest.raises(UserError, match="not finite in epoch 1; to train again"):
+        fit(Breaks(0), Slices(), tmp_path, SETTINGS, validate)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_average_of_the_weights_is_what_is_judged_and_kept(tmp_path):
+    objective = vae_objective()
+    expected = {k: v.clone() for k, v in objective.state_dict().items()}
+    seen = []
+
+    def judge(judged):
+        seen.append({k: v.clone() for k, v in judged.state_dict().items()})
+        assert not judged.training
+        return {"loss": 1.0 - len(seen)}
+
+    def by_hand(optimizer, *_):
+        by_hand.steps += 1  # 1 after the first step: (1 + step) / (10 + step)
+        decay = min(0.5, by_hand.steps / (by_hand.steps + 9))
+        for name, value in objective.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+
+    by_hand.steps = 0
+    handle = register_optimizer_step_post_hook(by_hand)
+    settings = dataclasses.replace(SETTINGS, weight_ema=0.5)
+    fit(objective, Slices(), tmp_path, settings, judge)
+    handle.remove()
+    for name, value in objective.state_dict().items():  # the best, here the last
+        torch.testing.assert_close(value, expected[name])
+        assert torch.equal(value, seen[-1][name])
+    tensors, _ = load_checkpoint(tmp_path / "last.safetensors")
+    last = tensors["model/model.encoder.net.0.weight"]
+    assert not torch.equal(last, objective.state_dict()["model.encoder.net.0.weight"])
+
+
+def test_whole_numbers_are_not_averaged(tmp_path):
+    objective = vqvae_objective()
+    fit(objective, Slices(), tmp_path, ALL, validate)
+    assert objective.model.quantizer.step % STEPS == 0
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_training_stops_when_validation_no_longer_improves(tmp_path, resumed):
+    settings = dataclasses.replace(SETTINGS, epochs=9, patience=3)
+    scores = [3.0, 1.0, 2.0, 1.0, 1.5, 0.5, 0.5, 0.5, 0.5]  # from epoch 1
+
+    def train():
+        done = load_checkpoint(tmp_path / "last.safetensors")[1]["epoch"] if seen else 0
+        rest = iter(scores[done:])
+        judge = lambda objective: {"loss": next(rest)}  # noqa: E731
+        return fit(vqvae_objective(), Slices(), tmp_path, settings, judge, on_epoch=on)
+
+    seen = []
+
+    def on(history):
+        seen.append(len(history["loss"]))
+        if resumed and len(seen) == 4:
+            raise KeyboardInterrupt
+
+    if resumed:
+        with pytest.raises(KeyboardInterrupt):
+            train()
+    assert train()["val_loss"] == scores[:5]
+    assert train()["val_loss"] == scores[:5]  # and is finished
+    assert seen == [1, 2, 3, 4, 5]
+    assert load_checkpoint(tmp_path / "best.safetensors")[1]["epoch"] == 2
+
+
+def test_mixed_precision_is_for_the_networks_and_not_for_the_losses(tmp_path):
+    objective, types = vae_objective(), {}
+
+    def look(name):
+        def hook(module, arguments, result):
+            batch = arguments[0]
+            x = batch["image"] if isinstance(batch, dict) else batch
+            y = result["bits"] if isinstance(result, dict) else result
+            if objective.training:
+                types[name] = x.dtype, y.dtype
+
+        return hook
+
+    objective.register_forward_hook(look("objective"))
+    objective.model.decoder.net[1].conv1.register_forward_hook(look("convolution"))
+    fabric = make_fabric("cpu", precision="bf16-mixed")
+    history = fit(objective, Slices(), tmp_path, SETTINGS, validate, fabric)
+    assert types["objective"] == (torch.float32, torch.float32)
+    assert types["convolution"][1] == torch.bfloat16
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    # a multiple of a power of two would show that it once had 8 bits
+    assert (torch.tensor(history["bits"]) * STEPS % 0.5).count_nonzero() > 2
+    full = fit(vae_objective(), Slices(), tmp_path / "32", SETTINGS, validate)
+    assert history["loss"] == pytest.approx(full["loss"], rel=0.02)
+    assert all(v.dtype != torch.bfloat16 for v in objective.state_dict().values())
+
+
+def test_channels_last_computes_the_same(tmp_path):
+    objective = vqvae_objective()
+    settings = dataclasses.replace(SETTINGS, channels_last=True)
+    history = fit(objective, Slices(), tmp_path / "last", settings, validate)
+    weight = objective.model.encoder.net[2].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    plain = fit(vqvae_objective(), Slices(), tmp_path / "first", SETTINGS, validate)
+    assert history["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    training.load_weights(vqvae_objective(), tmp_path / "last")
+
+
+def test_compiled_networks_compute_the_same(tmp_path, monkeypatch):
+    """Without the C++ compiler's half of the work, which takes a minute."""
+    compiled, compile_ = [], torch.compile
+
+    def compile_without_cpp(module, **_):
+        compiled.append(module)
+        return compile_(module, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", compile_without_cpp)
+    settings = dataclasses.replace(SETTINGS, compile=True)
+    objective = vqvae_objective()
+    history = fit(objective, Slices(), tmp_path / "fast", settings, validate)
+    plain = fit(vqvae_objective(), Slices(), tmp_path / "plain", SETTINGS, validate)
+    assert compiled[-1] is objective
+    assert history["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+
+
+def test_processes_share_every_batch_evenly():
+    images = Slices().images
+
+    def batches(processes):
+        """The batches of one epoch, put together from all processes' shares."""
+        shares = []
+        for rank in range(processes):
+            order = torch.Generator().manual_seed(5)
+            stand_in = SimpleNamespace(
+                world_size=processes,
+                global_rank=rank,
+                setup_dataloaders=lambda loader, use_distributed_sampler: loader,
+            )
+            loader = loop._loader(Slices(), 4, order, stand_in)
+            shares.append([batch["image"] for batch in loader])
+        assert {len(image) for share in shares for image in share} == {4 // processes}
+        return [torch.cat(parts) for parts in zip(*shares, strict=True)]
+
+    def members(batch):
+        return {int((images == image).flatten(1).all(1).nonzero()) for image in batch}
+
+    alone, shared = batches(1), batches(2)
+    assert [members(batch) for batch in shared] == [members(batch) for batch in alone]
+    with pytest.raises(UserError, match="3 processes cannot share batches of 4 evenly"):
+        batches(3)
+
+
+def test_a_checkpoint_of_another_network_is_refused_and_kept(tmp_path):
+    fit(vqvae_objective(), Slices(), tmp_path, SETTINGS, validate)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"another network; delete"):
+        fit(vae_objective(), Slices(), tmp_path, SETTINGS, validate)
+    with pytest.raises(UserError, match="another network"):
+        training.load_weights(vae_objective(), tmp_path)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_too_few_slices_for_a_batch_are_refused(tmp_path):
+    with pytest.raises(UserError, match="smaller batch_size"):
+        fit(vqvae_objective(), Slices(3), tmp_path, SETTINGS, validate)
+
+
+def test_learning_rate_warms_up_and_comes_down():
+    settings = FitSettings(epochs=1, batch_size=1, learning_rate=1.0, warmup_steps=10)
+    rates = [learning_rate_at(step, 200, settings) for step in range(200)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[9] == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+    assert rates[105] == pytest.approx(0.505, abs=0.01)

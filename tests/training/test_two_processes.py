@@ -1,0 +1,91 @@
+"""Two processes on the CPU, which talk by gloo, train one model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from vqlib import recipes
+from vqlib.cli import main
+from vqlib.runs import load_checkpoint, read_history
+
+HERE = Path(__file__).parent
+COMMAND = ["train", "autoencoder", "--profile", "smoke", "-p", "epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with slices, in which two processes have trained."""
+    home = tmp_path_factory.mktemp("home")
+    random = np.random.default_rng(0)
+    for case, (split, count) in enumerate(
+        {"train": 8, "validate": 2, "test": 2}.items(), start=4
+    ):
+        folder = home / "slices" / f"keras_slices_{split}"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            pixels = random.random((32, 16), dtype=np.float32).repeat(8, 0).repeat(8, 1)
+            name = f"case_{case:03d}_week_0_slice_{number}.nii.gz"
+            nib.save(nib.Nifti1Image(pixels, np.eye(4)), folder / name)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*command, HERE / "shared_training.py", home / "slices", home],
+        env=os.environ
+        | {"VQLIB_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    (home / "output.txt").write_text(ended.stdout)
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*recipes.KINDS, "prior"])
+def test_all_processes_hold_the_same_weights(home, kind):
+    first, second = (
+        load_checkpoint(home / f"{kind}-{rank}.safetensors")[0] for rank in (0, 1)
+    )
+    assert first.pop("seed") != second.pop("seed")  # each draws its own noise
+    assert len(first) > 10
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.slow
+def test_one_process_writes_and_reports(home):
+    folder = home / "runs" / "two" / "autoencoder"
+    assert {path.name for path in folder.iterdir()} == {
+        "settings.json",
+        "last.safetensors",
+        "best.safetensors",
+        "history.csv",
+        "timing.json",
+        "metrics.json",
+    }
+    assert json.loads((folder / "timing.json").read_text())["epochs"] == 2
+    assert (home / "output.txt").read_text().count("autoencoder is in") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(home, monkeypatch):
+    """A batch is a batch, however many share it; sums are only added up otherwise."""
+    monkeypatch.setenv("VQLIB_HOME", str(home))
+    arguments = [*COMMAND, "--data-dir", str(home / "slices"), "--run", "one"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    one, two = (
+        read_history(home / "runs" / name / "autoencoder" / "history.csv")
+        for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    for column in one:
+        assert two[column] == pytest.approx(one[column], rel=1e-3), column
