@@ -147,7 +147,7 @@ def test_a_tensor_left_on_the_cpu_is_found_in_training():
         model = Forgetful(built("autoencoder", device))
         train(losses.AutoencoderObjective(model, 0.1), "autoencoder", device)
 
-    with pytest.raises(RuntimeError, match="same device.*cuda:0 and cpu"):
+    with pytest.raises(RuntimeError, match=r"same device.*cuda:0 and cpu"):
         on_pretended_cuda(scenario)
 
 
@@ -169,7 +169,7 @@ def test_a_gradient_left_on_the_cpu_is_found():
         model = move(Model(1, 1, 3, padding=1), device)
         train(losses.AutoencoderObjective(model, 0.1), "autoencoder", device)
 
-    with pytest.raises(RuntimeError, match="same device.*cuda:0 and cpu"):
+    with pytest.raises(RuntimeError, match=r"same device.*cuda:0 and cpu"):
         on_pretended_cuda(scenario)
 
 

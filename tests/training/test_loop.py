@@ -137,15 +137,18 @@ def test_a_training_interrupted_while_it_writes_goes_on_bit_for_bit(
     """Each epoch writes up to four files; the fifth and later are of the second."""
     rehearse(vqvae_objective, tmp_path / "whole")
     count = iter(range(number))
+
+    def interrupted(save):
+        def write(*arguments):
+            if next(count, None) is None:
+                raise KeyboardInterrupt
+            save(*arguments)
+
+        return write
+
     with monkeypatch.context() as patch:
         for name in ("save_checkpoint", "save_text", "save_json"):
-
-            def write(*arguments, save=getattr(state, name)):
-                if next(count, None) is None:
-                    raise KeyboardInterrupt
-                save(*arguments)
-
-            patch.setattr(state, name, write)
+            patch.setattr(state, name, interrupted(getattr(state, name)))
         with pytest.raises(KeyboardInterrupt):
             rehearse(vqvae_objective, tmp_path / "cut")
     rehearse(vqvae_objective, tmp_path / "cut")
