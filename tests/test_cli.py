@@ -77,6 +77,45 @@ def test_tutorial_outside_the_project(home):
     assert "no folder notebooks" in refused("lab")
 
 
+def test_train_says_what_does_not_go_together(home):
+    assert "use one of 32-true" in refused("train", "vae", "--precision", "8")
+    assert "auto, cpu or cuda" in refused("train", "vae", "--device", "gpu")
+    assert "csv or tensorboard" in refused("train", "vae", "--logger", "wandb")
+    assert "must be bool" in refused("train", "vae", "-p", "augment", "perhaps")
+
+
+def test_one_process_of_several_tells_an_error(home, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    result = run("train", "vqvea")
+    assert result.exit_code == 1
+    assert result.output == ""
+
+
+def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
+    """On the CPU: mixed precision, channels last, a log; interrupted and taken up."""
+    from vqlib.training import loop
+
+    command = ["train", "autoencoder", "--profile", "smoke", "--data-dir", str(slices)]
+    command += ["-p", "batch_size", "2", "-p", "augment", "true", "--channels-last"]
+    command += ["--precision", "bf16-mixed", "--logger", "csv"]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_epoch", interrupt)
+        result = run(*command)
+    assert result.exit_code == 130
+    assert "keeps every finished epoch, and the same command goes on" in result.stderr
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    folder = Run("smoke").folder / "autoencoder"
+    assert f"autoencoder is in {folder}" in result.output
+    log = (folder / "logs" / "version_0" / "metrics.csv").read_text()
+    assert len(log.splitlines()) == 3
+    assert "val_ssim" in log
+
+
 def test_phantom_wants_three_numbers(home):
     assert "such as 12,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
     assert not (home / "x").exists()

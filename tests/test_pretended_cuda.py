@@ -13,7 +13,7 @@ from pretended_cuda import move, on_pretended_cuda
 from torch import nn
 
 from vqlib import losses, profiles, recipes
-from vqlib.data import SliceDataset
+from vqlib.data import Augment, SliceDataset
 from vqlib.training import FitSettings, loop, make_fabric
 from vqlib.training.state import TrainingState
 
@@ -41,9 +41,9 @@ def batch(kind, device):
     return {name: value.to(device) for name, value in made.items()}
 
 
-def built(kind, device):
+def built(kind, device, settings=SETTINGS):
     torch.manual_seed(0)
-    return move(recipes.build(kind, SETTINGS), device)
+    return move(recipes.build(kind, settings), device)
 
 
 def train(objective, kind, device):
@@ -55,7 +55,7 @@ def train(objective, kind, device):
     ready = fabric.setup(objective, optimizer, move_to_device=False)
     loader = [batch(kind, device) for _ in range(12 if kind == "vqvae" else 2)]
     bar = SimpleNamespace(update=lambda: None)
-    augment = None if kind == "prior" else torch.neg
+    augment = None if kind == "prior" else Augment(flip=True)
     row = loop.train_epoch(fabric, *ready, loader, state, FIT, augment, bar)
     assert "loss" in row
     for values in state.optimizer.state.values():
@@ -64,11 +64,21 @@ def train(objective, kind, device):
         assert value.device.type == device
 
 
-@pytest.mark.parametrize("kind", [*recipes.KINDS, "prior"])
-def test_training_steps(kind):
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        *((kind, {}) for kind in (*recipes.KINDS, "prior")),
+        ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
+        ("vqvae", {"quantizer": "cosine"}),
+        ("vqvae", {"quantizer": "fsq"}),
+    ],
+)
+def test_training_steps(kind, changes):
+    settings = profiles.get("smoke", size="32x16", grid="4x2", **changes)
+
     def scenario(device):
-        model = built(kind, device)
-        objective = recipes.objective_for(kind, model, SETTINGS)
+        model = built(kind, device, settings)
+        objective = recipes.objective_for(kind, model, settings)
         train(move(objective, device), kind, device)
 
     on_pretended_cuda(scenario)

@@ -12,6 +12,10 @@ def test_overrides_of_none_keep_the_profile():
     assert changed.as_dict() == quick.as_dict() | {"epochs": 3, "learning_rate": 1.0}
 
 
+def test_early_stop_can_be_switched_off():
+    assert profiles.get("full", patience=0).patience == 0
+
+
 def test_nominal_bits_are_positions_times_log2_k():
     settings = profiles.get("quick", grid="32x16", codebook_size=512)
     assert settings.nominal_bits == 512 * 9
@@ -46,6 +50,9 @@ def test_every_profile_is_consistent(name):
         ("quik", {}, "unknown profile 'quik'; did you mean 'quick'"),
         ("quick", {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ("quick", {"epochs": "3"}, "epochs must be int"),
+        ("quick", {"patience": -1}, "patience must be positive"),
+        ("quick", {"weight_ema": 1.0}, "weight_ema must be less than 1"),
+        ("quick", {"augment": 1}, "augment must be bool"),
         ("quick", {"epochs": True}, "epochs must be int"),
         ("quick", {"epochs": 0}, "epochs must be positive"),
         ("quick", {"learning_rate": "1e-3"}, "learning_rate must be float"),

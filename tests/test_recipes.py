@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, SliceDataset
@@ -233,3 +234,66 @@ def test_what_is_missing_is_told_with_the_notebook_that_makes_it(data):
     assert not Run("none").folder.exists()
     with pytest.raises(UserError, match="did you mean 'vqvae'"):
         recipes.build("vqvea", SETTINGS)
+
+
+def test_augmentation_is_for_training_alone(data, monkeypatch):
+    shown = []
+
+    class Bright:
+        def __call__(self, images):
+            shown.append(images)
+            return images.clamp_min(0.9)
+
+    plain = recipes.train("autoencoder", SETTINGS, data, Run("plain"))
+    assert shown == []
+    settings = dataclasses.replace(SETTINGS, augment=True)
+    monkeypatch.setattr(recipes, "Augment", Bright)
+    before = data.train.images.clone()
+    bright = recipes.train("autoencoder", settings, data, Run("bright"))
+    assert len(shown) == 2 * 3  # epochs of 24 slices in batches of 8
+    assert torch.equal(data.train.images, before)
+    with torch.no_grad():
+        means = [net(data.test.images).mean() for net in (plain, bright)]
+    assert means[1] > means[0] + 0.05
+    with pytest.raises(UserError, match="augment: False there, True now"):
+        recipes.load("autoencoder", settings, data, Run("plain"))
+
+
+def test_real_augmentation_repeats_itself(data):
+    settings = dataclasses.replace(SETTINGS, augment=True)
+    for name in ("a", "b"):
+        recipes.train("vqvae", settings, data, Run(name))
+    a, b = (
+        (Run(name).part("vqvae") / "best.safetensors").read_bytes() for name in "ab"
+    )
+    assert a == b
+    recipes.train("vqvae", SETTINGS, data, Run("c"))
+    assert (Run("c").part("vqvae") / "best.safetensors").read_bytes() != a
+
+
+@pytest.mark.parametrize("kind", ["vae", "prior"])
+def test_average_and_patience_of_the_profile_reach_the_training(data, kind):
+    run = Run("r")
+    settings = dataclasses.replace(
+        SETTINGS, weight_ema=0.5, patience=1, epochs=3, prior_epochs=3
+    )
+    recipes.train("vqvae", settings, data, run)
+    seen = []
+    train = recipes.train_prior if kind == "prior" else recipes.train
+    arguments = () if kind == "prior" else (kind,)
+    train(*arguments, settings, data, run, on_epoch=lambda h: seen.append(dict(h)))
+    with safe_open(run.part(kind) / "last.safetensors", framework="pt") as file:
+        names = set(file.keys())
+    assert any(name.startswith("average/") for name in names)
+    losses = seen[-1]["val_loss"]
+    assert len(losses) == 3 or losses[-1] >= min(losses)
+
+
+def test_a_folder_without_a_model_belongs_to_nobody(data):
+    """A setting with which no training could begin can be corrected."""
+    run = Run("r")
+    settings = dataclasses.replace(SETTINGS, batch_size=99)
+    with pytest.raises(UserError, match="smaller batch_size"):
+        recipes.train("vae", settings, data, run)
+    recipes.train("vae", SETTINGS, data, run)
+    assert recipes.read_metrics(run, "vae")["slices"] == 8

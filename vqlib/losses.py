@@ -208,8 +208,7 @@ class PriorObjective(nn.Module):
         self.model = model
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
-        logits = at_least_float32(
-            self.model(batch["codes"], batch["position"])
-        )  # [B, h, w, K]
+        logits = self.model(batch["codes"], batch["position"])  # [B, h, w, K]
+        logits = at_least_float32(logits)
         loss = F.cross_entropy(logits.flatten(0, 2), batch["codes"].flatten())
         return {"loss": loss}

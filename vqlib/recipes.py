@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
-from vqlib.data import SliceData, SliceDataset, make_loader
+from vqlib.data import Augment, SliceData, SliceDataset, make_loader
 from vqlib.errors import UserError, unknown_name
 from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
@@ -144,6 +144,7 @@ def train(
         validate=_autoencoder_validation(kind, data.validate, profile.codebook_size),
         fabric=fabric,
         description=f"training {kind}",
+        augment=Augment() if profile.augment else None,
         on_epoch=on_epoch,
     )
     if not (folder / "metrics.json").exists() and fabric.is_global_zero:

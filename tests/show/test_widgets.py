@@ -164,3 +164,28 @@ def test_browser_without_labels(shown):
     show.slice_browser(dataset(labels=False))
     assert not any(isinstance(w, ipywidgets.Checkbox) for w in shown[0].children)
     assert plt.gcf().axes[0].get_title() == "patient 004, week 0, slice 2 of 3"
+
+
+def test_curves_grow_in_one_figure_while_a_training_runs(shown, monkeypatch):
+    class Handle:
+        def update(self, figure):
+            updated.append(figure)
+
+    def display(figure, display_id):
+        first.append(figure)
+        return Handle()
+
+    first, updated = [], []
+    monkeypatch.setattr("IPython.display.display", display)
+    draw = show.live_curves(keys=["loss"])
+    for epochs in (1, 2, 3):
+        draw({"loss": [0.5] * epochs, "val_loss": [0.6] * epochs})
+    assert len(first) == 1
+    points = [len(figure.axes[0].lines[0].get_xdata()) for figure in first + updated]
+    assert points == [1, 2, 3]
+    assert plt.get_fignums() == []
+
+
+def test_curves_are_not_drawn_where_nobody_looks(monkeypatch):
+    monkeypatch.setattr(widgets, "training_curves", pytest.fail)
+    show.live_curves()({"loss": [0.5]})

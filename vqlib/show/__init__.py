@@ -9,7 +9,7 @@ from vqlib.show.curves import (
 )
 from vqlib.show.images import error_maps, overlay_labels, show_slices
 from vqlib.show.style import LABEL_COLOURS, use_style
-from vqlib.show.widgets import explore, slice_browser
+from vqlib.show.widgets import explore, live_curves, slice_browser
 
 __all__ = [
     "LABEL_COLOURS",
@@ -17,6 +17,7 @@ __all__ = [
     "explore",
     "heatmap",
     "histogram",
+    "live_curves",
     "overlay_labels",
     "rate_distortion",
     "score_bars",

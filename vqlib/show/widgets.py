@@ -14,12 +14,13 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 
 import matplotlib.pyplot as plt
 
 from vqlib.data import SliceDataset
+from vqlib.show.curves import training_curves
 from vqlib.show.images import overlay_labels, show_slices
 
 
@@ -96,6 +97,30 @@ def live(draw: Callable, controls: Mapping[str, object]):
         if hasattr(control, "continuous_update"):
             control.continuous_update = False  # draw when the slider is let go
     return widget
+
+
+def live_curves(**style) -> Callable[[Mapping[str, Sequence[float]]], None]:
+    """For ``on_epoch`` of a training: the curves so far, in one figure that is drawn
+    anew after each epoch. Headless nothing is drawn; the history remains to be shown.
+
+    ``style`` is that of `training_curves`: ``keys``, ``labels``, ``columns``.
+    """
+    handle = None
+
+    def draw(history: Mapping[str, Sequence[float]]) -> None:
+        nonlocal handle
+        if is_headless():
+            return
+        figure = training_curves(history, **style)
+        plt.close(figure)  # or the cell would show it once more at its end
+        if handle is None:
+            from IPython.display import display  # is there where a notebook is
+
+            handle = display(figure, display_id=True)
+        else:
+            handle.update(figure)
+
+    return draw
 
 
 def slice_browser(
