@@ -11,6 +11,19 @@ class UserError(ValueError):
     The command line prints it without a traceback and exits with status 1.
     """
 
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Text with what cannot be printed written out: names of files may hold anything,
+    line ends included."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UserError:
     """An error for a name that does not exist, with the nearest one that does."""

@@ -5,32 +5,36 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 ``case_NNN_week_W_slice_S.nii.gz``. Where there are labels, they lie beside, in
 ``keras_slices_seg_train`` and so on, named ``seg_NNN_week_W_slice_S.nii.gz``.
 
-`list_folder` asks the disk for names, sizes and times. `SliceIndex` reads the names, in
-natural order (slice 2 before slice 10), and refuses a folder that would spoil an
-experiment without a word, above all a patient in two splits. What is inside the files
-is read in `vqlib.data.nifti`.
+`vqlib.data.listing` asks the disk for names. `SliceIndex` reads them, in natural order
+(slice 2 before slice 10), and refuses a folder that would spoil an experiment without a
+word, above all a patient in two splits. What is inside the files is read in
+`vqlib.data.nifti`.
 
 Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
 the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
 """
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vqlib.data.listing import (
+    SPLITS,
+    Fault,
+    Listing,
+    list_all,
+    list_folder,
+    what_it_is,
+)
 from vqlib.errors import UserError, unknown_name
 
-SPLITS = ("train", "validate", "test")
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
 
-# subfolder → its files by name: (name, bytes, modified, changed), times in nanoseconds
-Listing = dict[str, list[tuple[str, int, int, int]]]
-
-_NAME = re.compile(r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?")
+_NAME = re.compile(
+    r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,11 @@ class SliceIndex:
         faults = [missing] if missing else index._scanned[1]
         if faults:
             more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-            raise UserError(faults[0] + more)
+            raise UserError(f"{faults[0]}{more}")
         return index
 
     @cached_property
-    def _scanned(self) -> tuple[list[SliceRecord], list[str]]:
+    def _scanned(self) -> tuple[list[SliceRecord], list[Fault]]:
         return _scan_splits(self.folder, self.listing)
 
     @cached_property
@@ -120,8 +124,7 @@ class SliceIndex:
 
     def fingerprint(self) -> str:
         """SHA-256 over relative names and file sizes, the same wherever the folder
-        lies: two runs with equal fingerprints saw the same data. Raises `UserError` for
-        a file that could not be looked at."""
+        lies: two runs with equal fingerprints saw the same data."""
         sizes = {
             (folder, name): size
             for folder, files in self.listing.items()
@@ -131,68 +134,35 @@ class SliceIndex:
         for record in self.records:
             for path in filter(None, (record.path, record.label_path)):
                 size = sizes[path.parent.name, path.name]
-                if size < 0:
-                    raise UserError(f"{path} cannot be read; check the file")
                 digest.update(f"{path.parent.name}/{path.name} {size}\n".encode())
         return digest.hexdigest()
 
 
-def list_folder(folder: str | Path) -> Listing:
-    """The files of a data folder, with size and times.
-
-    Hidden files and folders that do not belong to the layout are left out. A file that
-    cannot be looked at, such as a link to nowhere, has the size −1. Raises `UserError`
-    for a folder that may not be read.
-    """
-    listing: Listing = {}
-    for name in (
-        f"keras_slices_{seg}{split}" for split in SPLITS for seg in ("", "seg_")
-    ):
-        inside = Path(folder, name)
-        if not inside.is_dir():
-            continue
-        try:
-            with os.scandir(inside) as entries:
-                listing[name] = sorted(_stamps(entries))
-        except OSError as fault:
-            raise UserError(
-                f"{inside} may not be read ({fault.strerror}); change its permissions"
-            ) from None
-    return listing
-
-
-def _stamps(entries: Iterable[os.DirEntry]) -> Iterator[tuple[str, int, int, int]]:
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        try:
-            facts = entry.stat()
-        except OSError:
-            yield entry.name, -1, -1, -1
-        else:
-            yield entry.name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[str]]:
+def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
     """Everything that lies in a data folder, and all that is wrong with it.
 
-    Returns the records in natural order and one line for each fault: missing or empty
-    folders, names that do not fit, a slice twice, an image without its label, a patient
-    in two splits. A fault that leaves nothing to read comes alone.
+    Returns the records in natural order and the faults: missing, empty or unreadable
+    folders, names that do not fit, what is no file, a slice twice, an image without its
+    label or a label without its image, a patient in two splits. A fault that leaves
+    nothing to read comes alone.
     """
-    folder, listing = Path(folder), list_folder(folder)
-    if missing := _nothing_to_read(folder, listing):
+    folder = Path(folder)
+    listing, unread = list_all(folder)
+    missing = _nothing_to_read(folder, listing)
+    if missing and not unread:
         return [], [missing]
-    return _scan_splits(folder, listing)
+    records, faults = _scan_splits(folder, listing)
+    return records, unread + faults
 
 
-def _nothing_to_read(folder: Path, listing: Listing) -> str | None:
+def _nothing_to_read(folder: Path, listing: Listing) -> Fault | None:
     """The fault of a folder that is no data folder."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        return f"{folder} {what}; give the folder that holds keras_slices_train"
+        return Fault(folder, what, "give the folder that holds keras_slices_train")
     if "keras_slices_train" not in listing:
-        return f"{folder} has no folder keras_slices_train; {_near_miss(folder)}"
+        what = "has no folder keras_slices_train"
+        return Fault(folder, what, _near_miss(folder))
     return None
 
 
@@ -200,10 +170,14 @@ def _scan_splits(folder: Path, listing: Listing):
     """Records and faults of the splits that a listing holds."""
     records, faults = [], []
     for split in SPLITS:
-        if f"keras_slices_{split}" in listing:
+        images, segs = f"keras_slices_{split}", f"keras_slices_seg_{split}"
+        if images in listing:
             found, wrong = _scan_split(folder, listing, split)
             records += found
             faults += wrong
+        elif segs in listing and not (folder / images).is_dir():
+            what = f"has no folder {images} beside it"
+            faults.append(Fault(folder / segs, what, "add the images"))
     return records, faults + _shared_patients(records)
 
 
@@ -216,20 +190,29 @@ def _scan_split(folder: Path, listing: Listing, split: str):
     if segs.name in listing:
         labels, wrong = _by_key(segs, listing[segs.name], "seg")
         faults += wrong
-        for key in sorted(paths.keys() - labels.keys()):
-            name = paths[key].name
-            faults.append(
-                f"{paths[key]} has no label; add {segs / name.replace('case', 'seg')}, "
-                f"or remove the folder {segs.name} to work without labels"
-            )
+        faults += _unpaired(paths, labels, images, segs)
     if not paths and not faults:
-        faults.append(
-            f"{images} is empty; put the slices of the {split} patients there"
-        )
+        remedy = f"put the slices of the {split} patients there"
+        faults.append(Fault(images, "is empty", remedy))
     records = [
         SliceRecord(split, *key, paths[key], labels.get(key)) for key in sorted(paths)
     ]
     return records, faults
+
+
+def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault]:
+    """A fault for each image without its label, and each label without its image."""
+    faults = []
+    for key in sorted(paths.keys() - labels.keys()):
+        wanted = segs / paths[key].name.replace("case", "seg")
+        without = f"remove the folder {segs.name} to work without labels"
+        remedy = f"add {wanted}, or {without}"
+        faults.append(Fault(paths[key], "has no label", remedy))
+    for key in sorted(labels.keys() - paths.keys()):
+        wanted = images / labels[key].name.replace("seg", "case")
+        remedy = f"add {wanted}, or remove the label"
+        faults.append(Fault(labels[key], "has no image", remedy))
+    return faults
 
 
 def _by_key(folder: Path, files, prefix: str):
@@ -237,26 +220,27 @@ def _by_key(folder: Path, files, prefix: str):
     paths: dict[tuple[int, int, int], Path] = {}
     faults = []
     pattern = f"{prefix}_NNN_week_W_slice_S.nii.gz"
-    for name, *_ in files:
+    for name, size, *_ in files:
         if not name.lower().endswith((".nii", ".nii.gz")):
             continue
         match = _NAME.fullmatch(name)
         if not match or match[1] != prefix:
-            faults.append(
-                f"{folder / name} is not named {pattern}; rename it, or move it away"
-            )
+            what = f"is not named {pattern}"
+            faults.append(Fault(folder / name, what, "rename it, or move it away"))
+            continue
+        if size < 0:
+            faults.append(Fault(folder / name, what_it_is(folder / name), "remove it"))
             continue
         key = tuple(int(match[i]) for i in (2, 3, 4))
         if key in paths:
-            faults.append(
-                f"{folder / name} is the same slice as {paths[key].name}; remove one"
-            )
+            what = f"is the same slice as {paths[key].name}"
+            faults.append(Fault(folder / name, what, "remove one"))
             continue
         paths[key] = folder / name
     return paths, faults
 
 
-def _shared_patients(records: list[SliceRecord]) -> list[str]:
+def _shared_patients(records: list[SliceRecord]) -> list[Fault]:
     """A fault for each patient that is in more than one split."""
     first: dict[tuple[int, str], SliceRecord] = {}
     for record in records:
@@ -264,11 +248,10 @@ def _shared_patients(records: list[SliceRecord]) -> list[str]:
     faults = []
     for case in sorted({case for case, _ in first}):
         files = [first[case, split].path for split in SPLITS if (case, split) in first]
-        if len(files) > 1:
-            faults.append(
-                f"{files[1]}: patient {case} is also in {files[0].parent.name}; leave "
-                "each patient in one split, or the scores measure memory"
-            )
+        for path in files[1:]:
+            what = f"is a leak: patient {case} is also in {files[0].parent.name}"
+            remedy = "leave each patient in one split, or the scores measure memory"
+            faults.append(Fault(path, what, remedy))
     return faults
 
 

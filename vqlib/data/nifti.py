@@ -12,6 +12,7 @@ times what inflating it does. So a file that is as ordinary as can be takes a sh
 
 import gzip
 import os
+import stat
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,13 +21,16 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.volumeutils import apply_read_scaling
 
 from vqlib.data.layout import LABEL_NAMES
+from vqlib.data.listing import what_it_is
 from vqlib.errors import UserError
 
 MAX_SIDE = 1024  # pixels; a header that declares more is refused before it is believed
 MAX_VOXELS = 2**27  # 512 x 512 x 512, of a volume
+MAX_OFFSET = 2**24  # bytes of header and extensions; the extensions are never read
 _PIXELS_AT = 352  # bytes: a header of 348, then four zeros where there is no extension
 _LARGEST = _PIXELS_AT + 8 * MAX_SIDE**2  # bytes of the largest slice, in float64
 
@@ -40,7 +44,11 @@ def read_slice(path: str | Path) -> np.ndarray:
     Raises `UserError` for a file that is missing, truncated or no NIfTI, that is not
     two-dimensional, not of real numbers, larger than `MAX_SIDE`, or not finite.
     """
-    values = _slice_values(Path(path))
+    return as_pixels(path, _slice_values(Path(path)))
+
+
+def as_pixels(path: str | Path, values: np.ndarray) -> np.ndarray:
+    """Values of an image as float32; raises `UserError` for what is not finite."""
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite
         pixels = values.astype(np.float32, order="C")
     if values.dtype.kind == "f" and not np.isfinite(pixels).all():
@@ -88,9 +96,10 @@ def _ordinary_values(path: Path) -> np.ndarray | None:
     the largest slice takes.
     """
     try:
+        facts = os.stat(path)  # before it is opened: a pipe would wait for ever
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LARGEST:
+            return None
         with open(path, "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > _LARGEST:
-                return None
             content = file.read()
         if path.name.lower().endswith(".gz"):
             stream = zlib.decompressobj(wbits=31)  # gzip, not bare zlib
@@ -104,7 +113,7 @@ def _ordinary_values(path: Path) -> np.ndarray | None:
         return None
     dtype, shape, slope, inter = header
     count = shape[0] * shape[1]
-    if len(content) < _PIXELS_AT + count * dtype.itemsize:
+    if len(content) != _PIXELS_AT + count * dtype.itemsize:
         return None
     values = np.frombuffer(content, dtype, count, _PIXELS_AT).reshape(shape, order="F")
     if (slope, inter) == (1, 0):
@@ -121,11 +130,10 @@ def _ordinary_header(header: bytes):
     if header[348:] != bytes(4):
         return None
     try:
-        image = nib.Nifti1Image.from_stream(BytesIO(header))
+        image, data = _header(BytesIO(header))
         shape = slice_shape(Path(), image)
     except _UNREADABLE:  # `UserError` is a ValueError
         return None
-    data = image.dataobj
     if data.offset != _PIXELS_AT:
         return None
     return data.dtype, shape, data.slope, data.inter
@@ -135,37 +143,90 @@ def read_array(
     path: Path, judge: Callable[[Path, nib.Nifti1Image], tuple[int, ...]]
 ) -> tuple[np.ndarray, nib.Nifti1Image]:
     """The stored values with the header's scaling (float64 where there is one), in the
-    shape that ``judge`` returns, and the image for its affine.
+    shape that ``judge`` returns, and an image for its header and affine (it holds no
+    pixels); the spacing as the file says it, unmended, is in ``image.extra["pixdim"]``.
 
     ``judge`` sees the header before pixels are read and raises `UserError` for what it
-    does not take. A compressed file is read to its end, where gzip checks its sum: bits
-    that flipped on a disk come to light. Raises `UserError`.
+    does not take. A file must end where its header says: a damaged size shows so, and a
+    compressed file's check sum is reached. Raises `UserError`.
     """
+    if not path.is_file():
+        raise UserError(f"{path} {what_it_is(path)}; check the name")
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with opener(path, "rb") as file:
-            nifti2 = file.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-            file.seek(0)
-            image = (nib.Nifti2Image if nifti2 else nib.Nifti1Image).from_stream(file)
+            image, stored = _header(file)
             shape = judge(path, image)
             with np.errstate(all="ignore"):
-                values = np.asarray(image.dataobj).reshape(shape)
-            for _ in range(64):
-                if not file.read(2**20):
-                    return values, image
-            raise ValueError("64 MB after the last pixel")
+                values = np.asarray(stored).reshape(shape)
+            if file.read(1):
+                raise ValueError("it goes on after the last pixel")
+            return values, image
     except UserError:
         raise
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the name") from None
     except PermissionError:
         raise UserError(f"{path} may not be read; change its permissions") from None
     except _UNREADABLE as fault:
         first = str(fault).strip().splitlines()
         reason = first[0] if first else type(fault).__name__
-        raise UserError(
-            f"{path} is truncated or no NIfTI file ({reason}); get the file again"
-        ) from None
+        said = f"is truncated or no NIfTI file ({reason}); get the file again"
+        raise UserError(f"{path} {_looks_like(path) or said}") from None
+
+
+# how a file of each kind and byte order begins
+_KINDS = {
+    size.to_bytes(4, order): (kind, size, "<" if order == "little" else ">")
+    for kind, size in ((nib.Nifti1Image, 348), (nib.Nifti2Image, 540))
+    for order in ("little", "big")
+}
+
+
+def _header(file) -> tuple[nib.Nifti1Image, ArrayProxy]:
+    """The header that a file begins with, as an image, and its pixels, yet unread.
+
+    Refuses what nibabel mends or reads on trust, and would then give other pixels than
+    the ones written. Extensions are not read: they may declare any size.
+    """
+    block = file.read(540)
+    if block[:4] not in _KINDS:
+        raise ValueError(f"it begins with {block[:8]!r}" if block else "it is empty")
+    kind, size, order = _KINDS[block[:4]]
+    header = kind.header_class(block[:size], order, check=False)
+    spacing = header["pixdim"][1:].copy()
+    dim, magic, offset = (header[k].tolist() for k in ("dim", "magic", "vox_offset"))
+    if not 1 <= dim[0] <= 7 or min(dim[1 : 1 + dim[0]]) < 1:
+        raise ValueError(f"its dimensions are {dim}")
+    if magic != header.single_magic:
+        raise ValueError(f"magic {magic!r}; its pixels may lie in another file")
+    if not header.single_vox_offset <= offset <= MAX_OFFSET or offset % 1:
+        raise ValueError(f"it puts its pixels at byte {offset:g}")
+    image = kind.from_stream(BytesIO(block[:size] + bytes(4)))
+    dtype = header.get_data_dtype()
+    if header["bitpix"] != 8 * dtype.itemsize:
+        raise ValueError(f"{header['bitpix']} bits for a pixel of type {dtype}")
+    if np.isinf(header["scl_slope"]):
+        raise ValueError("its scaling is infinite")
+    image.extra["pixdim"] = spacing[: dim[0]]
+    return image, ArrayProxy(file, header, mmap=False)
+
+
+def _looks_like(path: Path) -> str | None:
+    """What a file that is no NIfTI is instead, by its first bytes, and the remedy."""
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(512)
+    except OSError:
+        return None
+    packed = path.name.lower().endswith(".gz")
+    if packed and begin[:4] in _KINDS:
+        return "is not compressed, though its name says so; let it end in .nii"
+    if not packed and begin.startswith(b"\x1f\x8b"):
+        return "is compressed, though its name hides it; let it end in .nii.gz"
+    if begin.lstrip().startswith((b"<", b"{")):
+        return "is a web page or a server's message; log in and get the file again"
+    if begin[128:132] == b"DICM":
+        return "is DICOM; turn the series into slices with `vqlib data convert`"
+    return None
 
 
 def nifti_bytes(pixels: np.ndarray, affine: np.ndarray) -> bytes:

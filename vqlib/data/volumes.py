@@ -156,7 +156,13 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
         )
     affine = np.asarray(image.affine, np.float64)
     # nibabel mends what is 0 or negative, in silence; the file itself is asked
-    declared = _stored_pixdim(path, type(header))
+    declared = image.extra["pixdim"][:3]
+    if not (np.isfinite(declared).all() and declared.min() > 0):
+        sizes = " x ".join(f"{width:g}" for width in declared)
+        raise UserError(
+            f"{path} declares voxels of {sizes} mm (pixdim); correct its header, or "
+            "export it again"
+        )
     judge_affine(path, affine)
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(widths, declared, rtol=0.02):
@@ -166,12 +172,6 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
             "affine; correct its header, or export it again"
         )
     return affine
-
-
-def _stored_pixdim(path: Path, header: type) -> np.ndarray:
-    with nib.openers.ImageOpener(path) as file:
-        stored = header.from_fileobj(file, check=False)
-    return np.asarray(stored["pixdim"][1:4], np.float64)
 
 
 def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:

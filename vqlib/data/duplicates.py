@@ -1,0 +1,140 @@
+"""The same picture under two names, in two splits.
+
+Whoever copies, renames or converts slices twice may test a model on pictures that it
+was trained on. `find_copies` finds a slice that was saved again, with other grey
+values, a little noise or a shift of a pixel, and leaves alone two men who lie in the
+scanner alike. It works in two steps: `sketch` makes every slice a vector, so that one
+matrix product compares all pairs of slices roughly; `likeness` then looks closely at
+the few pairs that pass.
+
+Both correlate detail, what remains of an image after a blurred copy is taken away: the
+outline of a body, and the coil's shading, are alike in all men. `LIKE` lies between
+what was measured on 408 real coronal slices of 17 patients, also where a small field of
+view frames all of them alike: at most 0.46 for two patients, at least 0.66 for a copy
+that was shifted, rescaled and made noisy at once (sd 5 % of the range). None of the
+78,266 pairs of slices of two patients is taken for one, and all of 1,428 copies with
+14 kinds of change are found.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from vqlib.data.layout import SPLITS, SliceRecord
+from vqlib.data.nifti import read_slice
+from vqlib.data.scaling import NATIVE_SIZE
+
+BLOCK = 8  # side of what `sketch` averages, in pixels
+WORTH_A_LOOK = 0.85  # correlation of two sketches from which on `likeness` decides
+LOOKS = 3  # … and how many slices it compares with, the best first
+LIKE = 0.6  # likeness from which on two slices are one
+REACH = 2  # pixels that a copy may be shifted
+LEAST = 1000  # pixels that both must fill to be compared: 3 % of a slice
+
+
+def sketch(pixels: np.ndarray) -> np.ndarray:
+    """Detail of a slice `[X, Z]` at the scale of blocks, as a unit vector `[512]`.
+
+    The scalar product of two sketches is their correlation. A slice without detail is
+    all zeros.
+    """
+    rows, columns = (side // BLOCK for side in NATIVE_SIZE)
+    blocks = _centre(pixels).reshape(rows, BLOCK, columns, BLOCK).mean((1, 3))
+    blocks = np.minimum(blocks, np.percentile(blocks, 99))  # bright fat, coil spots
+    detail = (blocks - gaussian_filter(blocks, 1)).ravel()
+    length = np.linalg.norm(detail)
+    if length <= 1e-4 * np.linalg.norm(blocks):
+        return np.zeros_like(detail)
+    return detail / length
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """How much of two slices is the same picture: the correlation of their detail
+    between 1 and 4 pixels, at the best shift of up to `REACH` pixels, where neither is
+    blank. 1 for the same picture, about 0 for different ones."""
+    if np.array_equal(one, other):
+        return 1.0
+    one, other = _centre(one), _centre(other)
+    seen = ((one != 0) & (other != 0)).astype(np.float32)
+    if seen.sum() < LEAST:
+        return 0.0
+    blurs = [np.maximum(gaussian_filter(seen, sigma), 1e-3) for sigma in (1, 4)]
+    a, b = (_detail(pixels, seen, blurs) for pixels in (one, other))
+    a = a[REACH:-REACH, REACH:-REACH]
+    best = 0.0
+    for i in range(2 * REACH + 1):
+        for j in range(2 * REACH + 1):
+            c = b[i : i + a.shape[0], j : j + a.shape[1]]
+            norm = np.sqrt(np.vdot(a, a) * np.vdot(c, c))
+            best = max(best, float(np.vdot(a, c) / norm) if norm > 0 else 0.0)
+    return best
+
+
+def _detail(pixels, seen, blurs) -> np.ndarray:
+    """What is between 1 and 4 pixels wide; the border of a blank frame, which slices
+    of one protocol share, does not count as detail."""
+    pixels = np.minimum(pixels, np.percentile(pixels[seen > 0], 99)) * seen
+    fine, coarse = (
+        gaussian_filter(pixels, sigma) / blur
+        for sigma, blur in zip((1, 4), blurs, strict=True)
+    )
+    return (fine - coarse) * seen
+
+
+def _centre(pixels: np.ndarray) -> np.ndarray:
+    """Cut to native size about the centre; the smaller is continued at its edges."""
+    for axis, side in enumerate(NATIVE_SIZE):
+        extra = pixels.shape[axis] - side
+        if extra > 0:
+            start = extra // 2
+            pixels = np.take(pixels, range(start, start + side), axis)
+        elif extra < 0:
+            width = [(0, 0), (0, 0)]
+            width[axis] = (-extra // 2, -extra - -extra // 2)
+            pixels = np.pad(pixels, width, "edge")
+    return pixels.astype(np.float32, copy=False)
+
+
+def find_copies(
+    records: Sequence[SliceRecord], sketches: Sequence[np.ndarray], pool: Executor
+) -> list[tuple[SliceRecord, SliceRecord, float]]:
+    """Slices that are also in an earlier split under another patient's number.
+
+    ``sketches``, `[512]` each, belong to the ``records``. Returns (copy, original,
+    their likeness), one for each copy. Slices of one split are not compared, for
+    neighbours are alike; nor are slices of one patient, for that he is in two splits
+    is told already.
+    """
+
+    def closest(pair):
+        row, others = pair
+        pixels = read_slice(records[row].path)
+        for other in others:
+            score = likeness(read_slice(records[other].path), pixels)
+            if score >= LIKE:
+                return records[row], records[other], score
+        return None
+
+    if not records:
+        return []
+    found = pool.map(closest, _worth_a_look(records, np.stack(sketches)))
+    return [copy for copy in found if copy is not None]
+
+
+def _worth_a_look(records, sketches) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows of the later splits, each with the most similar rows of earlier splits."""
+    split = np.array([SPLITS.index(record.split) for record in records])
+    case = np.array([record.case for record in records])
+    later = np.flatnonzero(split > 0)
+    for start in range(0, len(later), 256):  # not all pairs in memory at once
+        rows = later[start : start + 256]
+        scores = sketches[rows] @ sketches.T  # [256, N]
+        scores[split[rows, None] <= split] = 0
+        scores[case[rows, None] == case] = 0
+        for row, score in zip(rows, scores, strict=True):
+            best = np.argsort(score)[: -LOOKS - 1 : -1]
+            best = best[score[best] >= WORTH_A_LOOK]
+            if best.size:
+                yield row, best
