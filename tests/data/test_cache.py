@@ -3,6 +3,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,20 +31,28 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def study(slices):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Slices of both sizes, floats and integers, labels in the train split alone."""
+    folder = tmp_path_factory.mktemp("written") / "study"
     rng = np.random.default_rng(0)
-    for path in (slices / "keras_slices_train").iterdir():
-        case, week, number = (int(part) for part in path.name[5:-7].split("_")[::2])
+    train = [(4, 0, number) for number in range(11)] + [(4, 1, 0), (12, 0, 3)]
+    for key in train:
         pixels = rng.gamma(2, 40, (256, 128)).astype(np.float32)
         label = rng.integers(0, 6, (256, 128)).astype(np.uint8)
-        write_slice(slices, "train", case, week, number, pixels, label)
+        write_slice(folder, "train", *key, pixels, label)
     wide = rng.integers(-5, 300, (256, 144)).astype(np.int16)
     for number in range(3):
-        write_slice(slices, "test", 41, 0, number, wide)
-    write_slice(slices, "validate", 37, 0, 0, np.zeros((256, 128), np.int16))
-    return slices
+        write_slice(folder, "test", 41, 0, number, wide)
+    write_slice(folder, "test", 40, 2, 0)
+    write_slice(folder, "validate", 36, 0, 0)
+    write_slice(folder, "validate", 37, 0, 0, np.zeros((256, 128), np.int16))
+    return folder
+
+
+@pytest.fixture
+def study(written, tmp_path):
+    return Path(shutil.copytree(written, tmp_path / "study"))
 
 
 def opened(folder, profile=SMOKE, **settings):
@@ -250,19 +259,14 @@ def other_shape(path):
 @pytest.mark.parametrize(
     "name", ["images.npy", "labels.npy", "slices.npy", "index.json"]
 )
-def test_a_damaged_entry_is_made_again(slices, root, decoded, harm, name):
-    for case, split in ((4, "train"), (36, "validate"), (40, "test")):
-        label = np.full((256, 128), 2, np.uint8)
-        for path in (slices / f"keras_slices_{split}").iterdir():
-            path.unlink()
-        write_slice(slices, split, case, 0, 0, label=label)
-    before = content(opened(slices))
+def test_a_damaged_entry_is_made_again(study, root, decoded, harm, name):
+    before = content(opened(study))
     (entry,) = entries(root)
     harm(entry / name)
-    assert content(opened(slices)) == before
+    assert content(opened(study)) == before
     assert len(decoded) == 2
     assert entries(root) == [entry]
-    opened(slices)
+    opened(study)
     assert len(decoded) == 2
 
 
@@ -355,6 +359,7 @@ def start(study, meeting, others=1, dies="lives"):
     )
 
 
+@pytest.mark.slow
 def test_processes_and_a_killed_one(study, root, tmp_path, decoded):
     """One process dies while it decodes; then two open the folder at once."""
     killed = start(study, tmp_path / "first", dies="dies")
@@ -537,10 +542,11 @@ def test_opening_in_inference_mode(study):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for mapped pages")
-def test_an_epoch_takes_no_memory(slices):
-    for number in range(11, 75):
-        write_slice(slices, "train", 4, 0, number, np.ones((256, 128), np.uint8))
-    train = opened(slices, profiles.get("full")).train
+def test_an_epoch_takes_no_memory(study):
+    for number in range(64):
+        white = np.ones((256, 128), np.uint8)
+        write_slice(study, "train", 13, 0, number, white, white)
+    train = opened(study, profiles.get("full")).train
 
     def mapped() -> int:
         """kB of the file that count as memory of this process."""
