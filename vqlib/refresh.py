@@ -2,7 +2,8 @@
 
 The outputs are committed, so that every figure shows on a code host. What belongs to
 one run and one machine is stripped: times, papermill's marks, widget state, progress
-bars, the Python's version. Figures get a palette of 128 colours, for half the size.
+bars, the Python's version. Figures get a palette of at most 256 colours, which halves
+their size.
 """
 
 import base64
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from PIL import Image
 
 from vqlib.errors import UserError
@@ -80,15 +82,24 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _shrunk(png: str) -> str:
-    """A PNG in base64 with a palette of its own 128 colours.
+    """A PNG in base64 with a palette: 64 greys, and colours of its own beside them.
 
-    Chosen for the farthest pixel, not the average one: among many greys a small organ
-    would lose its colour, and the legend with it.
+    The colours are chosen for the farthest pixel, not the average one: among so many
+    greys a small organ would lose its colour, and the legend with it. The greys are
+    set, lest scans take on the tints of a colourful panel beside them.
     """
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    method, dither = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+    pixels = np.asarray(image).reshape(1, -1, 3)
+    coloured = pixels[:, np.ptp(pixels[0].astype(int), axis=1) > 8]
+    palette = np.linspace(0, 255, 64).round().astype(int).repeat(3).tolist()
+    if coloured.size:
+        method = Image.Quantize.MAXCOVERAGE
+        palette += Image.fromarray(coloured).quantize(192, method).getpalette()[:576]
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(palette)
     file = io.BytesIO()
-    image.quantize(128, method, dither=dither).save(file, "PNG", optimize=True)
+    small = image.quantize(palette=holder, dither=Image.Dither.NONE)
+    small.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -239,12 +239,13 @@ def test_refresh_writes_clean_notebooks_in_place(home):
         refresh.refresh_notebooks()
 
 
-def test_a_small_organ_keeps_its_colour_in_the_committed_figure():
+def test_committed_figures_keep_small_organs_coloured_and_scans_grey():
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (300, 600, 1))
     pixels = np.repeat(grey, 3, axis=2)
     pixels[50:250, 100:300] = (pixels[50:250, 100:300] + (240, 228, 66)) // 2  # bone
     pixels[10:22, 10:22] = (204, 121, 167)  # a legend's patch of prostate
+    pixels[:, 400:500] = rng.integers(0, 256, (300, 1, 3))  # a map of many colours
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
     png = base64.b64encode(file.getvalue()).decode()
@@ -253,4 +254,8 @@ def test_a_small_organ_keeps_its_colour_in_the_committed_figure():
     kept = refresh.clean(notebook).cells[0].outputs[0].data["image/png"]
     assert len(kept) < len(png)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept))).convert("RGB"))
-    assert np.abs(shown.astype(int) - pixels).max() < 24
+    wrong = np.abs(shown.astype(int) - pixels).max(axis=2)
+    assert wrong.max() < 40
+    assert wrong[10:22, 10:22].max() < 16
+    assert wrong[:, 500:].max() < 8
+    assert (np.ptp(shown[:, 500:], axis=2) == 0).all()
