@@ -34,6 +34,9 @@ ERROR_LINES = 8  # of a failed cell's traceback, from its end
 class NotebookError(UserError):
     """A notebook stopped at a cell; the message has several lines."""
 
+    def __init__(self, message: str):
+        ValueError.__init__(self, message)  # several lines are meant
+
 
 @dataclass(frozen=True)
 class Done:
