@@ -119,6 +119,20 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
     assert "val_ssim" in log
 
 
+def test_a_network_that_cannot_be_compiled_is_told(home, slices, monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+
+    from vqlib import recipes
+
+    def train(*_, compile, **__):
+        assert compile
+        raise TorchDynamoException("No working C++ compiler found\nin detail")
+
+    monkeypatch.setattr(recipes, "train", train)
+    command = ("train", "vae", "--profile", "smoke", "--data-dir", str(slices))
+    assert "compiler found); leave out --compile" in refused(*command, "--compile")
+
+
 def test_phantom_wants_three_numbers(home):
     assert "such as 12,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
     assert not (home / "x").exists()

@@ -57,6 +57,20 @@ def test_torchrun_says_how_many_processes_there_are(monkeypatch):
         devices._processes("cuda", 8, None)
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MASTER_ADDR": "10.0.0.1", "NODE_RANK": "1"},
+        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"},
+    ],
+)
+def test_machines_that_know_of_each_other_are_believed(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    expected = {"devices": 2, "num_nodes": 2}
+    assert devices._processes("cpu", 2, 2) == expected
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_first_process_acts_first_and_its_error_is_everyones(rank):
     calls = []

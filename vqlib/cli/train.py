@@ -85,6 +85,13 @@ def train(
                 err=True,
             )
         raise SystemExit(130) from None
+    except RuntimeError as fault:
+        if not type(fault).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = str(fault).splitlines()[0]
+        raise UserError(
+            f"the networks could not be compiled ({reason}); leave out --compile"
+        ) from None
     if fabric.is_global_zero:
         click.echo(f"{model} is in {folder}")
 

@@ -19,6 +19,7 @@ from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments import (
     LightningEnvironment,
+    SLURMEnvironment,
     TorchElasticEnvironment,
 )
 
@@ -120,7 +121,8 @@ def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[st
         raise UserError(
             "a notebook trains in one process; for more, use `vqlib train` in a shell"
         )
-    if num_nodes > 1 and LightningEnvironment().main_address == "127.0.0.1":
+    alone = LightningEnvironment().main_address == "127.0.0.1"
+    if num_nodes > 1 and alone and not SLURMEnvironment.detect():
         raise UserError(
             "several machines must know of each other: start `torchrun` on each "
             "(README, section Several GPUs), or set MASTER_ADDR, MASTER_PORT and "
