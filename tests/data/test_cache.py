@@ -255,6 +255,17 @@ def other_shape(path):
         np.save(file, np.zeros((2, 3)))
 
 
+def test_an_entry_of_which_half_was_never_written_is_made_again(study, root, decoded):
+    before = content(opened(study))
+    path = entries(root)[0] / "images.npy"
+    half = path.stat().st_size // 2
+    with path.open("r+b") as file:
+        file.seek(half)
+        file.write(bytes(half))
+    assert content(opened(study)) == before
+    assert len(decoded) == 2
+
+
 @pytest.mark.parametrize("harm", [shorten, garble, empty, other_shape, Path.unlink])
 @pytest.mark.parametrize(
     "name", ["images.npy", "labels.npy", "slices.npy", "index.json"]

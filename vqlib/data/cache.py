@@ -17,7 +17,8 @@ the code that decodes. Not over the files' bytes: reading those would take as lo
 decoding them. A program that changes a file changes the time of its last modification
 and, even where it sets that back, the time of its last change (of which Windows keeps
 the creation instead). What is stored under a key never changes; another content is
-another key. Nothing stored is checked against bits that flip on the disk.
+another key. An entry is checked for its length and for the sums of a few slices, which
+a machine that loses its power spoils; a bit that flips on the disk is not found.
 
 Where the cache cannot be used (no space, no permission), slices are read into memory,
 and one line says so. ``VQLIB_CACHE`` is another folder for it, or ``off``. It may be
@@ -36,6 +37,7 @@ import secrets
 import shutil
 import sys
 import threading
+import zlib
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -179,6 +181,8 @@ def _map(entry: Path, size: tuple[int, int]) -> StoredSlices | None:
         n, file = sum(facts["slices"]), entry / "images.npy"
         table, _ = _map_array(entry / "slices.npy", (n, 3), np.float64)
         images, offset = _map_array(file, (n, 1, *size), np.float32)
+        if _sums(file, offset, n, size) != facts["sums"]:
+            return None
         labels = None
         if facts["labelled"]:
             labels, _ = _map_array(entry / "labels.npy", (n, *size), np.uint8)
@@ -193,6 +197,16 @@ def _map_array(path: Path, shape: tuple[int, ...], dtype) -> tuple[Tensor, int]:
         raise ValueError(f"{path} holds something else")
     with torch.inference_mode(False):  # else nobody could tell that it was written to
         return torch.from_numpy(array), array.offset
+
+
+def _sums(file: Path, offset: int, n: int, size: tuple[int, int]) -> list[int]:
+    """CRC-32 of 16 of the ``n`` slices in a file, the first and the last included."""
+    length, sums = 4 * math.prod(size), []
+    with open(file, "rb") as stored:
+        for row in np.linspace(0, n - 1, 16).astype(int).tolist():
+            stored.seek(offset + row * length)
+            sums.append(zlib.crc32(stored.read(length)))
+    return sums
 
 
 def _fill(entry: Path, index: SliceIndex, size: tuple[int, int], progress: bool):
@@ -242,6 +256,7 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
                     labels.write(kinds.contiguous().numpy())
 
         decode.decode(index, size, store, progress)
+    facts["sums"] = _sums(part / "images.npy", at_image, n, size)
     (part / "index.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.volumeutils import apply_read_scaling
 
@@ -102,11 +103,11 @@ def _ordinary_values(path: Path) -> np.ndarray | None:
         with open(path, "rb", buffering=0) as file:
             content = file.read()
         if path.name.lower().endswith(".gz"):
-            stream = zlib.decompressobj(wbits=31)  # gzip, not bare zlib
+            stream = isal_zlib.decompressobj(wbits=31)  # gzip; twice as fast as zlib
             content = stream.decompress(content, _LARGEST)
             if not stream.eof or stream.unused_data:
                 return None
-    except (OSError, zlib.error):
+    except (OSError, isal_zlib.error):
         return None
     header = _ordinary_header(content[:_PIXELS_AT])
     if header is None:
