@@ -61,10 +61,10 @@ class FiniteScalarQuantizer(nn.Module):
         return self.lookup(codes.view(1, 1, -1))[0, :, 0].T
 
     def _bound(self, z: Tensor) -> Tensor:
-        """Into (−L/2, L/2) for an odd L, half a step lower for an even one, whose whole
-        numbers lie unevenly around 0. z = 0 stays 0: the paper's shift has tan where
-        this asks for the inverse of tanh."""
-        half = (self.sizes - 1) * (1 + 1e-3) / 2  # rounds to the outermost digits too
+        """Squeeze each channel so that its whole numbers are the L levels, such as
+        −2 … 2 for L = 5 and −4 … 3 for L = 8; z = 0 stays 0. (The paper's shift has tan
+        where this has the inverse of tanh.)"""
+        half = (self.sizes - 1) * 1.001 / 2  # a little more, to reach the outermost
         offset = 0.5 * (self.sizes % 2 == 0)
         return torch.tanh(z + torch.atanh(offset / half)) * half - offset
 

@@ -39,8 +39,8 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
 
     ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², and ‖z‖² is the same for all codes, so one matrix
     product finds the winner. Never in half precision, where the squares overflow. The
-    distances are worked off in chunks that stay in the processor's cache: no N x K
-    matrix is ever held.
+    distances are worked off in chunks, on the CPU small enough for its cache, so that
+    no N x K matrix is ever held.
     """
     kind = vectors.device.type
     castable = torch.amp.is_autocast_available(kind)
@@ -145,11 +145,11 @@ class VectorQuantizer(nn.Module):
             self.codebook = nn.Parameter(codebook)
         self.register_buffer("idle", torch.zeros(codebook_size))  # steps unchosen
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self._host_step = (
-            0  # the same on the host, which need not wait for a GPU to know it
-        )
+        # The step again as a plain number: to ask the buffer is to wait for the GPU.
+        self._host_step = 0
         self.register_load_state_dict_post_hook(_read_step)
 
+    @torch.compiler.disable  # it counts steps, so each would be compiled anew
     def forward(self, z_e: Tensor) -> Quantized:
         """Quantize [B, D, h, w]. The codebook moves only in training, with gradients
         switched on: encoding never changes state."""
@@ -158,14 +158,14 @@ class VectorQuantizer(nn.Module):
         vectors = _rows(z)
         if learn and self._host_step == 0 and self.kmeans_steps:
             self._start_by_kmeans(vectors)
-        codes = self._nearest(vectors)
-        chosen = self.lookup(codes.view(z.shape[0], *z.shape[2:])).to(z.dtype)
+        codes = self._nearest(vectors).view(z.shape[0], *z.shape[2:])
+        chosen = self.lookup(codes).to(z.dtype)
         if learn:
-            self._learn(vectors, codes)
+            self._learn(vectors, codes.flatten())
         z_q = chosen.detach()
         return Quantized(
             self.estimator(z, z_q).to(z_e.dtype),
-            codes.view(z.shape[0], *z.shape[2:]),
+            codes,
             F.mse_loss(z, z_q),
             z.new_zeros(()) if self.ema else F.mse_loss(chosen, z.detach()),
         )
