@@ -23,6 +23,8 @@ CHANGES = {  # name: what differs from the quick profile
     "random start": {"kmeans_start": False},
     "no restarts": {"restarts": False},
     "random start, no restarts": BROKEN,
+    "restarts after 3 steps": {"restart_after": 3},
+    "restarts after 50 steps": {"restart_after": 50},
     "gradient codebook": {"quantizer": "gradient"},
     "gradient codebook, random start, no restarts": {"quantizer": "gradient", **BROKEN},
     "rotation trick": {"gradient_estimator": "rotation"},

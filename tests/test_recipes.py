@@ -140,6 +140,7 @@ def test_the_quantizer_is_what_the_profile_says():
         10,
     )
     assert ema.estimator is straight_through
+    assert build(restart_after=3).patience == 3
     broken = build(restarts=False, kmeans_start=False)
     assert (broken.patience, broken.kmeans_steps) == (0, 0)
     assert not build(quantizer="gradient").ema

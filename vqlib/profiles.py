@@ -14,7 +14,7 @@ QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
 ESTIMATORS = ("straight_through", "rotation")
 QUANTIZER_SETTINGS = (
     *("quantizer", "gradient_estimator", "commitment_weight"),
-    *("kmeans_start", "restarts", "fsq_levels"),
+    *("kmeans_start", "restarts", "restart_after", "fsq_levels"),
 )
 
 
@@ -47,7 +47,8 @@ class Profile:
     gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
     commitment_weight: float = 0.05  # β of the loss
     kmeans_start: bool = True  # of the codebook; else random
-    restarts: bool = True  # of codes that nothing chooses
+    restarts: bool = True  # of codes that nothing chooses any more
+    restart_after: int = 10  # so many steps
     fsq_levels: str = "8x8x8"  # values of each channel; their product is K
     # every training, the prior's too
     weight_ema: float = 0.0  # decay of the mean weights per step; 0: no mean is kept

@@ -79,7 +79,7 @@ def build_quantizer(
     return VectorQuantizer(
         p.codebook_size,
         p.code_dim,
-        patience=10 if p.restarts else 0,
+        patience=p.restart_after if p.restarts else 0,
         kmeans_steps=10 if p.kmeans_start else 0,
         seed=seed,
         ema=p.quantizer != "gradient",
