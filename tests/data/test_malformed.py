@@ -262,6 +262,12 @@ def no_test_split(study):
     return study / "keras_slices_test"
 
 
+@folder_case("is missing", "put the slices of the test patients there")
+def labels_without_their_images(study):
+    shutil.rmtree(study / "keras_slices_test")
+    return study / "keras_slices_test"
+
+
 @folder_case("is empty", "put the slices of the test patients there")
 def empty_test_split(study):
     shutil.rmtree(study / "keras_slices_seg_test")

@@ -170,14 +170,10 @@ def _scan_splits(folder: Path, listing: Listing):
     """Records and faults of the splits that a listing holds."""
     records, faults = [], []
     for split in SPLITS:
-        images, segs = f"keras_slices_{split}", f"keras_slices_seg_{split}"
-        if images in listing:
+        if f"keras_slices_{split}" in listing:
             found, wrong = _scan_split(folder, listing, split)
             records += found
             faults += wrong
-        elif segs in listing and not (folder / images).is_dir():
-            what = f"has no folder {images} beside it"
-            faults.append(Fault(folder / segs, what, "add the images"))
     return records, faults + _shared_patients(records)
 
 

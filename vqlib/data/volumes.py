@@ -157,12 +157,6 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     affine = np.asarray(image.affine, np.float64)
     # nibabel mends what is 0 or negative, in silence; the file itself is asked
     declared = image.extra["pixdim"][:3]
-    if not (np.isfinite(declared).all() and declared.min() > 0):
-        sizes = " x ".join(f"{width:g}" for width in declared)
-        raise UserError(
-            f"{path} declares voxels of {sizes} mm (pixdim); correct its header, or "
-            "export it again"
-        )
     judge_affine(path, affine)
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(widths, declared, rtol=0.02):
