@@ -112,6 +112,7 @@ def fit(
         total=settings.epochs * len(loader),
         initial=state.epoch * len(loader),
         desc=description,
+        mininterval=1,  # seconds: in a notebook each update is a message to its page
         disable=not fabric.is_global_zero or state.finished(settings),
     ) as bar:
         while not state.finished(settings):
