@@ -133,3 +133,20 @@ def test_readme_links_lead_somewhere():
     assert local
     for target in local:
         assert (ROOT / target).exists(), target
+
+
+def test_the_words_on_loading_follow_the_numbers():
+    import update_readme
+
+    ratios = {"first opening": 3.04, "later opening": 108.6, "epoch": 49.4}
+    words = update_readme.loading_words(
+        {
+            "times": {name: {"ratio": ratio} for name, ratio in ratios.items()},
+            "peak_memory_mb": {"first": {"import torch": 500, "an epoch": 612}},
+            "slices": 12660,
+            "cores": 2,
+            "phantom_seconds": 210.0,
+        }
+    )
+    for part in ("12,660", "3.0 times", "109 times", "49 times", "112 MB", "3.5 min"):
+        assert part in words, part
