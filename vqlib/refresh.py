@@ -109,8 +109,12 @@ def _shrunk(png: str) -> str:
         palette += Image.fromarray(coloured).quantize(192, method).getpalette()[:576]
     holder = Image.new("P", (1, 1))
     holder.putpalette(palette)
+    chosen = np.array(image.quantize(palette=holder, dither=Image.Dither.NONE))
+    # Pillow looks colours up coarsely, and would turn the page's white slightly grey
+    chosen[(np.asarray(image) == 255).all(axis=2)] = 63
+    small = Image.fromarray(chosen)
+    small.putpalette(palette)
     file = io.BytesIO()
-    small = image.quantize(palette=holder, dither=Image.Dither.NONE)
     small.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 

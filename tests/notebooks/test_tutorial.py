@@ -245,6 +245,7 @@ def test_committed_figures_keep_small_organs_coloured_and_scans_grey():
     pixels = np.repeat(grey, 3, axis=2)
     pixels[50:250, 100:300] = (pixels[50:250, 100:300] + (240, 228, 66)) // 2  # bone
     pixels[10:22, 10:22] = (204, 121, 167)  # a legend's patch of prostate
+    pixels[250:260] = 255  # the page
     pixels[:, 400:500] = rng.integers(0, 256, (300, 1, 3))  # a map of many colours
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
@@ -259,6 +260,7 @@ def test_committed_figures_keep_small_organs_coloured_and_scans_grey():
     assert wrong[10:22, 10:22].max() < 16
     assert wrong[:, 500:].max() < 8
     assert (np.ptp(shown[:, 500:], axis=2) == 0).all()
+    assert (shown[250:260, 500:] == 255).all()
 
 
 def test_a_text_that_came_in_pieces_is_one_in_the_committed_notebook():
