@@ -13,10 +13,9 @@ from common import tell, train_for
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vqlib import losses, metrics, profiles
+from vqlib import losses, metrics, profiles, recipes
 from vqlib.data import open_data
 from vqlib.models import networks
-from vqlib.models.quantizers import VectorQuantizer
 from vqlib.models.vqvae import VQVAE
 
 
@@ -96,9 +95,16 @@ def strided(width: int, blocks: int, dim: int, block=networks.ResidualBlock):
     return encoder, decoder
 
 
+def shallow(width: int, blocks: int, dim: int):
+    """The network of `vqlib` without blocks in the encoder."""
+    encoder = networks.Encoder(4, dim, width, 0)
+    return encoder, networks.Decoder(4, dim, width, blocks)
+
+
 CANDIDATES = {  # name: (network, width, blocks, changes of the training)
     "strided 64, 1 block (vqlib)": (strided, 64, 1, {}),
     "strided 64, 2 blocks": (strided, 64, 2, {}),
+    "strided 64, 1 block in the decoder only": (shallow, 64, 1, {}),
     "strided 64, 3 blocks": (strided, 64, 3, {}),
     "strided 48, 1 block": (strided, 48, 1, {}),
     "strided 96, 1 block": (strided, 96, 1, {}),
@@ -134,7 +140,8 @@ CANDIDATES = {  # name: (network, width, blocks, changes of the training)
     "learning rate 8e-3": (strided, 64, 1, {"learning_rate": 8e-3}),
     "L1 without SSIM": (strided, 64, 1, {"ssim_weight": 0.0}),
     "SSIM weight 0.3": (strided, 64, 1, {"ssim_weight": 0.3}),
-    "codes of 8 dimensions": (strided, 64, 1, {"code_dim": 8}),
+    "codes restarted after 10 steps": (strided, 64, 1, {"restart_after": 10}),
+    "codes of 32 dimensions": (strided, 64, 1, {"code_dim": 32}),
 }
 
 
@@ -144,7 +151,7 @@ def measure(name: str, data, seconds: float, seed: int) -> dict:
     profile = profiles.get("quick", **changes)
     torch.manual_seed(seed)
     encoder, decoder = network(width, blocks, profile.code_dim)
-    quantizer = VectorQuantizer(profile.codebook_size, profile.code_dim, seed=seed)
+    quantizer = recipes.build_quantizer(profile, seed)
     model = VQVAE(encoder, quantizer, decoder)
     objective = losses.VQVAEObjective(model, profile.ssim_weight)
     objective.eval()  # a first training step would count the k-means start as well

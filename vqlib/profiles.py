@@ -31,7 +31,7 @@ class Profile:
     # autoencoders
     grid: str = "32x16"  # code positions per slice
     codebook_size: int = 512  # K
-    code_dim: int = 32  # D, channels of one code vector
+    code_dim: int = 8  # D, channels of one code vector
     width: int = 64  # channels at the resolution of the code grid
     blocks: int = 1  # residual blocks on either side
     latent_channels: int = 8  # of the spatial VAE, at each grid position
@@ -48,7 +48,7 @@ class Profile:
     commitment_weight: float = 0.05  # β of the loss
     kmeans_start: bool = True  # of the codebook; else random
     restarts: bool = True  # of codes that nothing chooses any more
-    restart_after: int = 10  # so many steps
+    restart_after: int = 3  # so many steps
     fsq_levels: str = "8x8x8"  # values of each channel; their product is K
     # every training, the prior's too
     weight_ema: float = 0.0  # decay of the mean weights per step; 0: no mean is kept
