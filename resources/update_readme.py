@@ -34,40 +34,52 @@ def rows_of(cells: list[list[str]]) -> str:
     )
 
 
-def seeds_table(stored: dict) -> str:
-    """VAE and VQ-VAE at equal rate: SSIM for each seed, and who is ahead."""
-    cells = [["SSIM, test split", "seed", *MODELS.values(), "VQ-VAE − VAE (95 %)"]]
-    for difference in stored["differences"]:
-        data, seed, gap = (difference[key] for key in ("data", "seed", "ssim"))
-        scores = {
-            row["kind"]: row["ssim"]["mean"]
-            for row in stored["rows"]
-            if (row["data"], row["seed"]) == (data, seed)
-        }
-        interval = f"{gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-        means = [f"{scores[kind]:.3f}" for kind in MODELS]
-        cells.append([SOURCES[data], str(seed), *means, interval])
+def lines_of(stored: dict, score: str) -> list[dict]:
+    """What is settled about one score, by data and rate."""
+    return [line for line in stored["settled"] if line["score"] == score]
+
+
+def rates_table(stored: dict) -> str:
+    """VAE and VQ-VAE at equal rates: SSIM over the seeds, and who is ahead in what."""
+    heads = [f"SSIM: {name}" for name in MODELS.values()]
+    gaps = ["VQ-VAE − VAE (95 %)", "PSNR, dB", "edges in place"]
+    cells = [["test split", "bits", *heads, *gaps]]
+    scores = {"ssim": "+.3f", "psnr": "+.2f", "edges": "+.3f"}
+    found = (lines_of(stored, score) for score in scores)
+    for lines in zip(*found, strict=True):
+        first = lines[0]
+        row = [SOURCES[first["data"]], f"{first['bits']:,.0f}"]
+        row += [f"{first[kind]:.3f} ± {first[f'{kind}_sd']:.3f}" for kind in MODELS]
+        for line, form in zip(lines, scores.values(), strict=True):
+            mean, low, high = (
+                format(line["difference"][key], form) for key in ("mean", "low", "high")
+            )
+            row.append(f"{mean} ({low} to {high})")
+        cells.append(row)
     return rows_of(cells)
 
 
-def seeds_words(stored: dict) -> str:
+def rates_words(stored: dict) -> str:
     """What the seeds say, in a sentence for each data set."""
-    sentences = [f"Each training took {stored['steps']} steps."]
+    sentences = [f"Each training has the arithmetic of {stored['steps']} steps."]
+    lines = lines_of(stored, "ssim")
     for data, name in SOURCES.items():
-        gaps = [d["ssim"]["mean"] for d in stored["differences"] if d["data"] == data]
-        if len(gaps) < 2:
-            continue
-        mean, spread = statistics.mean(gaps), statistics.stdev(gaps)
-        ahead = sum(gap > 0 for gap in gaps)
-        if abs(mean) < spread or 0 < ahead < len(gaps):
-            verdict = "the seed decides who is ahead"
-        else:
-            verdict = f"the {'VQ-VAE' if mean > 0 else 'VAE'} is ahead with every seed"
-        sentences.append(
-            f"On the {name}, {verdict}: the VQ-VAE's SSIM minus the VAE's is "
-            f"{mean:+.3f} on average over {len(gaps)} seeds, with a standard deviation "
-            f"of {spread:.3f}."
-        )
+        parts = []
+        for line in (line for line in lines if line["data"] == data):
+            gaps, spread = line["by_seed"], line["difference_sd"]
+            mean, ahead = statistics.mean(gaps), sum(gap > 0 for gap in gaps)
+            if len(gaps) < 2:
+                continue
+            if abs(mean) < spread or 0 < ahead < len(gaps):
+                verdict = "the seed decides who is ahead"
+            else:
+                verdict = f"the {'VQ-VAE' if mean > 0 else 'VAE'} is ahead every time"
+            parts.append(
+                f"at {line['bits']:,.0f} bits {verdict} ({mean:+.3f} on average over "
+                f"{len(gaps)} seeds, standard deviation {spread:.3f})"
+            )
+        if parts:
+            sentences.append(f"On the {name}, in SSIM, {'; '.join(parts)}.")
     return " ".join(sentences)
 
 
@@ -118,7 +130,7 @@ def blocks(results: dict) -> dict[str, str]:
     if SECONDS in results:
         found["time"] = duration(sum(results[SECONDS].values()))
     for name, writers in {
-        "quality_at_equal_rate": {"seeds": seeds_table, "seeds-words": seeds_words},
+        "rate_distortion": {"seeds": rates_table, "seeds-words": rates_words},
         "network": {"network": network_table},
         "data_loading": {"loading": loading_words},
     }.items():

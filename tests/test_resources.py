@@ -101,18 +101,38 @@ def test_every_quoted_number_is_a_stored_one():
         assert path.read_text(encoding="utf-8") == text, path.name
 
 
+def settled(*gaps, score="ssim", spread=0.001):
+    mean = sum(gaps) / len(gaps)
+    difference = {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
+    line = {"data": "phantom", "bits": 1024.0, "score": score, "by_seed": gaps}
+    line |= {"vae": 0.8, "vae_sd": 0.01, "vqvae": 0.8 + mean, "vqvae_sd": 0.02}
+    return line | {"difference": difference, "difference_sd": spread}
+
+
 def test_the_words_on_seeds_follow_the_numbers():
     import update_readme
 
-    def words(*gaps):
-        differences = [{"data": "phantom", "ssim": {"mean": gap}} for gap in gaps]
-        return update_readme.seeds_words({"steps": 9, "differences": differences})
+    def words(*gaps, spread=0.001):
+        line = settled(*gaps, spread=spread)
+        return update_readme.rates_words({"steps": 9, "settled": [line]})
 
-    assert "the VQ-VAE is ahead with every seed" in words(0.03, 0.031, 0.032)
-    assert "the VAE is ahead with every seed" in words(-0.03, -0.031, -0.032)
+    assert "the VQ-VAE is ahead every time" in words(0.03, 0.031, 0.032)
+    assert "the VAE is ahead every time" in words(-0.03, -0.031, -0.032)
     assert "the seed decides" in words(-0.01, 0.03, 0.02)
-    assert "the seed decides" in words(0.001, 0.02, 0.001)
+    assert "the seed decides" in words(0.001, 0.02, 0.001, spread=0.02)
+    assert "at 1,024 bits" in words(0.03, 0.031, 0.032)
     assert "+0.031 on average over 3 seeds" in words(0.03, 0.031, 0.032)
+
+
+def test_the_table_of_rates_has_a_row_for_each_rate():
+    import update_readme
+
+    lines = [settled(0.02, score=score) for score in ("ssim", "psnr", "edges")]
+    table = update_readme.rates_table({"settled": lines}).splitlines()
+    assert len(table) == 3
+    cells = "| phantom | 1,024 | 0.800 ± 0.010 | 0.820 ± 0.020 | +0.020 (+0.010 to"
+    assert table[2].startswith(cells)
+    assert table[2].count("|") == table[0].count("|") == 8
 
 
 def test_a_notebook_tells_its_measured_time():

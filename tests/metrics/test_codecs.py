@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vqlib.metrics.codecs import lossless_bytes, webp_within
+from vqlib.metrics import codecs
+from vqlib.metrics.codecs import lossless_bytes, lossy_within, webp_within
 
 
 @pytest.fixture
@@ -48,3 +49,38 @@ def test_a_limit_that_nothing_meets_gives_the_smallest_file(images):
     _, smallest = webp_within(images, 0)
     assert (smallest <= webp_within(images, 10_000)[1]).all()
     assert np.isfinite(smallest).all()
+
+
+@pytest.fixture(params=codecs.LOSSY_FORMS)
+def form(request):
+    if not codecs.available(request.param):
+        pytest.skip(f"this Pillow has no {request.param}")
+    return request.param
+
+
+def test_each_lossy_format_keeps_to_its_limits_and_uses_them(images, form):
+    few, many = lossy_within(images, [150, 600], form)
+    for limit, coded in ((150, few), (600, many)):
+        assert coded.images.shape == images.shape
+        assert (coded.sizes[coded.met] <= limit).all()
+        assert (coded.sizes[~coded.met] > limit).all()
+    assert many.met.all()
+    assert many.sizes[1] > 400  # the noisy slice has a use for all of them
+    error = [(coded.images - images).square().mean() for coded in (few, many)]
+    assert error[1] < error[0]
+    assert error[1] < 0.01  # it is the slice that comes back, upright
+
+
+def test_a_header_is_taken_off_and_can_be_left_on(images, form):
+    header = codecs.header_bytes((64, 32), form)
+    (less,) = lossy_within(images, [300], form)
+    (whole,) = lossy_within(images, [300 + header], form, less_header=False)
+    assert 20 < header < 500
+    assert np.array_equal(less.sizes + header, whole.sizes)
+    assert torch.equal(less.images, whole.images)
+
+
+def test_a_limit_that_cannot_be_met_is_told(images, form):
+    (coded,) = lossy_within(images, [0], form)
+    assert not coded.met[1]
+    assert coded.sizes[1] > 0
