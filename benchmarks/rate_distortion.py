@@ -308,7 +308,7 @@ def main(real, only, seeds, steps, bits, ways, size, short, store) -> None:
     for seed in range(1 if short else seeds):
         for name, data in datas.items():
             more, gaps[name][seed] = compare(
-                base, name, data, seed, rates, not bits, ways or short
+                base, name, data, seed, rates, not bits and not seed, ways or short
             )
             rows += more
     settled = []
