@@ -53,7 +53,7 @@ def train(objective, kind, device):
     optimizer = torch.optim.AdamW(objective.parameters(), betas=(0.9, 0.99))
     state = TrainingState(objective, optimizer, None, FIT.weight_ema)
     ready = fabric.setup(objective, optimizer, move_to_device=False)
-    loader = [batch(kind, device) for _ in range(12 if kind == "vqvae" else 2)]
+    loader = [batch(kind, device) for _ in range(12 if "vq" in kind else 2)]
     bar = SimpleNamespace(update=lambda: None)
     augment = None if kind == "prior" else Augment(flip=True)
     row = loop.train_epoch(fabric, *ready, loader, state, FIT, augment, bar)
@@ -71,6 +71,7 @@ def train(objective, kind, device):
         ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
         ("vqvae", {"quantizer": "cosine"}),
         ("vqvae", {"quantizer": "fsq"}),
+        ("vqvae2", {"quantizer": "fsq"}),
     ],
 )
 def test_training_steps(kind, changes):
@@ -94,13 +95,16 @@ def test_reconstruction_and_its_scores(kind):
     on_pretended_cuda(scenario)
 
 
-def test_validation():
+@pytest.mark.parametrize(
+    ("kind", "column"), [("vqvae", "perplexity"), ("vqvae2", "perplexity_top")]
+)
+def test_validation(kind, column):
     def scenario(device):
-        model = built("vqvae", device)
-        objective = recipes.objective_for("vqvae", model, SETTINGS).eval()
-        validate = recipes._autoencoder_validation("vqvae", slices(), 16)
+        model = built(kind, device)
+        objective = recipes.objective_for(kind, model, SETTINGS).eval()
+        validate = recipes._autoencoder_validation(kind, slices(), 16)
         with torch.no_grad():
-            assert "perplexity" in validate(objective)
+            assert column in validate(objective)
 
     on_pretended_cuda(scenario)
 

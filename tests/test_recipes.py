@@ -87,6 +87,19 @@ def test_every_kind_trains_scores_and_is_found_again(data, kind):
         assert {"val_ssim", "val_perplexity", "val_codes_used"} <= set(
             history.dtype.names
         )
+    elif kind == "vqvae2":
+        codes = [level.numpy() for level in model.encode(data.test.images)]
+        assert bits == SETTINGS.nominal_bits * 5 / 4  # a quarter as many above
+        used = [result["codes_used_top"], result["codes_used_bottom"]]
+        assert used == [len(np.unique(level)) for level in codes]
+        assert 1 <= result["perplexity_top"] <= used[0]
+        assert 1 <= result["perplexity_bottom"] <= used[1]
+        entropies = [np.log2(result[f"perplexity_{n}"]) for n in ("top", "bottom")]
+        assert result["order0_bits"] == pytest.approx(
+            sum(level[0].size * h for level, h in zip(codes, entropies, strict=True))
+        )
+        header = (run.part(kind) / "history.csv").read_text().splitlines()[0]
+        assert "val_perplexity_bottom,val_codes_used_bottom" in header
     elif kind == "autoencoder":
         assert bits is None
     else:
@@ -148,6 +161,14 @@ def test_the_quantizer_is_what_the_profile_says():
     assert objective.beta == 0.7
 
 
+def test_the_levels_of_a_two_level_model_start_apart():
+    model = recipes.build("vqvae2", SETTINGS, seed=3)
+    assert not torch.equal(model.quantizer.codebook, model.top_quantizer.codebook)
+    odd = profiles.get("smoke", size="24x12", grid="6x3")
+    with pytest.raises(UserError, match="grid 6x3 cannot be halved"):
+        recipes.build("vqvae2", odd)
+
+
 def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data):
     run = Run("r")
     vqvae = recipes.train("vqvae", SETTINGS, data, run)
@@ -204,9 +225,10 @@ def test_the_quantizer_binds_the_vqvae_and_nothing_else(data):
     other = dataclasses.replace(SETTINGS, quantizer="cosine", restarts=False)
     recipes.train("vae", SETTINGS, data, run)
     recipes.load("vae", other, data, run)
-    recipes.train("vqvae", SETTINGS, data, run)
-    with pytest.raises(UserError, match="quantizer: 'ema' there, 'cosine' now and 1"):
-        recipes.load("vqvae", other, data, run)
+    for kind in ("vqvae", "vqvae2"):
+        recipes.train(kind, SETTINGS, data, run)
+        with pytest.raises(UserError, match="'ema' there, 'cosine' now and 1"):
+            recipes.load(kind, other, data, run)
 
 
 def test_a_run_from_before_a_setting_existed_counts_as_its_default(data):

@@ -37,6 +37,16 @@ def test_models_side_by_side(run):
     assert "SSIM inside the body" not in rows  # nobody measured it
 
 
+def test_two_levels_of_codes_share_a_cell(run):
+    write_part(run, "vqvae", perplexity=301.26, codes_used=498)
+    use = {"perplexity_top": 90.04, "perplexity_bottom": 210.5}
+    write_part(run, "vqvae2", codes_used_top=120, codes_used_bottom=300, **use)
+    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["test split"] == ["VQ-VAE", "VQ-VAE-2"]
+    assert rows["codebook perplexity"] == ["301.3", "90.0 / 210.5"]
+    assert rows["codes used"] == ["498", "120 / 300"]
+
+
 def test_text_is_aligned_and_markdown_is_a_table(run):
     write_part(run, "vqvae", bits_per_slice=4608.0)
     write_part(run, "vae_global", bits_per_slice=88.0)

@@ -49,6 +49,15 @@ def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
     filters to all five moments at once. As a *metric* use `vqlib.metrics`, which has
     torchmetrics' treatment of the border.
     """
+    luminance, structure = similarity_maps(x, y, sigma, window)
+    return (luminance * structure).mean()
+
+
+def similarity_maps(
+    x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11
+) -> tuple[Tensor, Tensor]:
+    """The two factors of SSIM at each place where the window fits: that of the mean,
+    l, and that of contrast and structure together, cs; each [B, H', W']."""
     t = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
     g = torch.exp(-0.5 * (t / sigma) ** 2)
     g = (g / g.sum()).expand(5, 1, window)
@@ -58,7 +67,7 @@ def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
     mx, my, xx, yy, xy = moments.unbind(1)
     c1, c2 = 0.01**2, 0.03**2
     structure = (2 * (xy - mx * my) + c2) / (xx - mx * mx + yy - my * my + c2)
-    return ((2 * mx * my + c1) / (mx * mx + my * my + c1) * structure).mean()
+    return (2 * mx * my + c1) / (mx * mx + my * my + c1), structure
 
 
 def _everywhere(value: Tensor) -> Tensor:

@@ -82,6 +82,17 @@ class Profile:
         return grid
 
     @property
+    def top_grid_shape(self) -> tuple[int, int]:
+        """Half of ``grid``, for the top codes of a VQ-VAE-2; raises `UserError`."""
+        height, width = self.grid_shape
+        if height % 2 or width % 2:
+            raise UserError(
+                f"grid {self.grid} cannot be halved for the top codes of a VQ-VAE-2; "
+                "choose an even one, or the model vqvae"
+            )
+        return height // 2, width // 2
+
+    @property
     def levels(self) -> tuple[int, ...]:
         """``fsq_levels`` as numbers; raises `UserError` where they do not make K."""
         try:

@@ -21,16 +21,18 @@ from vqlib.models.priors import TransformerPrior
 from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
+from vqlib.models.vqvae2 import VQVAE2, Codes
 from vqlib.profiles import QUANTIZER_SETTINGS, Profile
 from vqlib.runs import Run, claim_settings, load_json, save_json
 from vqlib.training import FitSettings, fit, load_weights, make_fabric
 
-KINDS = ("vae_global", "vae", "autoencoder", "vqvae")
+KINDS = ("vae_global", "vae", "autoencoder", "vqvae", "vqvae2")
 MADE_BY = {
     "vae_global": "02_vae_baseline",
     "vae": "02_vae_baseline",
     "autoencoder": "02_vae_baseline",
     "vqvae": "03_vqvae_training",
+    "vqvae2": "03_vqvae_training",
     "prior": "05_prior_generation",
 }
 _GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
@@ -62,6 +64,10 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
     if kind == "vqvae":
         quantizer = build_quantizer(profile, seed)
         return VQVAE(encoder(quantizer.dim), quantizer, decoder(quantizer.dim))
+    if kind == "vqvae2":
+        _ = p.top_grid_shape
+        levels = (build_quantizer(profile, seed + i) for i in range(2))
+        return VQVAE2(factor, p.width, p.blocks, *levels)
     if p.quantizer == "fsq":
         dim = len(p.levels)
     return TransformerPrior(
@@ -98,7 +104,7 @@ def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
         )
     if kind == "autoencoder":
         return losses.AutoencoderObjective(model, profile.ssim_weight)
-    if kind == "vqvae":
+    if kind in ("vqvae", "vqvae2"):
         return losses.VQVAEObjective(
             model, profile.ssim_weight, profile.commitment_weight
         )
@@ -176,7 +182,8 @@ def evaluate(kind: str, model: nn.Module, dataset: SliceDataset, seed: int = 0) 
     """Scores of a reconstruction model on a split, as `metrics.json` holds them.
 
     Every metric with its 95 % interval over patients, the rate in bits, and for a
-    VQ-VAE the use of its codebook.
+    VQ-VAE the use of its codebook; for both codebooks of a VQ-VAE-2, whose bits are
+    those of both levels.
     """
     device = next(model.parameters()).device
     torch.manual_seed(seed)  # a VAE reconstructs from draws
@@ -187,14 +194,17 @@ def evaluate(kind: str, model: nn.Module, dataset: SliceDataset, seed: int = 0) 
         for name, values in scores.items()
     }
     result |= {"split": "test", "slices": len(dataset), "bits_per_slice": None}
-    if kind == "vqvae":
-        codes = encode_codes(model, dataset)
+    if kind in ("vqvae", "vqvae2"):
+        levels = encode_levels(model, dataset)
         size = model.quantizer.codebook_size
+        result |= _codebook_use(levels, size)
         result |= {
-            "bits_per_slice": metrics.nominal_bits(codes.shape[1:], size),
-            "order0_bits": metrics.code_entropy_bits(codes, size),
-            "perplexity": metrics.perplexity(codes, size),
-            "codes_used": metrics.codes_used(codes, size),
+            "bits_per_slice": sum(
+                metrics.nominal_bits(codes.shape[1:], size) for codes in levels.values()
+            ),
+            "order0_bits": sum(
+                metrics.code_entropy_bits(codes, size) for codes in levels.values()
+            ),
         }
     elif kind in ("vae", "vae_global"):
         bits = [
@@ -206,11 +216,36 @@ def evaluate(kind: str, model: nn.Module, dataset: SliceDataset, seed: int = 0) 
 
 
 @torch.no_grad()
+def encode_levels(
+    model: VQVAE | VQVAE2, dataset: SliceDataset, batch_size: int = 64
+) -> dict[str, Tensor]:
+    """Codes of every slice of a split, on the CPU, by the ending that tells the level:
+    "" for the only one, [N, h, w] int64; "_top" and "_bottom" of a VQ-VAE-2."""
+    device = next(model.parameters()).device
+    parts = [
+        model.encode(batch["image"].to(device))
+        for batch in make_loader(dataset, batch_size)
+    ]
+    if not isinstance(parts[0], Codes):
+        return {"": torch.cat([codes.cpu() for codes in parts])}
+    return {
+        f"_{level}": torch.cat([codes.cpu() for codes in of_level])
+        for level, of_level in zip(Codes._fields, zip(*parts, strict=True), strict=True)
+    }
+
+
 def encode_codes(model: VQVAE, dataset: SliceDataset, batch_size: int = 64) -> Tensor:
     """Codes of every slice of a split: [N, h, w] int64, on the CPU."""
-    device = next(model.parameters()).device
-    batches = make_loader(dataset, batch_size)
-    return torch.cat([model.encode(b["image"].to(device)).cpu() for b in batches])
+    return encode_levels(model, dataset, batch_size)[""]
+
+
+def _codebook_use(levels: dict[str, Tensor], size: int) -> dict[str, float]:
+    """Perplexity and number of codes used, for each level of `encode_levels`."""
+    use = {}
+    for ending, codes in levels.items():
+        use[f"perplexity{ending}"] = metrics.perplexity(codes, size)
+        use[f"codes_used{ending}"] = metrics.codes_used(codes, size)
+    return use
 
 
 class CodeDataset(Dataset):
@@ -322,7 +357,7 @@ def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
     ignored = ["phantom_"]
     if kind != "prior":
         ignored.append("prior_")
-    if kind not in ("vqvae", "prior"):
+    if kind not in ("vqvae", "vqvae2", "prior"):
         ignored += QUANTIZER_SETTINGS
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
@@ -364,10 +399,8 @@ def _autoencoder_validation(kind: str, dataset: SliceDataset, codebook_size: int
         row["ssim"] = float(
             metrics.score(model.reconstruct, dataset, device=device)["ssim"].mean()
         )
-        if kind == "vqvae":
-            codes = encode_codes(model, dataset)
-            row["perplexity"] = metrics.perplexity(codes, codebook_size)
-            row["codes_used"] = metrics.codes_used(codes, codebook_size)
+        if kind in ("vqvae", "vqvae2"):
+            row |= _codebook_use(encode_levels(model, dataset), codebook_size)
         return row
 
     return validate

@@ -13,6 +13,7 @@ MODELS = {
     "vae_global": "VAE, one vector",
     "vae": "VAE, spatial",
     "vqvae": "VQ-VAE",
+    "vqvae2": "VQ-VAE-2",
     "autoencoder": "autoencoder",
 }
 MISSING = "–"
@@ -84,6 +85,16 @@ def _number(key: str, form: str):
     return cell
 
 
+def _levels(key: str, form: str):
+    """Of the codes; of the top and of the bottom ones where there are two levels."""
+
+    def cell(measured: dict) -> str:
+        keys = [k for k in (key, f"{key}_top", f"{key}_bottom") if k in measured]
+        return " / ".join(format(measured[k], form) for k in keys) or MISSING
+
+    return cell
+
+
 def _interval(key: str):
     def cell(measured: dict) -> str:
         value = measured.get(key)
@@ -113,7 +124,7 @@ _ROWS = {
     "bits per slice": _number("bits_per_slice", ",.0f"),
     "… by code frequency": _number("order0_bits", ",.0f"),
     "… under the prior": _number("prior_bits", ",.0f"),
-    "codebook perplexity": _number("perplexity", ".1f"),
-    "codes used": _number("codes_used", "d"),
+    "codebook perplexity": _levels("perplexity", ".1f"),
+    "codes used": _levels("codes_used", "d"),
     "seconds of training": _number("train_seconds", ",.0f"),
 }

@@ -44,7 +44,7 @@ from vqlib.errors import UserError, unknown_name
 def train(
     model, profile, data_dir, run, seed, device, settings, logger, **computing
 ) -> None:
-    """Train one MODEL: vae_global, vae, autoencoder, vqvae or prior.
+    """Train one MODEL: vae_global, vae, autoencoder, vqvae, vqvae2 or prior.
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """

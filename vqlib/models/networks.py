@@ -36,6 +36,16 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
+def check_size(x: Tensor, factor: int) -> None:
+    """Raise `UserError` unless both sides of [B, C, H, W] are multiples of a factor."""
+    height, width = x.shape[-2:]
+    if height % factor or width % factor:
+        raise UserError(
+            f"slices of {height}x{width} cannot be encoded: both sides must be "
+            f"multiples of {factor}; crop or pad them"
+        )
+
+
 class Encoder(nn.Module):
     """Slices to a grid of vectors: [B, 1, H, W] -> [B, out_channels, H/f, W/f].
 
@@ -44,12 +54,20 @@ class Encoder(nn.Module):
         out_channels: D for a VQ-VAE, 2 L for a VAE's mean and log-variance.
         width: channels inside.
         blocks: residual blocks.
+        in_channels: of what is encoded, where it is no slice.
     """
 
-    def __init__(self, factor: int, out_channels: int, width: int, blocks: int):
+    def __init__(
+        self,
+        factor: int,
+        out_channels: int,
+        width: int,
+        blocks: int,
+        in_channels: int = 1,
+    ):
         super().__init__()
         self.factor = factor
-        channels = [1, *_widths(factor, width)]
+        channels = [in_channels, *_widths(factor, width)]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
@@ -62,20 +80,24 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises `UserError` for a size that the factor does not divide."""
-        if x.shape[-2] % self.factor or x.shape[-1] % self.factor:
-            raise UserError(
-                f"slices of {x.shape[-2]}x{x.shape[-1]} cannot be encoded: both sides "
-                f"must be multiples of {self.factor}; crop or pad them"
-            )
+        check_size(x, self.factor)
         return self.net(x)
 
 
 class Decoder(nn.Module):
-    """A grid of vectors to slices: [B, in_channels, h, w] -> [B, 1, f h, f w]."""
+    """A grid of vectors to slices: [B, in_channels, h, w] -> [B, 1, f h, f w]; with
+    ``out_channels`` to something else of that size."""
 
-    def __init__(self, factor: int, in_channels: int, width: int, blocks: int):
+    def __init__(
+        self,
+        factor: int,
+        in_channels: int,
+        width: int,
+        blocks: int,
+        out_channels: int = 1,
+    ):
         super().__init__()
-        channels = [*_widths(factor, width)[::-1], 1]
+        channels = [*_widths(factor, width)[::-1], out_channels]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [

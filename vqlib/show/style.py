@@ -34,6 +34,8 @@ MODEL_COLOURS = {
     "VAE, spatial": "#0072B2",
     "vqvae": "#D55E00",
     "VQ-VAE": "#D55E00",
+    "vqvae2": "#CC79A7",
+    "VQ-VAE-2": "#CC79A7",
     "autoencoder": "#009E73",
     "mean image": "#999999",
 }

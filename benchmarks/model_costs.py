@@ -1,0 +1,186 @@
+"""What each model costs: counted by tools on tensors without values, not timed.
+
+For each profile and model:
+
+- parameters;
+- operations for one slice, forward and backward, as `torch.utils.flop_counter` counts
+  them: matrix products and convolutions, a multiplication and an addition each;
+  attention as if nothing were masked;
+- peak memory of a training step with the profile's batch: what PyTorch's `MemTracker`
+  sees of all tensors held at once (weights, gradients, AdamW's moments, the batch,
+  activations and temporary tensors), in float32. The scratch space within an operation
+  and what an allocator keeps in reserve are not seen;
+- for the prior, the keys and values that sampling keeps for each slice.
+
+It runs in PyTorch's fake-tensor mode, where an operation only gives the shape of its
+result, so the full profile costs no more than the quick one. ``--check`` makes one such
+step really, and compares the growth of the process (Linux) or of the GPU's allocator
+with the count.
+
+    python benchmarks/model_costs.py --check --store
+"""
+
+import math
+from pathlib import Path
+
+import click
+import torch
+from common import tell
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+from vqlib import profiles, recipes
+
+KINDS = (*recipes.KINDS, "prior")
+MIB = 2**20
+
+
+def make_step(kind: str, profile, size: int, device: str = "cpu"):
+    """A function that makes one training step, as `vqlib.training` does, and what it
+    trains: objective and optimizer."""
+    objective = recipes.objective_for(kind, recipes.build(kind, profile), profile)
+    objective = objective.to(device).train()
+    # fused: all in place, so nothing has to be known of the numbers
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
+    if kind == "prior":
+        objective.model._check = lambda *_: None  # it looks at numbers
+        codes = torch.zeros(size, *profile.grid_shape, dtype=torch.int64, device=device)
+        batch = {"codes": codes, "position": torch.zeros(size, device=device)}
+    else:
+        batch = {"image": torch.zeros(size, 1, *profile.shape, device=device)}
+
+    def step() -> None:
+        loss = objective(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+        optimizer.step()
+
+    return step, objective, optimizer
+
+
+def operations(kind: str, profile) -> int:
+    """Of a step with one slice."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+    def forward(query, key, value, *_, out_shape=None, **__):
+        return sdpa_flop_count(query, key, value)
+
+    def backward(gradient, query, key, value, *_, out_shape=None, **__):
+        return sdpa_backward_flop_count(gradient, query, key, value)
+
+    known = {attention: forward}
+    known[torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward] = (
+        backward
+    )
+    with FakeTensorMode():
+        step, *_ = make_step(kind, profile, 1)
+        step()  # the k-means start of a quantizer is not part of every step
+        with FlopCounterMode(display=False, custom_mapping=known) as counter:
+            step()
+    return counter.get_total_flops()
+
+
+def peak_bytes(kind: str, profile, size: int) -> int:
+    """The most that the second step holds at once; the first makes the moments."""
+    with FakeTensorMode():
+        step, objective, optimizer = make_step(kind, profile, size)
+        step()
+        tracker = MemTracker()
+        tracker.track_external(objective, optimizer)
+        with tracker:
+            step()
+    return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
+
+
+def cache_bytes(profile) -> int:
+    """Keys and values of one slice in sampling: a vector each, in every block, for
+    every position of the grid, in float32."""
+    positions = math.prod(profile.grid_shape)
+    return 2 * profile.prior_layers * positions * profile.prior_dim * 4
+
+
+def costs(profile, kind: str) -> dict:
+    """One row of the table."""
+    batch = profile.prior_batch_size if kind == "prior" else profile.batch_size
+    with FakeTensorMode():
+        model = recipes.build(kind, profile)
+    return {
+        "profile": profile.name,
+        "size": profile.size,
+        "model": kind,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "gflop_per_slice": operations(kind, profile) / 1e9,
+        "batch": batch,
+        "peak_mib": peak_bytes(kind, profile, batch) / MIB,
+        "cache_mib_per_slice": cache_bytes(profile) / MIB if kind == "prior" else None,
+    }
+
+
+def check(kind: str, profile, size: int, device: str) -> dict:
+    """The same step with numbers: by how much it makes the process grow."""
+    counted = peak_bytes(kind, profile, size)
+    if device == "cuda":
+        step, *_ = make_step(kind, profile, size, device)
+        step()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        found = torch.cuda.max_memory_allocated()
+    else:
+        make_step(kind, profile, 1)[0]()  # libraries load, threads start
+        before = _peak_of_process()
+        step, *_ = make_step(kind, profile, size)
+        step()
+        step()
+        found = _peak_of_process() - before
+    return {
+        "model": kind,
+        "profile": profile.name,
+        "batch": size,
+        "device": device,
+        "counted_mib": counted / MIB,
+        "measured_mib": found / MIB,
+    }
+
+
+def _peak_of_process() -> int:
+    """Bytes of memory that this process held at most so far."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(x for x in status.splitlines() if x.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+@click.command(help=__doc__)
+@click.option("--check", "checked", is_flag=True, help="Make one step really as well.")
+@click.option("--device", default="cpu", show_default=True, help="Of --check.")
+@click.option("--short", is_flag=True, help="The quick profile alone.")
+@click.option("--store", is_flag=True, help="Write benchmarks/results/.")
+def main(checked: bool, device: str, short: bool, store: bool) -> None:
+    result = {}
+    if checked:  # first, while the process is small
+        result["check"] = [check("vqvae", profiles.get("quick"), 128, device)]
+        print("counted {counted_mib:.0f} MiB, ".format(**result["check"][0]), end="")
+        print("measured {measured_mib:.0f} MiB".format(**result["check"][0]))
+    rows = []
+    print(f"{'':<20}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
+    for name in ("quick",) if short else ("quick", "full"):
+        for kind in KINDS:
+            row = costs(profiles.get(name), kind)
+            rows.append(row)
+            print(
+                f"{name:<6} {kind:<13}{row['parameters']:>12,}"
+                f"{row['gflop_per_slice']:>13.2f}{row['batch']:>7}"
+                f"{row['peak_mib']:>10,.0f}",
+                flush=True,
+            )
+    tell("model_costs", result | {"rows": rows}, store)
+
+
+if __name__ == "__main__":
+    main()
