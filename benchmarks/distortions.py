@@ -108,11 +108,11 @@ DISTORTIONS: dict[str, Distortion] = {
     "L1": F.l1_loss,
     "10 L2": lambda r, x: 10 * F.mse_loss(r, x),
     "L1 + 0.3 (1 − SSIM)": lambda r, x: similar(r, x, 0.3),
-    "L1 + 0.3 (1 − MS-SSIM)": lambda r, x: F.l1_loss(r, x) + 0.3 * (1 - ms_ssim(r, x)),
-    "vqlib's + 0.3 gradients": lambda r, x: similar(r, x) + 0.3 * gradients(r, x),
-    "vqlib's + 0.3 Haar": lambda r, x: similar(r, x) + 0.3 * haar(r, x),
+    "L1 + 0.5 (1 − MS-SSIM)": lambda r, x: F.l1_loss(r, x) + 0.5 * (1 - ms_ssim(r, x)),
+    "vqlib's + 0.2 gradients": lambda r, x: similar(r, x) + 0.2 * gradients(r, x),
+    "vqlib's + 0.1 Haar": lambda r, x: similar(r, x) + 0.1 * haar(r, x),
 }
-FEATURES = "vqlib's + 0.1 features"
+FEATURES = "vqlib's + 0.2 features"
 
 
 class Objective(nn.Module):
@@ -176,15 +176,19 @@ def main(data_dir, seconds: float, seeds: int, only, short: bool, store: bool) -
     data = open_data(data_dir, profiles.get("quick"))
     compared = dict(DISTORTIONS)
     features = train_features(data.train.images, seconds)
-    compared[FEATURES] = lambda r, x: similar(r, x) + 0.1 * features(r, x)
+    compared[FEATURES] = lambda r, x: similar(r, x) + 0.2 * features(r, x)
     if only:
         compared = {n: d for n, d in compared.items() if any(o in n for o in only)}
     rows = []
-    for seed in range(seeds):
-        for name, distortion in compared.items():
-            rows.append(measure(name, distortion, data, seconds, seed))
-            values = "  ".join(f"{key} {rows[-1][key]:.3f}" for key in SCORES)
-            print(f"seed {seed}  {name:<30}{values}", flush=True)
+    try:
+        for seed in range(seeds):
+            for name, distortion in compared.items():
+                rows.append(measure(name, distortion, data, seconds, seed))
+                values = "  ".join(f"{key} {rows[-1][key]:.3f}" for key in SCORES)
+                print(f"seed {seed}  {name:<30}{values}", flush=True)
+    except KeyboardInterrupt:  # the seeds that are complete count
+        seeds = len(rows) // len(compared)
+        rows = rows[: seeds * len(compared)]
     table = summary(rows)
     print(f"{'':<30}{'slices':>8}" + "".join(f"{score:>18}" for score in SCORES))
     for line in table:

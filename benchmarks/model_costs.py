@@ -45,7 +45,9 @@ def make_step(kind: str, profile, size: int, device: str = "cpu"):
     """A function that makes one training step, as `vqlib.training` does, and what it
     trains: objective and optimizer."""
     objective = recipes.objective_for(kind, recipes.build(kind, profile), profile)
-    objective = objective.to(device).train()
+    if device != "cpu":  # tensors without values cannot move
+        objective.to(device)
+    objective.train()
     # fused: all in place, so nothing has to be known of the numbers
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     if kind == "prior":
