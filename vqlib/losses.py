@@ -210,14 +210,32 @@ class VQVAEObjective(nn.Module):
 
 class PriorObjective(nn.Module):
     """Negative log-likelihood of the codes, in nats per code: the mean cross-entropy
-    −1/N Σ log p(c_i | c_<i, s). log K means that nothing has been learned."""
+    −1/N Σ log p(c_i | c_<i, s). log K means that nothing has been learned.
 
-    def __init__(self, model: nn.Module):
+    While training, the condition s is hidden in some slices (Ho & Salimans 2022, arXiv
+    2207.12598, algorithm 1), so that guidance has a network without condition to start
+    from, and the organs alone in others, so that a position is enough to sample at.
+    Judged by what every data set has: the codes given the position alone.
+
+    Args:
+        model: a prior.
+        hide: share of the slices without any condition.
+        hide_organs: share of the slices without organs.
+    """
+
+    def __init__(self, model: nn.Module, hide: float = 0.1, hide_organs: float = 0.5):
         super().__init__()
-        self.model = model
+        self.model, self.hide, self.hide_organs = model, hide, hide_organs
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
-        logits = self.model(batch["codes"], batch["position"])  # [B, h, w, K]
+        codes, organs, hidden = batch["codes"], None, None
+        if self.training:
+            chance = torch.rand(2, len(codes), 1, device=codes.device)
+            hidden = chance[0, :, 0] < self.hide
+            organs = batch.get("organs")
+            if organs is not None:
+                organs = organs.masked_fill(chance[1] < self.hide_organs, -1)
+        logits = self.model(codes, batch["position"], organs, hidden)  # [B, h, w, K]
         logits = at_least_float32(logits)
-        loss = F.cross_entropy(logits.flatten(0, 2), batch["codes"].flatten())
+        loss = F.cross_entropy(logits.flatten(0, 2), codes.flatten())
         return {"loss": loss}

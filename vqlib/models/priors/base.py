@@ -1,0 +1,157 @@
+"""What both networks share: how a prior sees codes, what it is told of the slice, how
+it answers.
+
+Codes come in and go out as *vectors* of the VQ-VAE's codebook, not as mere names: codes
+that look alike are alike for the network from the start, which saves most of the
+training that it would take to find that out.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqlib.errors import UserError
+from vqlib.models.priors.sampling import sample, sample_volume
+
+_FREQUENCIES = 8  # of the slice position's Fourier features: details of 1/16 volume
+
+
+class CodePrior(nn.Module):
+    """p(c | s) = ∏ p(c_i | c_<i, s) over a grid of codes in raster order.
+
+    The condition s is the slice's relative position in its volume and, where that is
+    known, which organs it holds. A network adds three things: ``forward``, which gives
+    all factors of whole grids in one pass, and for sampling ``start`` and ``step``,
+    which give them one after the other without computing anything twice.
+
+    Args:
+        codebook_size: K.
+        grid: (h, w) of the codes.
+        dim: width of the network.
+        code_dim: D, length of a code vector.
+        organs: how many organs may be named as present or absent.
+    """
+
+    def __init__(
+        self,
+        codebook_size: int,
+        grid: tuple[int, int],
+        dim: int,
+        code_dim: int,
+        organs: int = 0,
+    ):
+        super().__init__()
+        self.codebook_size, self.grid = codebook_size, tuple(grid)
+        # Row K stands for "no code": before the first one. Its mark is the last column.
+        vectors = torch.zeros(codebook_size + 1, code_dim + 1)
+        vectors[-1, -1] = 1
+        self.register_buffer("vectors", vectors)
+        self.row = nn.Parameter(0.02 * torch.randn(grid[0], 1, dim))
+        self.column = nn.Parameter(0.02 * torch.randn(1, grid[1], dim))
+        self.condition = nn.Linear(2 * _FREQUENCIES, dim)
+        self.organs = nn.Parameter(
+            0.02 * torch.randn(organs, 2, dim)
+        )  # absent, present
+        self.nothing = nn.Parameter(0.02 * torch.randn(dim))  # the condition is hidden
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, codebook_size)
+        self.wish = nn.Linear(dim, code_dim)
+        for layer in (self.head, self.wish):  # training starts at exactly log K nats
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def use_codebook(self, codebook: Tensor) -> None:
+        """Take the code vectors [K, D] of a VQ-VAE, centred and scaled."""
+        self.vectors[:-1, :-1] = _standard(codebook)
+
+    def check_codebook(self, codebook: Tensor) -> None:
+        """Raise `UserError` where this prior was trained with other code vectors."""
+        ours, theirs = self.vectors[:-1, :-1], _standard(codebook)
+        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, atol=1e-4):
+            raise UserError(
+                f"this prior belongs to another codebook ({len(ours)} codes there, "
+                f"{len(theirs)} here): use the VQ-VAE that it was trained with, or "
+                "train the prior again"
+            )
+
+    def conditions(
+        self, position: Tensor, organs: Tensor | None, hidden: Tensor | None = None
+    ) -> Tensor:
+        """The condition as one vector a slice: [B, dim].
+
+        An organ of which nothing is known adds nothing; where ``hidden`` [B] is true,
+        all that is known of the slice gives way to one learned vector.
+        """
+        octaves = math.pi * torch.arange(1, _FREQUENCIES + 1, device=position.device)
+        angles = position.unsqueeze(1) * octaves  # [B, _FREQUENCIES]
+        told = self.condition(torch.cat([angles.sin(), angles.cos()], dim=1))
+        if organs is None:
+            organs = position.new_full((len(position), len(self.organs)), -1)
+        known = torch.stack([organs == 0, organs == 1], dim=2).to(told.dtype)
+        told = told + known.flatten(1) @ self.organs.flatten(0, 1)  # [B, dim]
+        if hidden is None:
+            return told
+        return torch.where(hidden.unsqueeze(1), self.nothing, told)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[..., dim] -> [..., K]: a score of each code by its name, and one by how well
+        its vector fits the vector that the network wishes for."""
+        x = self.norm(x)
+        return self.head(x) + self.wish(x) @ self.vectors[:-1, :-1].T
+
+    def log_prob(
+        self, codes: Tensor, position: Tensor, organs: Tensor | None = None
+    ) -> Tensor:
+        """log p(c_i | c_<i, s) in nats: [B, h, w]. Its negative sum is the code length
+        of the slice. Arguments as of ``forward``."""
+        logits = self(codes, position, organs).flatten(0, 2)
+        nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
+        return -nats.view_as(codes)
+
+    def sample(self, position: Tensor, *args, **how) -> Tensor:
+        """Draw new grids of codes: `vqlib.models.priors.sampling.sample`."""
+        return sample(self, position, *args, **how)
+
+    def sample_volume(self, positions: Tensor, **how) -> Tensor:
+        """Draw a stack of neighbours: `vqlib.models.priors.sampling.sample_volume`."""
+        return sample_volume(self, positions, **how)
+
+    def check(
+        self, codes: Tensor | None, position: Tensor, organs: Tensor | None = None
+    ) -> None:
+        """Raise `UserError` for what this prior cannot be asked."""
+        if not (position.min() >= 0 and position.max() <= 1):
+            raise UserError("a slice position lies outside [0, 1]; it is relative")
+        if organs is not None:
+            wanted = (len(position), len(self.organs))
+            if tuple(organs.shape) != wanted:
+                raise UserError(
+                    f"organ presence of shape {tuple(organs.shape)}, but this prior "
+                    f"takes {wanted}: slices x organs"
+                )
+            if not torch.isin(
+                organs, torch.tensor([-1, 0, 1], device=organs.device)
+            ).all():
+                raise UserError(
+                    "organ presence is 1 (present), 0 (absent) or -1 (unknown)"
+                )
+        if codes is None:
+            return
+        if tuple(codes.shape[1:]) != self.grid or len(codes) != len(position):
+            raise UserError(
+                f"codes of shape {tuple(codes.shape)}, but this prior was made for "
+                f"{(len(position), *self.grid)}: as many grids as positions; use the "
+                "VQ-VAE that it was trained with"
+            )
+        if codes.min() < 0 or codes.max() >= self.codebook_size:
+            raise UserError(
+                f"codes outside 0…{self.codebook_size - 1}; this prior belongs to "
+                "another codebook"
+            )
+
+
+def _standard(codebook: Tensor) -> Tensor:
+    centred = codebook - codebook.mean(0)
+    return centred / centred.std().clamp_min(1e-6)

@@ -1,0 +1,194 @@
+"""Drawing codes from a prior, one after the other: one loop for every network.
+
+The network keeps what it has computed (`start`, `step`); here is only what happens
+between its logits and the next code. A code is drawn by the Gumbel-max trick: the
+largest of log p + g, with independent Gumbel noise g, is a draw from p. So all chance
+lies in the noise, and slices that share some of it resemble each other while each by
+itself stays an exact draw from the prior. Taught in notebook 05, section 5.6.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vqlib.errors import UserError
+
+# (batch, K) and a generator -> Gumbel noise [batch, K]
+Noise = Callable[[tuple[int, int], torch.Generator], Tensor]
+
+
+class Sampled(Protocol):
+    """What the loop asks of a prior."""
+
+    codebook_size: int
+    grid: tuple[int, int]
+
+    def check(self, codes, position, organs=None) -> None:
+        """Raise `UserError` for bad input."""
+
+    def start(self, position: Tensor, organs: Tensor | None, hidden: Tensor | None):
+        """What is to be remembered from step to step, before the first code."""
+
+    def step(self, state, codes: Tensor, i: int) -> Tensor:
+        """Logits [B, K] of code i. Of ``codes`` [B, N + 1] those before i are known;
+        the others, and the column beyond the grid, hold K: no code."""
+
+
+def gumbel(shape: tuple[int, int], random: torch.Generator) -> Tensor:
+    """Independent Gumbel noise on the generator's device."""
+    uniform = torch.empty(shape, device=random.device)
+    return -uniform.exponential_(generator=random).log()
+
+
+@torch.no_grad()
+def sample(
+    prior: Sampled,
+    position: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+    *,
+    top_p: float | None = None,
+    organs: Tensor | None = None,
+    guidance: float = 1.0,
+    codes: Tensor | None = None,
+    keep: Tensor | None = None,
+    noise: Noise = gumbel,
+) -> Tensor:
+    """Draw grids of codes, one for each slice position.
+
+    Args:
+        prior: in eval mode.
+        position: [B] in [0, 1].
+        temperature: logits are divided by it; 0 takes the likeliest code.
+        top_k: draw among the k likeliest codes only.
+        seed: of the draws.
+        top_p: draw among the fewest codes whose probabilities sum to p or more
+            (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
+        organs: [B, organs], 1 present, 0 absent, -1 unknown.
+        guidance: w of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598):
+            logits = free + w (told − free), where the network is not told (free) or
+            told the condition; 1 is none, more exaggerates the condition. Doubles the
+            cost.
+        codes, keep: for inpainting. Where ``keep`` [B, h, w] or [h, w] is true the code
+            of ``codes`` [B, h, w] stays, and the others are drawn. As the order is
+            raster order, a drawn code heeds the kept ones before it, not those after.
+        noise: where the chance comes from.
+
+    Returns:
+        codes [B, h, w] int64.
+
+    Raises:
+        UserError: for whatever is out of range or does not fit.
+    """
+    prior.check(codes, position, organs)
+    _check_settings(temperature, top_k, top_p, guidance)
+    (height, width), batch = prior.grid, len(position)
+    length, device = height * width, position.device
+    kept = _check_keep(codes, keep, (batch, height, width))
+    random = torch.Generator(device).manual_seed(seed)
+    guided, hidden = guidance != 1, None
+    if guided:  # the same slices a second time, with the condition hidden
+        position = position.repeat(2)
+        organs = None if organs is None else organs.repeat(2, 1)
+        hidden = torch.arange(2 * batch, device=device) >= batch
+    state = prior.start(position, organs, hidden)
+    drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
+    for i in range(length):
+        logits = prior.step(state, drawn, i)
+        if guided:
+            told, free = logits.chunk(2)
+            logits = free + guidance * (told - free)
+        chance = noise(tuple(logits.shape), random) if temperature else None
+        new = draw(logits, chance, temperature, top_k, top_p)
+        if kept is not None:
+            new = torch.where(kept[:, i], codes[:, i // width, i % width], new)
+        drawn[:, i] = new.repeat(2) if guided else new
+    return drawn[:batch, :length].reshape(batch, height, width)
+
+
+def sample_volume(
+    prior: Sampled, positions: Tensor, stretch: float = 0.5, **how
+) -> Tensor:
+    """Draw a stack of slices that go together: neighbours share their chance.
+
+    The noise of the slices at positions s and t is correlated by exp(−|s − t| /
+    stretch). Each slice is an exact draw from the prior; near ones meet with nearly the
+    same chance and so come out alike. What is *not* there is a model of volumes:
+    nothing sees to it that an organ's surface goes on smoothly from slice to slice.
+
+    Args:
+        prior: in eval mode.
+        positions: [B] in [0, 1], in any order.
+        stretch: how far along the volume slices keep their likeness, above 0.
+        how: as of `sample`.
+
+    Returns:
+        codes [B, h, w] int64.
+
+    Raises:
+        UserError: as `sample`, and for a stretch of 0 or less.
+    """
+    if not stretch > 0:
+        raise UserError(f"stretch must be above 0, not {stretch}")
+    distance = (positions.unsqueeze(0) - positions.unsqueeze(1)).abs().double()
+    together = (-distance / stretch).exp()  # an Ornstein-Uhlenbeck process along s
+    together.diagonal().add_(1e-6)  # two slices at one position
+    mix = torch.linalg.cholesky(together).to(positions.dtype)  # [B, B]
+
+    def noise(shape, random):
+        normal = torch.randn(shape, generator=random, device=random.device)
+        return -(-torch.special.log_ndtr(mix @ normal)).log()  # normal -> Gumbel
+
+    return sample(prior, positions, noise=noise, **how)
+
+
+def draw(
+    logits: Tensor,
+    noise: Tensor | None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Tensor:
+    """One code from each row of logits: [B, K] -> [B]; ``noise`` is Gumbel [B, K]."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        worst = logits.topk(top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < worst, -torch.inf)
+    if top_p is not None and top_p < 1:
+        likeliest, order = logits.sort(descending=True)
+        share = likeliest.softmax(-1)
+        beyond = share.cumsum(-1) - share >= top_p  # enough before this one
+        logits = logits.masked_fill(beyond.gather(-1, order.argsort()), -torch.inf)
+    return (logits + noise).argmax(-1)
+
+
+def _check_settings(temperature, top_k, top_p, guidance) -> None:
+    if not temperature >= 0:
+        raise UserError(f"temperature must be 0 or more, not {temperature}")
+    if top_k is not None and top_k < 1:
+        raise UserError(f"top_k must be 1 or more, not {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p must be above 0 and at most 1, not {top_p}")
+    if not guidance >= 0:
+        raise UserError(f"guidance must be 0 or more, not {guidance}")
+
+
+def _check_keep(codes, keep, shape: tuple[int, int, int]) -> Tensor | None:
+    """The mask as [B, N], or None; raises `UserError`."""
+    if keep is None and codes is None:
+        return None
+    if keep is None or codes is None:
+        raise UserError("codes and keep belong together: which codes, and where")
+    if keep.dtype != torch.bool or tuple(keep.shape) not in (shape, shape[1:]):
+        raise UserError(
+            f"keep must be a mask (bool) of shape {shape} or {shape[1:]}, not "
+            f"{keep.dtype} of {tuple(keep.shape)}"
+        )
+    if not keep.any():
+        raise UserError("keep is empty: no code stays; leave it out to draw all anew")
+    return keep.expand(shape).flatten(1)
