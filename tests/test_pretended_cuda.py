@@ -102,7 +102,7 @@ def test_validation(kind, column):
     def scenario(device):
         model = built(kind, device)
         objective = recipes.objective_for(kind, model, SETTINGS).eval()
-        validate = recipes._autoencoder_validation(kind, slices(), 16)
+        validate = recipes.models._autoencoder_validation(kind, slices(), 16)
         with torch.no_grad():
             assert column in validate(objective)
 

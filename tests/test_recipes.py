@@ -266,7 +266,7 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     plain = recipes.train("autoencoder", SETTINGS, data, Run("plain"))
     assert shown == []
     settings = dataclasses.replace(SETTINGS, augment=True)
-    monkeypatch.setattr(recipes, "Augment", Bright)
+    monkeypatch.setattr(recipes.models, "Augment", Bright)
     before = data.train.images.clone()
     bright = recipes.train("autoencoder", settings, data, Run("bright"))
     assert len(shown) == 2 * 3  # epochs of 24 slices in batches of 8

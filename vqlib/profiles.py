@@ -12,6 +12,7 @@ from vqlib.errors import UserError, unknown_name
 
 QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
 ESTIMATORS = ("straight_through", "rotation")
+PRIORS = ("transformer", "pixelcnn")
 QUANTIZER_SETTINGS = (
     *("quantizer", "gradient_estimator", "commitment_weight"),
     *("kmeans_start", "restarts", "restart_after", "fsq_levels"),
@@ -54,13 +55,17 @@ class Profile:
     weight_ema: float = 0.0  # decay of the mean weights per step; 0: no mean is kept
     patience: int = 0  # epochs without a better validation loss until it stops; 0: all
     # prior
-    prior_dim: int = 96
+    prior: str = "transformer"  # or pixelcnn
+    prior_dropout: float = 0.1
+    prior_dim: int = 96  # of the transformer, as the next two
     prior_layers: int = 3
     prior_heads: int = 4
     prior_steps: int = 480
     prior_epochs: int = 0
     prior_batch_size: int = 8
     prior_learning_rate: float = 3e-3
+    pixelcnn_dim: int = 64  # channels of the PixelCNN
+    pixelcnn_layers: int = 6
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -164,6 +169,8 @@ _PROFILES = {
             prior_epochs=60,
             prior_batch_size=32,
             prior_learning_rate=3e-4,
+            pixelcnn_dim=192,
+            pixelcnn_layers=12,
         ),
         Profile(
             "smoke",
@@ -186,6 +193,8 @@ _PROFILES = {
             prior_heads=2,
             prior_epochs=2,
             prior_batch_size=4,
+            pixelcnn_dim=8,
+            pixelcnn_layers=2,
         ),
     )
 }
@@ -231,6 +240,13 @@ def _refuse_what_does_not_fit(profile: Profile) -> None:
         raise unknown_name("quantizer", profile.quantizer, QUANTIZERS)
     if profile.gradient_estimator not in ESTIMATORS:
         raise unknown_name("gradient_estimator", profile.gradient_estimator, ESTIMATORS)
+    if profile.prior not in PRIORS:
+        raise unknown_name("prior", profile.prior, PRIORS)
+    if not 0 <= profile.prior_dropout < 1:
+        raise UserError(
+            f"prior_dropout must be at least 0 and less than 1, not "
+            f"{profile.prior_dropout}"
+        )
     if profile.quantizer == "fsq":
         _ = profile.levels
         if profile.gradient_estimator != "straight_through":

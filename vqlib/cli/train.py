@@ -60,7 +60,7 @@ def train(
     chosen = profiles.get(profile)
     overrides = {name: _like(chosen, name, value) for name, value in settings}
     chosen = profiles.get(profile, **overrides)
-    folder = run.folder / model
+    folder = run.folder / recipes.part_name(model, chosen)
     where = ("devices", "num_nodes", "precision", "strategy")
     fabric = make_fabric(
         device,

@@ -22,9 +22,9 @@ class CodePrior(nn.Module):
     """p(c | s) = ∏ p(c_i | c_<i, s) over a grid of codes in raster order.
 
     The condition s is the slice's relative position in its volume and, where that is
-    known, which organs it holds. A network adds three things: ``forward``, which gives
-    all factors of whole grids in one pass, and for sampling ``start`` and ``step``,
-    which give them one after the other without computing anything twice.
+    known, which organs it holds. A network adds ``features``, all places of a grid in
+    one pass, and for sampling ``start`` and ``step``, which go from one place to the
+    next without computing anything twice (see `vqlib.models.priors.sampling`).
 
     Args:
         codebook_size: K.
@@ -100,6 +100,37 @@ class CodePrior(nn.Module):
         its vector fits the vector that the network wishes for."""
         x = self.norm(x)
         return self.head(x) + self.wish(x) @ self.vectors[:-1, :-1].T
+
+    def features(self, codes: Tensor, told: Tensor) -> Tensor:
+        """What the network makes of the codes before each place: [B, n, w] (the first
+        rows of a grid, or all) and conditions [B, dim] -> [B, n, w, dim]."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        codes: Tensor,
+        position: Tensor,
+        organs: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of every code given those before it.
+
+        Args:
+            codes: [B, h, w] int64.
+            position: [B] in [0, 1].
+            organs: [B, organs], 1 present, 0 absent, -1 unknown; all unknown when not
+                given.
+            hidden: [B] bool, slices whose condition the network is not told.
+
+        Returns:
+            [B, h, w, K].
+
+        Raises:
+            UserError: codes of another grid or codebook, or a condition out of range.
+        """
+        self.check(codes, position, organs)
+        told = self.conditions(position, organs, hidden)
+        return self.logits(self.features(codes, told))
 
     def log_prob(
         self, codes: Tensor, position: Tensor, organs: Tensor | None = None

@@ -75,7 +75,7 @@ def by_place(
     size, length = codebook_size, math.prod(codes.shape[1:])
     flat = codes.flatten(1) + size * torch.arange(length)  # place i, code c: i K + c
     coarser = order0(codes, size).table.exp().flatten()  # [N K]
-    for stretches in (1, bins):
+    for stretches in sorted({1, bins}):
         row = _bin(positions, stretches)
         index = (flat + (row * length * size).unsqueeze(1)).flatten()
         counts = index.bincount(minlength=stretches * length * size)

@@ -96,30 +96,20 @@ class PixelCNNPrior(CodePrior):
         self.from_left = nn.Linear(code_dim + 1, dim)
         self.layers = nn.ModuleList(GatedLayer(dim, dropout) for _ in range(layers))
 
-    def forward(
-        self,
-        codes: Tensor,
-        position: Tensor,
-        organs: Tensor | None = None,
-        hidden: Tensor | None = None,
-    ) -> Tensor:
-        """Logits of every code given those before it; as of `TransformerPrior`."""
-        self.check(codes, position, organs)
-        none, places = self.codebook_size, self.row + self.column
+    def features(self, codes: Tensor, told: Tensor) -> Tensor:
+        """See `CodePrior`."""
+        none, places = self.codebook_size, (self.row + self.column)[: codes.shape[1]]
         above = F.pad(codes, (0, 0, 1, 0), value=none)[:, :-1]  # one row down
         left = F.pad(codes, (1, 0), value=none)[:, :, :-1]  # one column to the right
-        v = self.from_above(self.vectors[above]) + places  # [B, h, w, dim]
+        v = self.from_above(self.vectors[above]) + places  # [B, n, w, dim]
         x = self.from_left(self.vectors[left]) + places
-        told = self.conditions(position, organs, hidden)[:, None, None]
         for layer in self.layers:
-            v, x = layer(v, x, told)
-        return self.logits(x)
+            v, x = layer(v, x, told[:, None, None])
+        return x
 
-    def start(
-        self, position: Tensor, organs: Tensor | None, hidden: Tensor | None
-    ) -> _State:
-        """An empty cache; see `vqlib.models.priors.sampling`."""
-        told = self.conditions(position, organs, hidden)[:, None, None]
+    def start(self, told: Tensor) -> _State:
+        """An empty cache."""
+        told = told[:, None, None]
         (height, width), (batch, dim) = self.grid, (len(told), told.shape[-1])
         return _State(
             [layer.condition(told).chunk(2, dim=-1) for layer in self.layers],

@@ -28,8 +28,12 @@ class Sampled(Protocol):
     def check(self, codes, position, organs=None) -> None:
         """Raise `UserError` for bad input."""
 
-    def start(self, position: Tensor, organs: Tensor | None, hidden: Tensor | None):
-        """What is to be remembered from step to step, before the first code."""
+    def conditions(self, position, organs, hidden) -> Tensor:
+        """The condition as one vector a slice, [B, dim]."""
+
+    def start(self, told: Tensor):
+        """What is to be remembered from step to step, before the first code, given the
+        conditions [B, dim]."""
 
     def step(self, state, codes: Tensor, i: int) -> Tensor:
         """Logits [B, K] of code i. Of ``codes`` [B, N + 1] those before i are known;
@@ -94,7 +98,7 @@ def sample(
         position = position.repeat(2)
         organs = None if organs is None else organs.repeat(2, 1)
         hidden = torch.arange(2 * batch, device=device) >= batch
-    state = prior.start(position, organs, hidden)
+    state = prior.start(prior.conditions(position, organs, hidden))
     drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
     for i in range(length):
         logits = prior.step(state, drawn, i)

@@ -126,40 +126,17 @@ class TransformerPrior(CodePrior):
         local = self.local(self.vectors[neighbours].flatten(-2))
         return local + self.mix(local)
 
-    def forward(
-        self,
-        codes: Tensor,
-        position: Tensor,
-        organs: Tensor | None = None,
-        hidden: Tensor | None = None,
-    ) -> Tensor:
-        """Logits of every code given those before it.
-
-        Args:
-            codes: [B, h, w] int64.
-            position: [B] in [0, 1].
-            organs: [B, organs], 1 present, 0 absent, -1 unknown; all unknown when not
-                given.
-            hidden: [B] bool, slices whose condition the network is not told.
-
-        Returns:
-            [B, h, w, K].
-
-        Raises:
-            UserError: codes of another grid or codebook, or a condition out of range.
-        """
-        self.check(codes, position, organs)
-        x = self._places(self.conditions(position, organs, hidden))
-        x = x + self._surroundings(self.neighbours(codes))
+    def features(self, codes: Tensor, told: Tensor) -> Tensor:
+        """See `CodePrior`."""
+        around = self._surroundings(self.neighbours(codes))  # [B, N, dim]
+        x = self._places(told)[:, : around.shape[1]] + around
         for block in self.blocks:
             x = block(x)
-        return self.logits(x).unflatten(1, self.grid)
+        return x.unflatten(1, codes.shape[1:])
 
-    def start(
-        self, position: Tensor, organs: Tensor | None, hidden: Tensor | None
-    ) -> _State:
-        """An empty cache; see `vqlib.models.priors.sampling`."""
-        places = self._places(self.conditions(position, organs, hidden))
+    def start(self, told: Tensor) -> _State:
+        """An empty cache."""
+        places = self._places(told)
         batch, length, dim = places.shape
         heads = self.blocks[0].heads
         at = torch.arange(length, device=places.device).unsqueeze(1)

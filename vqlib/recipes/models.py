@@ -1,10 +1,6 @@
-"""How each model of the tutorial is built from a profile, trained, scored and found
-again: what the notebooks and ``vqlib train`` share.
+"""Every model is built and found again here; autoencoders are trained and scored here,
+priors in `vqlib.recipes.priors`."""
 
-Everything goes through the run folder, so each notebook can be opened on its own.
-"""
-
-import math
 from pathlib import Path
 
 import torch
@@ -13,11 +9,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
-from vqlib.data import Augment, SliceData, SliceDataset, make_loader
+from vqlib.data import LABEL_NAMES, Augment, SliceData, SliceDataset, make_loader
 from vqlib.errors import UserError, unknown_name
 from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
-from vqlib.models.priors import TransformerPrior
+from vqlib.models.priors import CodePrior, PixelCNNPrior, TransformerPrior
 from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
@@ -35,6 +31,7 @@ MADE_BY = {
     "vqvae2": "03_vqvae_training",
     "prior": "05_prior_generation",
 }
+ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
 _GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
 
 
@@ -68,11 +65,31 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
         _ = p.top_grid_shape
         levels = (build_quantizer(profile, seed + i) for i in range(2))
         return VQVAE2(factor, p.width, p.blocks, *levels)
-    if p.quantizer == "fsq":
-        dim = len(p.levels)
+    return _build_prior(profile)
+
+
+def _build_prior(profile: Profile) -> CodePrior:
+    p = profile
+    shared = {
+        "codebook_size": p.codebook_size,
+        "grid": p.grid_shape,
+        "code_dim": len(p.levels) if p.quantizer == "fsq" else p.code_dim,
+        "dropout": p.prior_dropout,
+        "organs": ORGANS,
+    }
+    if p.prior == "pixelcnn":
+        return PixelCNNPrior(dim=p.pixelcnn_dim, layers=p.pixelcnn_layers, **shared)
     return TransformerPrior(
-        p.codebook_size, grid, p.prior_dim, p.prior_layers, p.prior_heads, dim
+        dim=p.prior_dim, layers=p.prior_layers, heads=p.prior_heads, **shared
     )
+
+
+def part_name(kind: str, profile: Profile) -> str:
+    """The folder of a model within a run: its kind, and for a prior other than the
+    transformer its name too, so that a run can hold both."""
+    if kind == "prior" and profile.prior != "transformer":
+        return f"prior_{profile.prior}"
+    return kind
 
 
 def build_quantizer(
@@ -165,7 +182,7 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
     Raises `UserError`, naming the notebook that makes it, where there is none; and
     where it was made with other settings.
     """
-    folder = run.folder / kind
+    folder = run.folder / part_name(kind, profile)
     if not (folder / "best.safetensors").exists():
         raise UserError(
             f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
@@ -174,6 +191,9 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
     _claim(folder, _settings(profile, data, seed, kind))
     model = build(kind, profile, seed)
     load_weights(objective_for(kind, model, profile), folder)
+    if kind == "prior":
+        vqvae = load("vqvae", profile, data, run, seed)
+        model.check_codebook(vqvae.quantizer.codebook)
     return model.eval()
 
 
@@ -248,103 +268,6 @@ def _codebook_use(levels: dict[str, Tensor], size: int) -> dict[str, float]:
     return use
 
 
-class CodeDataset(Dataset):
-    """A split as the prior sees it: codes [h, w] and the slice's relative position."""
-
-    def __init__(self, model: VQVAE, dataset: SliceDataset):
-        self.codes = encode_codes(model, dataset)
-        self.positions, self.patients = dataset.positions, dataset.patients
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, i: int) -> dict[str, Tensor]:
-        return {"codes": self.codes[i], "position": self.positions[i]}
-
-
-def train_prior(
-    profile: Profile,
-    data: SliceData,
-    run: Run,
-    seed: int = 0,
-    device: str = "auto",
-    on_epoch=None,
-    fabric: Fabric | None = None,
-    **computing,
-) -> TransformerPrior:
-    """Train the prior over the codes of the run's VQ-VAE, or load it when finished.
-
-    Arguments as of `train`.
-    """
-    fabric = fabric or make_fabric(device)
-    vqvae = load("vqvae", profile, data, run, seed)
-    folder = run.part("prior")
-    _claim(folder, _settings(profile, data, seed, "prior"), fabric.is_global_zero)
-    vqvae.to(fabric.device)
-    codes = {
-        name: CodeDataset(vqvae, getattr(data, name))
-        for name in ("train", "validate", "test")
-    }
-    prior = build("prior", profile, seed)
-    prior.use_codebook(vqvae.quantizer.codebook.detach().cpu())
-    p = profile
-    fit(
-        losses.PriorObjective(prior),
-        codes["train"],
-        folder,
-        FitSettings(
-            p.prior_training_epochs(len(data.train)),
-            p.prior_batch_size,
-            p.prior_learning_rate,
-            weight_decay=0.05,
-            weight_ema=p.weight_ema,
-            patience=p.patience,
-            seed=seed,
-            **computing,
-        ),
-        validate=lambda objective: _mean_losses(objective, codes["validate"]),
-        fabric=fabric,
-        description="training prior",
-        on_epoch=on_epoch,
-    )
-    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
-        save_json(folder / "metrics.json", evaluate_prior(prior, codes["test"]))
-    fabric.barrier()
-    return prior
-
-
-@torch.no_grad()
-def evaluate_prior(prior: TransformerPrior, codes: CodeDataset) -> dict:
-    """Held-out negative log-likelihood, per code and per slice, beside the two controls
-    that know nothing of neighbours: uniform and order-0 codes."""
-    nats = code_nats(prior, codes).flatten(1).sum(1).numpy()
-    per_slice = metrics.patient_bootstrap(nats / math.log(2), codes.patients.numpy())
-    size = prior.codebook_size
-    return {
-        "split": "test",
-        "nats_per_code": float(nats.mean()) / math.prod(prior.grid),
-        "bits_per_slice": per_slice.mean,
-        "bits_interval": [per_slice.low, per_slice.high],
-        "uniform_bits": metrics.nominal_bits(prior.grid, size),
-        "order0_bits": metrics.code_entropy_bits(codes.codes, size),
-    }
-
-
-@torch.no_grad()
-def code_nats(prior: TransformerPrior, codes: CodeDataset, batch_size=32) -> Tensor:
-    """−log p of every code of a split, in nats: [N, h, w]. Also called surprisal."""
-    device = next(prior.parameters()).device
-    parts = [
-        -prior.log_prob(c.to(device), s.to(device)).cpu()
-        for c, s in zip(
-            codes.codes.split(batch_size),
-            codes.positions.split(batch_size),
-            strict=True,
-        )
-    ]
-    return torch.cat(parts)
-
-
 def read_metrics(run: Run, kind: str) -> dict:
     """``metrics.json`` of one part of a run; raises `UserError` where it is missing."""
     return load_json(Path(run.folder) / kind / "metrics.json")
@@ -356,7 +279,11 @@ def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
     quantizer's."""
     ignored = ["phantom_"]
     if kind != "prior":
-        ignored.append("prior_")
+        ignored += ["prior", "pixelcnn_"]
+    elif profile.prior == "pixelcnn":
+        ignored += ["prior_dim", "prior_layers", "prior_heads"]
+    else:
+        ignored.append("pixelcnn_")
     if kind not in ("vqvae", "vqvae2", "prior"):
         ignored += QUANTIZER_SETTINGS
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
