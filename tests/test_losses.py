@@ -140,3 +140,41 @@ def test_elbo_phases_the_kl_in_and_is_the_full_bound_in_validation():
     assert weights[5] == pytest.approx(0.5, abs=1e-2)
     assert weights[11] == pytest.approx(1, abs=1e-2)
     assert kl_weight(objective.eval()(batch)) == pytest.approx(1, abs=1e-2)
+
+
+class Listening(torch.nn.Module):
+    """A prior that notes what it is told, and finds code 1 likelier than the others."""
+
+    def forward(self, codes, position, organs=None, hidden=None):
+        self.told = (position, organs, hidden)
+        return torch.tensor([0.0, 1.0, 0.0]).expand(*codes.shape, 3)
+
+
+def prior_batch(n):
+    codes = torch.tensor([[0, 1], [1, 2]]).expand(n, 2, 2)
+    return {"codes": codes, "position": torch.rand(n), "organs": torch.ones(n, 2)}
+
+
+def test_the_priors_loss_is_the_mean_of_minus_log_p():
+    out = losses.PriorObjective(Listening()).eval()(prior_batch(5))
+    likely, other = (math.exp(x) / (2 + math.e) for x in (1, 0))
+    expected = -(math.log(likely) + math.log(other)) / 2
+    assert out["loss"].item() == pytest.approx(expected)
+
+
+def test_the_prior_is_not_always_told_the_condition_while_it_trains():
+    model = Listening()
+    objective = losses.PriorObjective(model, hide=0.1, hide_organs=0.4)
+    torch.manual_seed(0)
+    batch = prior_batch(4000)
+    objective(batch)
+    position, organs, hidden = model.told
+    assert torch.equal(position, batch["position"])
+    assert hidden.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    unknown = (organs == -1).all(1)
+    assert torch.equal(unknown, (organs == -1).any(1))
+    assert unknown.float().mean().item() == pytest.approx(0.4, abs=0.03)
+    assert (organs[~unknown] == 1).all()
+    assert (batch["organs"] == 1).all()
+    objective.eval()(batch)
+    assert model.told[1:] == (None, None)  # judged given the position alone

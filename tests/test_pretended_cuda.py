@@ -4,6 +4,7 @@ A tensor that the code leaves on the CPU makes these tests fail; the last ones m
 that they do.
 """
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import nn
 
 from vqlib import losses, profiles, recipes
 from vqlib.data import Augment, SliceDataset
+from vqlib.profiles import PRIORS
 from vqlib.training import FitSettings, loop, make_fabric
 from vqlib.training.state import TrainingState
 
@@ -35,7 +37,8 @@ def batch(kind, device):
     grid = SETTINGS.grid_shape
     if kind == "prior":
         codes = torch.randint(SETTINGS.codebook_size, (4, *grid))
-        made = {"codes": codes, "position": torch.rand(4)}
+        organs = torch.randint(-1, 2, (4, recipes.ORGANS))
+        made = {"codes": codes, "position": torch.rand(4), "organs": organs}
     else:
         made = {"image": torch.rand(4, 1, *SETTINGS.shape)}
     return {name: value.to(device) for name, value in made.items()}
@@ -72,6 +75,7 @@ def train(objective, kind, device):
         ("vqvae", {"quantizer": "cosine"}),
         ("vqvae", {"quantizer": "fsq"}),
         ("vqvae2", {"quantizer": "fsq"}),
+        ("prior", {"prior": "pixelcnn"}),
     ],
 )
 def test_training_steps(kind, changes):
@@ -122,13 +126,33 @@ def test_a_vae_decodes_draws_from_its_prior(kind):
     on_pretended_cuda(scenario)
 
 
-@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.8, 4), (0, None)])
-def test_the_prior_samples_codes_and_the_vqvae_decodes_them(temperature, top_k):
+SAMPLING = [
+    {},
+    {"temperature": 0.8, "top_k": 4},
+    {"temperature": 0},
+    {"top_p": 0.9, "guidance": 2.0, "organs": torch.tensor([[1, 0, -1, 1]] * 2)},
+    {"codes": torch.ones(2, 4, 2).long(), "keep": torch.ones(4, 2).tril().bool()},
+]
+
+
+@pytest.mark.parametrize("how", SAMPLING, ids=lambda how: "-".join(how) or "plain")
+@pytest.mark.parametrize("network", PRIORS)
+def test_the_prior_samples_codes_and_the_vqvae_decodes_them(network, how):
+    settings = dataclasses.replace(SETTINGS, prior=network)
+    given = {
+        k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in how.items()
+    }
+
     def scenario(device):
-        prior, vqvae = built("prior", device).eval(), built("vqvae", device).eval()
+        prior = built("prior", device, settings).eval()
+        vqvae = built("vqvae", device).eval()
         prior.use_codebook(vqvae.quantizer.codebook)
         position = torch.rand(2).to(device)
-        codes = prior.sample(position, temperature, top_k, seed=1)
+        here = {
+            k: torch.tensor(v).to(device) if isinstance(v, list) else v
+            for k, v in given.items()
+        }
+        codes = prior.sample(position, seed=1, **here)
         assert codes.device.type == device
         with torch.no_grad():
             assert vqvae.decode(codes).shape == (2, 1, *SETTINGS.shape)
@@ -136,11 +160,33 @@ def test_the_prior_samples_codes_and_the_vqvae_decodes_them(temperature, top_k):
     on_pretended_cuda(scenario)
 
 
-def test_the_prior_scores_a_split():
+@pytest.mark.parametrize("network", PRIORS)
+def test_the_prior_samples_volumes(network):
+    settings = dataclasses.replace(SETTINGS, prior=network)
+
     def scenario(device):
-        prior, vqvae = built("prior", device).eval(), built("vqvae", device).eval()
+        prior = built("prior", device, settings).eval()
+        codes = prior.sample_volume(torch.rand(3).to(device))
+        assert codes.device.type == device
+
+    on_pretended_cuda(scenario)
+
+
+@pytest.mark.parametrize("network", PRIORS)
+def test_the_prior_scores_a_split_beside_its_controls(network):
+    settings = dataclasses.replace(SETTINGS, prior=network)
+
+    def scenario(device):
+        prior = built("prior", device, settings).eval()
+        vqvae = built("vqvae", device).eval()
         codes = recipes.CodeDataset(vqvae, slices())
-        assert "bits_per_slice" in recipes.evaluate_prior(prior, codes)
+        controls = recipes.control_priors(codes, settings.codebook_size)
+        found = recipes.evaluate_prior(prior, codes, controls)
+        assert "bits_per_slice" in found
+        for control in controls.values():
+            position = torch.rand(2).to(device)
+            drawn = move(control, device).sample(position)
+            assert drawn.device.type == device
 
     on_pretended_cuda(scenario)
 

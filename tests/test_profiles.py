@@ -63,6 +63,8 @@ def test_every_profile_is_consistent(name):
         ("quick", {"grid": "128x64"}, "does not fit"),
         ("quick", {"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
         ("quick", {"gradient_estimator": "rotate"}, "did you mean 'rotation'"),
+        ("quick", {"prior": "pixelcn"}, "unknown prior 'pixelcn'; did you mean"),
+        ("quick", {"prior_dropout": 1.0}, "prior_dropout must be .* less than 1"),
         ("quick", {"restarts": 0}, "restarts must be bool"),
         ("quick", {"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
         ("quick", {"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),

@@ -11,7 +11,7 @@ from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, SliceDataset
 from vqlib.errors import UserError
 from vqlib.models.quantizers import rotate, straight_through
-from vqlib.runs import Run
+from vqlib.runs import Run, load_checkpoint, save_checkpoint
 
 PRINT = "fingerprint of these slices"
 
@@ -169,11 +169,14 @@ def test_the_levels_of_a_two_level_model_start_apart():
         recipes.build("vqvae2", odd)
 
 
-def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data):
+@pytest.mark.parametrize("network", ["transformer", "pixelcnn"])
+def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data, network):
     run = Run("r")
+    settings = dataclasses.replace(SETTINGS, prior=network)
     vqvae = recipes.train("vqvae", SETTINGS, data, run)
-    prior = recipes.train_prior(SETTINGS, data, run)
-    result = recipes.read_metrics(run, "prior")
+    prior = recipes.train_prior(settings, data, run)
+    part = {"transformer": "prior", "pixelcnn": "prior_pixelcnn"}[network]
+    result = recipes.read_metrics(run, part)
     codes = recipes.CodeDataset(vqvae, data.test)
     nats = recipes.code_nats(prior, codes)
     assert nats.shape == (8, 16, 8)
@@ -183,8 +186,84 @@ def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data):
     )
     assert result["nats_per_code"] == pytest.approx(float(nats.mean()), rel=1e-5)
     assert result["uniform_bits"] == SETTINGS.nominal_bits
-    found = recipes.load("prior", SETTINGS, data, run)
+    found = recipes.load("prior", settings, data, run)
     assert torch.equal(recipes.code_nats(found, codes), nats)
+
+
+def test_a_run_holds_both_priors_each_bound_to_its_own_settings(data):
+    run = Run("r")
+    recipes.train("vqvae", SETTINGS, data, run)
+    other = dataclasses.replace(SETTINGS, prior="pixelcnn")
+    one = recipes.train_prior(SETTINGS, data, run)
+    two = recipes.train_prior(other, data, run)
+    assert type(one) is not type(two)
+    recipes.load("prior", dataclasses.replace(SETTINGS, pixelcnn_dim=4), data, run)
+    recipes.load("prior", dataclasses.replace(other, prior_heads=1), data, run)
+    with pytest.raises(UserError, match="pixelcnn_dim: 8 there, 4 now"):
+        recipes.load("prior", dataclasses.replace(other, pixelcnn_dim=4), data, run)
+    with pytest.raises(UserError, match="prior_heads: 2 there, 1 now"):
+        recipes.load("prior", dataclasses.replace(SETTINGS, prior_heads=1), data, run)
+
+
+def test_the_controls_are_held_out_too_and_stand_beside_the_prior(data):
+    run = Run("r")
+    vqvae = recipes.train("vqvae", SETTINGS, data, run)
+    recipes.train_prior(SETTINGS, data, run)
+    result = recipes.read_metrics(run, "prior")
+    train, test = (recipes.CodeDataset(vqvae, x) for x in (data.train, data.test))
+    counts = train.codes.flatten().bincount(minlength=16) + 1
+    p = counts / counts.sum()
+    nats = -float(p[test.codes].log().mean())
+    assert result["control_order0_nats_per_code"] == pytest.approx(nats, rel=1e-5)
+    assert result["control_order0_bits_per_slice"] == pytest.approx(
+        nats * 128 / math.log(2), rel=1e-5
+    )
+    uniform = result["control_uniform_nats_per_code"]
+    assert uniform == pytest.approx(math.log(16))
+    place = result["control_by_place_nats_per_code"]
+    assert place != result["control_by_place_and_position_nats_per_code"]
+
+
+def labelled(dataset):
+    """The same slices with labels: the prostate is in the first half of them."""
+    labels = torch.zeros(len(dataset), 64, 32, dtype=torch.uint8)
+    labels[:, 3:9, 3:9] = 2
+    labels[: len(dataset) // 2, 30, 20] = 5
+    return SliceDataset(
+        dataset.images, labels, dataset.positions, dataset.patients, dataset.weeks
+    )
+
+
+def test_organs_come_from_labels_and_are_unknown_without(data):
+    vqvae = recipes.build("vqvae", SETTINGS).eval()
+    codes = recipes.CodeDataset(vqvae, labelled(data.test))
+    assert codes.organs.tolist() == [[1, 0, 0, 1]] * 4 + [[1, 0, 0, 0]] * 4
+    assert codes[0]["organs"].tolist() == [1, 0, 0, 1]
+    without = recipes.CodeDataset(vqvae, data.test)
+    assert without.organs.tolist() == [[-1] * recipes.ORGANS] * 8
+    prior = recipes.build("prior", SETTINGS).eval()
+    prior.use_codebook(vqvae.quantizer.codebook)
+    torch.nn.init.normal_(prior.head.weight)
+    told = recipes.evaluate_prior(prior, codes)
+    assert told["with_organs_nats_per_code"] != told["nats_per_code"]
+    untold = recipes.evaluate_prior(prior, without)
+    assert not any(key.startswith("with_organs") for key in untold)
+    assert untold["nats_per_code"] == pytest.approx(told["nats_per_code"])
+
+
+def test_a_prior_of_another_codebook_is_refused(data):
+    run = Run("r")
+    recipes.train("vqvae", SETTINGS, data, run)
+    recipes.train_prior(SETTINGS, data, run)
+    path = run.part("vqvae") / "best.safetensors"
+    weights, meta = load_checkpoint(path)
+    name = next(key for key in weights if key.endswith("quantizer.codebook"))
+    weights[name] = weights[name].flip(0)
+    save_checkpoint(path, weights, meta)
+    with pytest.raises(UserError, match="belongs to another codebook"):
+        recipes.load("prior", SETTINGS, data, run)
+    with pytest.raises(UserError, match="belongs to another codebook"):
+        recipes.train_prior(SETTINGS, data, run)
 
 
 def test_same_seed_same_metrics_byte_for_byte(data):
@@ -217,7 +296,7 @@ def test_what_a_part_does_not_depend_on_leaves_it_valid(data):
     other = dataclasses.replace(SETTINGS, prior_epochs=1, phantom_patients="9,9,9")
     recipes.load("vqvae", other, data, run)
     stored = json.loads((run.part("vqvae") / "settings.json").read_text())
-    assert not any(key.startswith("prior_") for key in stored)
+    assert not any(key.startswith(("prior", "pixelcnn_")) for key in stored)
 
 
 def test_the_quantizer_binds_the_vqvae_and_nothing_else(data):
