@@ -2,9 +2,9 @@
 
 An objective is a module around a model: called with a batch, it returns the ``loss`` to
 minimise and numbers worth a curve. Training (`vqlib.training.fit`) knows nothing else,
-so one loop serves VAE, VQ-VAE and prior. In mixed precision networks run in 16 bits,
-these losses in float32. Taught in notebooks 02 (ELBO, rate constraint), 03 (commitment)
-and 05 (negative log-likelihood).
+so one loop serves VAE, VQ-VAE, prior and segmenter. In mixed precision networks run in
+16 bits, these losses in float32. Taught in notebooks 02 (ELBO, rate constraint), 03
+(commitment) and 05 (negative log-likelihood).
 """
 
 import math
@@ -239,3 +239,25 @@ class PriorObjective(nn.Module):
         logits = at_least_float32(logits)
         loss = F.cross_entropy(logits.flatten(0, 2), codes.flatten())
         return {"loss": loss}
+
+
+class SegmentationObjective(nn.Module):
+    """Cross-entropy plus 1 − soft Dice: the one learns surely, the other does not let
+    small organs drown in the background (Isensee et al. 2021, doi
+    10.1038/s41592-020-01008-z). Dice ``2 Σ p t / Σ (p + t)`` is taken over the whole
+    batch, since many slices lack an organ, and averaged over labels but the background.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        logits = at_least_float32(self.model(batch["image"]))  # [B, C, H, W]
+        truth = batch["label"].long()  # [B, H, W]
+        entropy = F.cross_entropy(logits, truth)
+        p = logits.softmax(1)
+        t = F.one_hot(truth, logits.shape[1]).movedim(-1, 1)
+        shared, total = (p * t).sum((0, 2, 3)), (p + t).sum((0, 2, 3))
+        dice = ((2 * shared + 1) / (total + 1))[1:].mean()
+        return {"loss": entropy + 1 - dice, "dice": dice.detach()}

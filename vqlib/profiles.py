@@ -66,6 +66,10 @@ class Profile:
     prior_learning_rate: float = 3e-3
     pixelcnn_dim: int = 64  # channels of the PixelCNN
     pixelcnn_layers: int = 6
+    # segmenter, the score card's instrument
+    segmenter_steps: int = 400
+    segmenter_batch_size: int = 8
+    segmenter_learning_rate: float = 5e-3
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -132,6 +136,11 @@ class Profile:
         per_epoch = max(1, slices // self.prior_batch_size)
         return self.prior_epochs or max(1, round(self.prior_steps / per_epoch))
 
+    def segmenter_training_epochs(self, slices: int) -> int:
+        """The same for the segmenter."""
+        per_epoch = max(1, slices // self.segmenter_batch_size)
+        return max(1, round(self.segmenter_steps / per_epoch))
+
     def as_dict(self) -> dict:
         """All settings as plain types, for ``settings.json``."""
         return asdict(self)
@@ -171,6 +180,8 @@ _PROFILES = {
             prior_learning_rate=3e-4,
             pixelcnn_dim=192,
             pixelcnn_layers=12,
+            segmenter_steps=4000,
+            segmenter_batch_size=32,
         ),
         Profile(
             "smoke",
@@ -195,6 +206,8 @@ _PROFILES = {
             prior_batch_size=4,
             pixelcnn_dim=8,
             pixelcnn_layers=2,
+            segmenter_steps=8,
+            segmenter_batch_size=4,
         ),
     )
 }

@@ -44,7 +44,7 @@ from vqlib.errors import UserError, unknown_name
 def train(
     model, profile, data_dir, run, seed, device, settings, logger, **computing
 ) -> None:
-    """Train one MODEL: vae_global, vae, autoencoder, vqvae, vqvae2 or prior.
+    """Train one MODEL: vae_global, vae, autoencoder, vqvae, vqvae2, prior or segmenter.
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """
@@ -53,9 +53,8 @@ def train(
     from vqlib.runs import Run
     from vqlib.training import first_then_others, make_fabric, make_logger
 
-    models = (*recipes.KINDS, "prior")
-    if model not in models:
-        raise unknown_name("model", model, models)
+    if model not in recipes.MADE_BY:
+        raise unknown_name("model", model, recipes.MADE_BY)
     run = Run(run or profile)
     chosen = profiles.get(profile)
     overrides = {name: _like(chosen, name, value) for name, value in settings}
@@ -75,6 +74,8 @@ def train(
     try:
         if model == "prior":
             recipes.train_prior(chosen, slices, run, **computing)
+        elif model == "segmenter":
+            recipes.train_segmenter(chosen, slices, run, **computing)
         else:
             recipes.train(model, chosen, slices, run, **computing)
     except KeyboardInterrupt:

@@ -21,6 +21,8 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from vqlib.metrics.frechet import between_gaussians
+
 BANDS = 10  # of spatial frequency
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 SCALES = 3  # of gradient energy: the slice, and averaged over 2 x 2 and 4 x 4
@@ -101,15 +103,7 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     unit[unit < 1e-6] = 1.0  # what never varies in the real set keeps its own unit
     a, b = a / unit, b / unit
     cov_a, cov_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
-    root = _square_root(cov_a)
-    overlap = np.linalg.eigvalsh(root @ cov_b @ root)  # those of cov_a @ cov_b
-    trace = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(overlap.clip(0)).sum()
-    return float(max(0.0, np.square(a.mean(0) - b.mean(0)).sum() + trace))
-
-
-def _square_root(matrix: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    return between_gaussians(a.mean(0), cov_a, b.mean(0), cov_b)
 
 
 def frechet_floor(

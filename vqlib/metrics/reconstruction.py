@@ -80,7 +80,7 @@ def slice_scores(
     scores = {
         "ssim": ssim_map.mean((1, 2, 3)),
         "psnr": psnr.clamp(max=PSNR_CAP),
-        "ms_ssim": _ms_ssim(reconstruction, target),
+        "ms_ssim": ms_ssim(reconstruction, target),
         "l1": (reconstruction - target).abs().mean((1, 2, 3)),
     }
     if body is not None:
@@ -103,7 +103,8 @@ def ms_ssim_scales(size: tuple[int, int]) -> int:
     return scales
 
 
-def _ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
+def ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """The ``ms_ssim`` of `slice_scores` alone: `[B, 1, H, W]` twice → `[B]`."""
     betas = np.array(MS_SSIM_BETAS[: ms_ssim_scales(tuple(target.shape[-2:]))])
     score = multiscale_structural_similarity_index_measure(
         reconstruction,

@@ -51,7 +51,7 @@ def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
     recovery = edge_recovery(reconstruction, target).double().cpu().numpy()  # [B]
     truth = target.float().cpu()
     curve = np.stack(
-        [edge_recovery(_blurred(truth, sigma), truth).numpy() for sigma in BLURS]
+        [edge_recovery(blurred(truth, sigma), truth).numpy() for sigma in BLURS]
     )  # [sigmas, B], falling
     return np.array(
         [
@@ -137,7 +137,7 @@ def spectrum(images: Tensor) -> Tensor:
     return torch.fft.fft2(image)
 
 
-def _blurred(images: Tensor, sigma: float) -> Tensor:
+def blurred(images: Tensor, sigma: float) -> Tensor:
     """A Gaussian filter, mirrored at the borders, as two matrix products: many times
     faster on a whole set than filtering slice by slice."""
     if sigma == 0:

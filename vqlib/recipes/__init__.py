@@ -25,12 +25,14 @@ from vqlib.recipes.priors import (
     evaluate_prior,
     train_prior,
 )
+from vqlib.recipes.segmenter import LabelledSlices, train_segmenter
 
 __all__ = [
     "KINDS",
     "MADE_BY",
     "ORGANS",
     "CodeDataset",
+    "LabelledSlices",
     "build",
     "build_quantizer",
     "code_nats",
@@ -44,4 +46,5 @@ __all__ = [
     "read_metrics",
     "train",
     "train_prior",
+    "train_segmenter",
 ]

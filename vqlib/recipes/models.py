@@ -15,6 +15,7 @@ from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
 from vqlib.models.priors import CodePrior, PixelCNNPrior, TransformerPrior
 from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
+from vqlib.models.segmenter import Segmenter
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.models.vqvae2 import VQVAE2, Codes
@@ -30,6 +31,7 @@ MADE_BY = {
     "vqvae": "03_vqvae_training",
     "vqvae2": "03_vqvae_training",
     "prior": "05_prior_generation",
+    "segmenter": "05_prior_generation",
 }
 ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
 _GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
@@ -37,11 +39,13 @@ _GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
 
 def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
     """An untrained model; its initial weights follow from the seed."""
-    if kind not in (*KINDS, "prior"):
-        raise unknown_name("model", kind, (*KINDS, "prior"))
+    if kind not in MADE_BY:
+        raise unknown_name("model", kind, MADE_BY)
     p, grid = profile, profile.grid_shape
     factor, dim = p.shape[0] // grid[0], p.code_dim
     torch.manual_seed(seed)
+    if kind == "segmenter":
+        return Segmenter()
 
     def encoder(channels: int) -> Encoder:
         return Encoder(factor, channels, p.width, p.blocks)
@@ -125,6 +129,8 @@ def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
         return losses.VQVAEObjective(
             model, profile.ssim_weight, profile.commitment_weight
         )
+    if kind == "segmenter":
+        return losses.SegmentationObjective(model)
     return losses.PriorObjective(model)
 
 
@@ -276,8 +282,10 @@ def read_metrics(run: Run, kind: str) -> dict:
 def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
     """What a trained part depends on: not on how the phantom was made, which the data's
     fingerprint tells; only the prior on the prior's settings; only these two on the
-    quantizer's."""
+    quantizer's; the segmenter on its own and the size alone."""
     ignored = ["phantom_"]
+    if kind != "segmenter":
+        ignored.append("segmenter_")
     if kind != "prior":
         ignored += ["prior", "pixelcnn_"]
     elif profile.prior == "pixelcnn":
@@ -288,6 +296,8 @@ def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
         ignored += QUANTIZER_SETTINGS
     settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
     for key, value in profile.as_dict().items():
+        if kind == "segmenter" and not key.startswith(("name", "size", "segmenter_")):
+            continue
         if not key.startswith(tuple(ignored)):
             settings[key] = value
     return settings

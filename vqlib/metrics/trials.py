@@ -1,0 +1,62 @@
+"""The scores on trial: does each one order corruptions that we know?
+
+Real slices are made worse in steps (`vqlib.metrics.corruptions`), and every score says
+how bad each step is. A score sees a corruption where its badness rises with every step
+(rank correlation 1). `MUST_SEE` says which scores exist to see which corruption; that
+some are blind to others is no fault, as long as it is known: nobody should read variety
+from a spectrum. Taught in notebook 05.
+"""
+
+from scipy.stats import spearmanr
+
+from vqlib.metrics.corruptions import CORRUPTIONS, SEVERITIES, Slices
+from vqlib.metrics.scorecard import SCORES, Card, Reference, score_card
+
+MUST_SEE = {
+    "blur": ("texture", "shape", "spectrum", "precision", "density"),
+    "noise": ("texture", "shape", "spectrum", "precision", "density"),
+    "dropped modes": ("texture", "shape", "recall", "coverage", "likeness"),
+    "copied training slices": ("nearest", "copies"),
+    "shuffled patches": ("texture", "shape", "precision", "neighbours", "pieces"),
+    "wrong anatomy": ("shape", "neighbours", "pieces"),
+    "wrong positions": ("places",),
+}
+
+
+def badness(name: str, value: float, floor: float) -> float:
+    """How far a score is from that of real slices: 0 is best.
+
+    For a score with a known best value (see `SCORES`) the distance from it, on either
+    side; for precision and its kin how much it is below the floor.
+    """
+    best = SCORES[name].best
+    return max(floor - value, 0.0) if best is None else abs(value - best)
+
+
+def trial(
+    name: str, slices: Slices, reference: Reference, seed: int = 0
+) -> dict[float, Card]:
+    """The cards of real slices at each severity of a corruption."""
+    corrupt = CORRUPTIONS[name]
+    return {
+        severity: score_card(
+            corrupt(slices, severity, reference.train, seed), reference, seed
+        )
+        for severity in SEVERITIES
+    }
+
+
+def order(cards: dict[float, Card]) -> dict[str, float | None]:
+    """Rank correlation of severity and badness: score → Spearman's rho; 0 where the
+    score does not move at all, None where it has no value."""
+    severities, floor = sorted(cards), cards[min(cards)]
+    found = {}
+    for name in SCORES:
+        values = [cards[s][name] for s in severities]
+        if None in values:
+            found[name] = None
+            continue
+        bad = [badness(name, v, floor[name]) for v in values]
+        still = max(bad) - min(bad) < 1e-9
+        found[name] = 0.0 if still else float(spearmanr(severities, bad).statistic)
+    return found

@@ -1,0 +1,79 @@
+"""The segmenter: the instrument by which the score card finds organs in slices that
+have no labels."""
+
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vqlib import losses
+from vqlib.data import SliceData
+from vqlib.errors import UserError
+from vqlib.metrics.anatomy import dice
+from vqlib.models.segmenter import Segmenter
+from vqlib.profiles import Profile
+from vqlib.recipes.models import _claim, _mean_losses, _settings, build
+from vqlib.runs import Run, save_json
+from vqlib.training import FitSettings, fit, make_fabric
+
+
+class LabelledSlices(Dataset):
+    """Slices `[N, 1, H, W]` and the organ of every pixel `[N, H, W]`."""
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return {"image": self.images[i], "label": self.labels[i]}
+
+
+def train_segmenter(
+    profile: Profile,
+    data: SliceData,
+    run: Run,
+    seed: int = 0,
+    device: str = "auto",
+    on_epoch=None,
+    fabric: Fabric | None = None,
+    **computing,
+) -> Segmenter:
+    """Train the segmenter on the labels of the training patients, or load it when
+    finished; its Dice on test goes to ``metrics.json``. Returned on the CPU.
+
+    Arguments as of `train`. Raises `UserError` where the data have no labels.
+    """
+    if not data.has_labels:
+        raise UserError(
+            f"{data.folder} has no labels to train a segmenter on; score slices "
+            "without it, by texture alone"
+        )
+    fabric = fabric or make_fabric(device)
+    folder = run.part("segmenter")
+    _claim(folder, _settings(profile, data, seed, "segmenter"), fabric.is_global_zero)
+    model = build("segmenter", profile, seed)
+    known = LabelledSlices(data.train.images, data.train.labels)
+    held_out = LabelledSlices(data.validate.images, data.validate.labels)
+    fit(
+        losses.SegmentationObjective(model),
+        known,
+        folder,
+        FitSettings(
+            profile.segmenter_training_epochs(len(known)),
+            profile.segmenter_batch_size,
+            profile.segmenter_learning_rate,
+            seed=seed,
+            **computing,
+        ),
+        validate=lambda objective: _mean_losses(objective, held_out),
+        fabric=fabric,
+        description="training segmenter",
+        on_epoch=on_epoch,
+    )
+    model.cpu()
+    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
+        found = dice(model.segment(data.test.images), data.test.labels)
+        save_json(folder / "metrics.json", {"split": "test", "dice": found})
+    fabric.barrier()
+    return model
