@@ -88,11 +88,12 @@ def join_halves(
     slices: Slices, severity: float, train: SliceDataset, seed: int
 ) -> Slices:
     """Wrong anatomy with true texture: in a share of the slices, the upper half is that
-    of another slice of the set, from another place of the body."""
+    of another slice of the set, half a volume away."""
     images, half = slices.images.clone(), slices.images.shape[-1] // 2
-    n = len(images)
+    elsewhere = (slices.positions + 0.5) % 1
     for i in _chosen(slices, severity, seed):
-        images[i, ..., half:] = slices.images[(i + n // 3) % n, ..., half:]
+        other = (slices.positions - elsewhere[i]).abs().argmin()
+        images[i, ..., half:] = slices.images[other, ..., half:]
     return slices._replace(images=images)
 
 

@@ -16,16 +16,25 @@ AXES = 12  # so many principal axes: well under half of a set of 64
 
 
 class Axes(NamedTuple):
-    """A few directions in which real slices differ most, in standardised features."""
+    """A few directions in which real slices differ most."""
 
     mean: np.ndarray  # [F]
-    unit: np.ndarray  # [F] standard deviations
+    unit: np.ndarray  # [F]
     directions: np.ndarray  # [F, A], orthonormal
 
 
-def principal_axes(features: np.ndarray, count: int = AXES) -> Axes:
-    """The first principal axes of standardised features `[N, F]` of real slices."""
+def principal_axes(
+    features: np.ndarray, alike: bool = False, count: int = AXES
+) -> Axes:
+    """The first principal axes of features `[N, F]` of real slices.
+
+    Each feature is divided by its standard deviation; where all are ``alike``, as in a
+    layer of a network, by one number for all, so that one which hardly ever varies
+    does not count as much as the others. All F together have variance F either way.
+    """
     mean, unit = features.mean(0), features.std(0)
+    if alike:
+        unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
     unit = np.where(unit < 1e-6, 1.0, unit)  # what never varies keeps its own unit
     _, _, directions = np.linalg.svd((features - mean) / unit, full_matrices=False)
     return Axes(mean, unit, directions[:count].T)

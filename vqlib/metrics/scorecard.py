@@ -91,7 +91,7 @@ def make_reference(
     train, real = data.train, data.test
     rows = torch.linspace(0, len(train) - 1, min(most, len(train))).long()
     known = _spaces(train.images[rows], segmenter)
-    axes = {name: principal_axes(x, AXES) for name, x in known.items()}
+    axes = {name: principal_axes(x, name == "shape") for name, x in known.items()}
     found = _spaces(real.images, segmenter)
     return Reference(
         train,

@@ -17,12 +17,11 @@ from vqlib.errors import UserError
 
 
 def _double(before: int, after: int) -> nn.Sequential:
-    layers = []
+    layers: list[nn.Module] = []
     for channels in (before, after):
         layers += [
-            nn.Conv2d(channels, after, 3, padding=1),
-            # of each slice by itself, so that a slice is judged alike in any company
-            nn.GroupNorm(min(4, after), after),
+            nn.Conv2d(channels, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
             nn.ReLU(),
         ]
     return nn.Sequential(*layers)
