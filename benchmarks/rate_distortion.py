@@ -161,17 +161,28 @@ def bits_of(grid: str, size: int) -> float:
     return metrics.nominal_bits(profiles.parse_shape("grid", grid), size)
 
 
-def compare(base, name, data: SliceData, seed: int, rates, controls, ways):
+def is_trained(kind: str, profile: profiles.Profile, name: str, seed: int) -> bool:
+    return (run_of(profile, name, seed).folder / kind / "metrics.json").exists()
+
+
+def compare(
+    base, name, data: SliceData, seed: int, rates, controls, ways, finished: bool
+):
     """Everything that is trained with one seed: rows, and for each rate the values by
     slice of VQ-VAE less VAE."""
     rows, gaps = [], {}
     for grid, size, vae_grid, vae_size in rates:
         vq, vae = at(base, grid, size), at(base, vae_grid, vae_size)
+        there = (is_trained(k, p, name, seed) for k, p in (("vqvae", vq), ("vae", vae)))
+        if finished and not all(there):
+            continue
         row_vae, of_vae = measure("vae", vae, name, data, seed)
         row_vq, of_vq = measure("vqvae", vq, name, data, seed)
         rows += [row_vae, row_vq]
         gaps[vq.nominal_bits] = {s: of_vq[s] - of_vae[s] for s in SCORES}
     for kind in ("vae_global", "autoencoder") if controls else ():
+        if finished and not is_trained(kind, base, name, seed):
+            continue
         rows.append(measure(kind, base, name, data, seed)[0])
     for grid, size in WAYS[base.size] if ways else ():
         rows.append(measure("vqvae", at(base, grid, size), name, data, seed)[0])
@@ -182,7 +193,7 @@ def settle(name: str, gaps: dict[int, dict], rows: list[dict], patients) -> list
     """For each rate and score: both means, their spread over seeds, the difference by
     seed, and its interval over patients after averaging over seeds."""
     lines = []
-    for bits in next(iter(gaps.values())):
+    for bits in next(iter(gaps.values())):  # the first seed has every rate
         for score in SCORES:
             line = {"data": name, "bits": bits, "score": score}
             for kind, grid in (("vae", None), ("vqvae", _grid_at(rows, bits))):
@@ -194,7 +205,7 @@ def settle(name: str, gaps: dict[int, dict], rows: list[dict], patients) -> list
                 ]
                 line[kind] = statistics.mean(means)
                 line[f"{kind}_sd"] = _spread(means)
-            by_seed = [of[bits][score] for of in gaps.values()]
+            by_seed = [of[bits][score] for of in gaps.values() if bits in of]
             line["by_seed"] = [float(values.mean()) for values in by_seed]
             line["difference_sd"] = _spread(line["by_seed"])
             mean = metrics.patient_bootstrap(np.mean(by_seed, 0), patients)
@@ -213,7 +224,20 @@ def _spread(values: list[float]) -> float:
 
 
 def codec_rows(name: str, data: SliceData, size: str, rates) -> list[dict]:
-    """The image formats on the same test slices, each slice within the same bytes."""
+    """The image formats on the same test slices, each slice within the same bytes; they
+    take minutes and no chance, so what was found once is kept."""
+    bits = "-".join(f"{rate:g}" for rate in rates)
+    path = Run(f"benchmark-codecs-{data.fingerprint[:8]}-{size}-{bits}").folder
+    path = path.with_suffix(".json")
+    if path.exists():
+        return load_json(path)["rows"]
+    rows = encoded(name, data, size, rates)
+    path.parent.mkdir(exist_ok=True)
+    save_json(path, {"rows": rows})
+    return rows
+
+
+def encoded(name: str, data: SliceData, size: str, rates) -> list[dict]:
     images, patients = data.test.images, data.test.patients.numpy()
     rows = []
     for form in filter(available, LOSSY_FORMS):
@@ -290,10 +314,11 @@ def larger_slices(sources: dict, size: str, steps: int | None, store: bool) -> N
     "--bits", type=int, multiple=True, help="Only this rate, and not the controls."
 )
 @click.option("--ways", is_flag=True, help="Other grids that spend about as many bits.")
+@click.option("--finished", is_flag=True, help="Train nothing: tell what is there.")
 @click.option("--size", help="Only VQ-VAE and codecs, at this size: 256x128.")
 @click.option("--short", is_flag=True, help="Seconds: the smoke profile, one seed.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
-def main(real, only, seeds, steps, bits, ways, size, short, store) -> None:
+def main(real, only, seeds, steps, bits, ways, finished, size, short, store) -> None:
     torch.set_num_threads(1)  # one core: its time is then comparable on a busy machine
     base = profiles.get("smoke" if short else "quick", steps=steps)
     sources = {"phantom": None} | ({"real_slices": real} if real else {})
@@ -308,7 +333,14 @@ def main(real, only, seeds, steps, bits, ways, size, short, store) -> None:
     for seed in range(1 if short else seeds):
         for name, data in datas.items():
             more, gaps[name][seed] = compare(
-                base, name, data, seed, rates, not bits and not seed, ways or short
+                base,
+                name,
+                data,
+                seed,
+                rates,
+                controls=not bits and not seed,
+                ways=ways or short,
+                finished=finished,
             )
             rows += more
     settled = []
