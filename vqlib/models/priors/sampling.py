@@ -42,8 +42,8 @@ class Sampled(Protocol):
 
 def gumbel(shape: tuple[int, int], random: torch.Generator) -> Tensor:
     """Independent Gumbel noise on the generator's device."""
-    uniform = torch.empty(shape, device=random.device)
-    return -uniform.exponential_(generator=random).log()
+    uniform = torch.rand(shape, generator=random, device=random.device)  # never 1
+    return -(-uniform.log()).log()
 
 
 @torch.no_grad()
