@@ -48,7 +48,7 @@ def sample_uncached(prior: CodePrior, position: Tensor) -> Tensor:
         row, column = divmod(i, prior.grid[1])
         x = prior.features(codes[:, : row + 1], told)[:, row, column]
         logits = prior.logits(x)
-        codes[:, row, column] = draw(logits, gumbel(tuple(logits.shape), random))
+        codes[:, row, column] = draw(logits, gumbel(logits, random))
     return codes
 
 

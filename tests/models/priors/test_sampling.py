@@ -41,7 +41,7 @@ def test_samples_have_the_probabilities_of_the_model(make, kind):
 
 def test_draws_follow_temperature_top_k_and_top_p():
     logits = torch.log(torch.tensor([0.3, 0.5, 0.2])).expand(20_000, 3)
-    noise = gumbel((20_000, 3), torch.Generator().manual_seed(0))
+    noise = gumbel(logits, torch.Generator().manual_seed(0))
 
     def shares(**how):
         return torch.bincount(draw(logits, noise, **how), minlength=3) / 20_000

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vqlib.errors import UserError
 
-# (batch, K) and a generator -> Gumbel noise [batch, K]
-Noise = Callable[[tuple[int, int], torch.Generator], Tensor]
+# logits [B, K] and a generator -> Gumbel noise of their shape, where they are
+Noise = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Sampled(Protocol):
@@ -40,9 +40,9 @@ class Sampled(Protocol):
         the others, and the column beyond the grid, hold K: no code."""
 
 
-def gumbel(shape: tuple[int, int], random: torch.Generator) -> Tensor:
-    """Independent Gumbel noise on the generator's device."""
-    uniform = torch.rand(shape, generator=random, device=random.device)  # never 1
+def gumbel(logits: Tensor, random: torch.Generator) -> Tensor:
+    """Independent Gumbel noise."""
+    uniform = torch.rand(logits.shape, generator=random, device=logits.device)  # < 1
     return -(-uniform.log()).log()
 
 
@@ -105,7 +105,7 @@ def sample(
         if guided:
             told, free = logits.chunk(2)
             logits = free + guidance * (told - free)
-        chance = noise(tuple(logits.shape), random) if temperature else None
+        chance = noise(logits, random) if temperature else None
         new = draw(logits, chance, temperature, top_k, top_p)
         if kept is not None:
             new = torch.where(kept[:, i], codes[:, i // width, i % width], new)
@@ -142,8 +142,8 @@ def sample_volume(
     together.diagonal().add_(1e-6)  # two slices at one position
     mix = torch.linalg.cholesky(together).to(positions.dtype)  # [B, B]
 
-    def noise(shape, random):
-        normal = torch.randn(shape, generator=random, device=random.device)
+    def noise(logits, random):
+        normal = torch.randn(logits.shape, generator=random, device=logits.device)
         return -(-torch.special.log_ndtr(mix @ normal)).log()  # normal -> Gumbel
 
     return sample(prior, positions, noise=noise, **how)
