@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vqlib.errors import UserError
+from vqlib.losses import PriorObjective
 from vqlib.models.priors import PixelCNNPrior, TransformerPrior
 
 MIDDLE = torch.tensor([0.5])
@@ -97,6 +98,17 @@ def test_position_and_organs_matter_and_can_be_hidden(prior, codes):
     free = prior(codes, position, organs, torch.ones(5, dtype=torch.bool)).flatten(1)
     torch.testing.assert_close(free, free[:1].expand(5, -1))
     assert not torch.allclose(free[0], answers[0])
+
+
+@pytest.mark.parametrize("organs", [None, [[1, 0], [-1, -1]]])
+def test_every_weight_has_a_gradient_whatever_is_known(prior, codes, organs):
+    """Processes that train one model together wait for all of them."""
+    batch = {"codes": codes, "position": torch.tensor([0.2, 0.7])}
+    if organs is not None:
+        batch["organs"] = torch.tensor(organs)
+    PriorObjective(prior).train()(batch)["loss"].backward()
+    without = [name for name, p in prior.named_parameters() if p.grad is None]
+    assert without == []
 
 
 def test_a_prior_knows_its_codebook(prior):
