@@ -174,11 +174,14 @@ def main(data_dir, seconds: float, seeds: int, only, short: bool, store: bool) -
     torch.set_num_threads(1)  # processor time is then comparable on a busy machine
     seconds, seeds = (3.0, 1) if short else (seconds, seeds)
     data = open_data(data_dir, profiles.get("quick"))
-    compared = dict(DISTORTIONS)
-    features = train_features(data.train.images, seconds)
-    compared[FEATURES] = lambda r, x: similar(r, x) + 0.2 * features(r, x)
-    if only:
-        compared = {n: d for n, d in compared.items() if any(o in n for o in only)}
+    compared = {
+        name: distortion
+        for name, distortion in (DISTORTIONS | {FEATURES: None}).items()
+        if not only or any(text in name for text in only)
+    }
+    if FEATURES in compared:
+        features = train_features(data.train.images, seconds)
+        compared[FEATURES] = lambda r, x: similar(r, x) + 0.2 * features(r, x)
     rows = []
     try:
         for seed in range(seeds):

@@ -14,13 +14,15 @@ For each profile and model:
 
 It runs in PyTorch's fake-tensor mode, where an operation only gives the shape of its
 result, so the full profile costs no more than the quick one. ``--check`` makes one such
-step really, and compares the growth of the process (Linux) or of the GPU's allocator
-with the count.
+step really, and compares the growth of the process (Linux) with the count.
 
     python benchmarks/model_costs.py --check --store
 """
 
 import math
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -41,21 +43,19 @@ KINDS = (*recipes.KINDS, "prior")
 MIB = 2**20
 
 
-def make_step(kind: str, profile, size: int, device: str = "cpu"):
+def make_step(kind: str, profile, size: int):
     """A function that makes one training step, as `vqlib.training` does, and what it
     trains: objective and optimizer."""
     objective = recipes.objective_for(kind, recipes.build(kind, profile), profile)
-    if device != "cpu":  # tensors without values cannot move
-        objective.to(device)
     objective.train()
     # fused: all in place, so nothing has to be known of the numbers
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     if kind == "prior":
         objective.model._check = lambda *_: None  # it looks at numbers
-        codes = torch.zeros(size, *profile.grid_shape, dtype=torch.int64, device=device)
-        batch = {"codes": codes, "position": torch.zeros(size, device=device)}
+        codes = torch.zeros(size, *profile.grid_shape, dtype=torch.int64)
+        batch = {"codes": codes, "position": torch.zeros(size)}
     else:
-        batch = {"image": torch.zeros(size, 1, *profile.shape, device=device)}
+        batch = {"image": torch.zeros(size, 1, *profile.shape)}
 
     def step() -> None:
         loss = objective(batch)["loss"]
@@ -125,34 +125,33 @@ def costs(profile, kind: str) -> dict:
     }
 
 
-def check(kind: str, profile, size: int, device: str) -> dict:
-    """The same step with numbers: by how much it makes the process grow."""
-    counted = peak_bytes(kind, profile, size)
-    if device == "cuda":
-        step, *_ = make_step(kind, profile, size, device)
-        step()
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        found = torch.cuda.max_memory_allocated()
-    else:
-        make_step(kind, profile, 1)[0]()  # libraries load, threads start
-        before = _peak_of_process()
-        step, *_ = make_step(kind, profile, size)
-        step()
-        step()
-        found = _peak_of_process() - before
-    return {
-        "model": kind,
-        "profile": profile.name,
-        "batch": size,
-        "device": device,
-        "counted_mib": counted / MIB,
-        "measured_mib": found / MIB,
-    }
+def check(kind: str, profile, size: int) -> dict:
+    """The same step with numbers, twice in a process of its own: by how much that
+    grows as it is, and where the C library returns at once what is freed."""
+    row = {"model": kind, "profile": profile.name, "batch": size}
+    row["counted_mib"] = peak_bytes(kind, profile, size) / MIB
+    returning = {f"MALLOC_{name}_THRESHOLD_": "65536" for name in ("MMAP", "TRIM")}
+    for name, variables in {"usual": {}, "returning": returning}.items():
+        os.environ |= variables
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            grown = pool.submit(growth, kind, profile, size).result()
+        row[f"measured_mib_{name}"] = grown / MIB
+    return row
+
+
+def growth(kind: str, profile, size: int) -> int:
+    """Bytes by which two steps with a large batch let this process grow (Linux)."""
+    torch.set_num_threads(1)
+    make_step(kind, profile, 1)[0]()  # libraries load
+    before = _peak_of_process()
+    step, *_ = make_step(kind, profile, size)
+    step()
+    step()
+    return _peak_of_process() - before
 
 
 def _peak_of_process() -> int:
-    """Bytes of memory that this process held at most so far."""
+    """The most that this process held so far."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(x for x in status.splitlines() if x.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
@@ -160,15 +159,13 @@ def _peak_of_process() -> int:
 
 @click.command(help=__doc__)
 @click.option("--check", "checked", is_flag=True, help="Make one step really as well.")
-@click.option("--device", default="cpu", show_default=True, help="Of --check.")
 @click.option("--short", is_flag=True, help="The quick profile alone.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
-def main(checked: bool, device: str, short: bool, store: bool) -> None:
+def main(checked: bool, short: bool, store: bool) -> None:
     result = {}
-    if checked:  # first, while the process is small
-        result["check"] = [check("vqvae", profiles.get("quick"), 128, device)]
-        print("counted {counted_mib:.0f} MiB, ".format(**result["check"][0]), end="")
-        print("measured {measured_mib:.0f} MiB".format(**result["check"][0]))
+    if checked:
+        result["check"] = check("vqvae", profiles.get("quick"), 128)
+        print(*(f"{name} {value}" for name, value in result["check"].items()))
     rows = []
     print(f"{'':<20}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
     for name in ("quick",) if short else ("quick", "full"):

@@ -1,21 +1,14 @@
-"""What a training step costs: how its time grows, what helps, and what the full profile
-needs.
+"""What a training step costs: how its time grows, and what helps.
 
 1. Time of one step of the VQ-VAE (forward, backward, clipping, AdamW) against slices
    per batch, image area and codes K, and of its quantizer alone against K, each with
    the exponent of a power law fitted to the three largest sizes (at small ones what
    every step costs hides the growth). ``resources/draw_scaling.py`` draws it.
 2. The same step in other ways to compute it: bfloat16, channels last, compiled.
-3. For each model of the full profile, counted and not timed: parameters, operations
-   for one slice, and peak memory for a whole batch. Operations are those that
-   `torch.utils.flop_counter` knows (matrix products and convolutions; attention as if
-   nothing were masked), forward and backward. Memory is what PyTorch's `MemTracker`
-   sees of all tensors held at once in a whole step, for two small batches, and is
-   carried on in a straight line to the profile's batch; the scratch space within an
-   operation is not seen.
 
 Times are processor times of one thread, or those of the GPU with ``--device cuda``.
 Sizes take turns, so that a busy machine disturbs all alike, and the median is given.
+What each model needs is counted by ``benchmarks/model_costs.py``.
 
     python benchmarks/scaling.py --store
 """
@@ -30,17 +23,10 @@ import numpy as np
 import torch
 from common import tell
 from torch import nn
-from torch.distributed._tools.mem_tracker import MemTracker
-from torch.utils.flop_counter import (
-    FlopCounterMode,
-    sdpa_backward_flop_count,
-    sdpa_flop_count,
-)
 
 from vqlib import profiles, recipes
 
 Step = Callable[[], None]
-KINDS = (*recipes.KINDS, "prior")
 BATCHES, AREAS = (1, 2, 4, 8, 16, 32), ("32x16", "64x32", "128x64", "256x128")
 SIZES = (64, 256, 1024, 4096, 16384)
 WAYS = {  # name: (autocast to bfloat16, channels last, compiled)
@@ -52,28 +38,18 @@ WAYS = {  # name: (autocast to bfloat16, channels last, compiled)
 }
 
 
-def make_batch(kind: str, profile, size: int, device: str) -> dict[str, torch.Tensor]:
-    """Noise of the right form."""
-    if kind == "prior":
-        codes = torch.randint(profile.codebook_size, (size, *profile.grid_shape))
-        batch = {"codes": codes, "position": torch.rand(size)}
-    else:
-        batch = {"image": torch.rand(size, 1, *profile.shape)}
-    return {name: value.to(device) for name, value in batch.items()}
-
-
 def make_step(
-    kind: str, profile, size: int, device: str = "cpu", way: str = "float32"
-) -> tuple[Step, nn.Module, torch.optim.Optimizer]:
-    """A function that makes one training step, as `vqlib.training` does, and what it
-    trains."""
+    profile: profiles.Profile, size: int, device: str = "cpu", way: str = "float32"
+) -> Step:
+    """A function that makes one training step of the VQ-VAE on noise, as
+    `vqlib.training` does."""
     half, channels_last, compiled = WAYS[way]
-    objective = recipes.objective_for(kind, recipes.build(kind, profile), profile)
-    objective = objective.to(device).train()
+    model = recipes.build("vqvae", profile)
+    objective = recipes.objective_for("vqvae", model, profile).to(device).train()
     if channels_last:
         objective.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, foreach=True)
-    batch = make_batch(kind, profile, size, device)
+    batch = {"image": torch.rand(size, 1, *profile.shape).to(device)}
     call = torch.compile(objective) if compiled else objective
 
     def step() -> None:
@@ -84,7 +60,7 @@ def make_step(
         nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
         optimizer.step()
 
-    return step, objective, optimizer
+    return step
 
 
 def make_quantizing(size: int, batch: int, device: str) -> Step:
@@ -126,7 +102,7 @@ def scaling(turns: int, short: bool, device: str) -> list[dict]:
     )
 
     def training(slices=batch, **changes) -> Step:
-        return make_step("vqvae", profiles.get("quick", **changes), slices, device)[0]
+        return make_step(profiles.get("quick", **changes), slices, device)
 
     series = {
         "slices per batch": (batches, [training(n) for n in batches]),
@@ -161,9 +137,7 @@ def ways(turns: int, short: bool, device: str) -> list[dict]:
     rows = []
     for profile, size in ((profiles.get("quick"), 4), (profiles.get("full"), 2)):
         names = [name for name in WAYS if not short or name in list(WAYS)[:3]]
-        steps = {
-            name: make_step("vqvae", profile, size, device, name)[0] for name in names
-        }
+        steps = {name: make_step(profile, size, device, name) for name in names}
         if "compiled" in steps:
             try:
                 steps["compiled"]()
@@ -187,67 +161,6 @@ def ways(turns: int, short: bool, device: str) -> list[dict]:
     return rows
 
 
-def costs(short: bool) -> list[dict]:
-    """Parameters, operations and memory of each model of the full profile."""
-    full, rows = profiles.get("full"), []
-    print(f"{'':<14}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak GiB':>10}")
-    for kind in ("vqvae",) if short else KINDS:
-        batch = full.prior_batch_size if kind == "prior" else full.batch_size
-        few = (1, 2) if kind == "prior" else (4, 8)
-        low, high = (peak_bytes(kind, full, size) for size in few)
-        peak = low + (high - low) / (few[1] - few[0]) * (batch - few[0])
-        step, objective, _ = make_step(kind, full, 1)
-        step()  # the k-means start of a quantizer is not part of every step
-        with counting() as counter:
-            step()
-        row = {
-            "model": kind,
-            "parameters": sum(p.numel() for p in objective.parameters()),
-            "gflop_per_slice": counter.get_total_flops() / 1e9,
-            "batch": batch,
-            "peak_gib": peak / 2**30,
-            "gib_counted": {
-                n: b / 2**30 for n, b in zip(few, (low, high), strict=True)
-            },
-        }
-        rows.append(row)
-        print(
-            f"{kind:<14}{row['parameters']:>12,}{row['gflop_per_slice']:>13.1f}"
-            f"{batch:>7}{row['peak_gib']:>10.2f}",
-            flush=True,
-        )
-    return rows
-
-
-def counting() -> FlopCounterMode:
-    """A counter that knows the attention of CPUs too."""
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-    def forward(query, key, value, *_, out_shape=None, **__):
-        return sdpa_flop_count(query, key, value)
-
-    def backward(gradient, query, key, value, *_, out_shape=None, **__):
-        return sdpa_backward_flop_count(gradient, query, key, value)
-
-    known = {attention: forward}
-    known[torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward] = (
-        backward
-    )
-    return FlopCounterMode(display=False, custom_mapping=known)
-
-
-def peak_bytes(kind: str, profile, size: int) -> int:
-    """The most that a step holds at once: weights, gradients, moments, activations and
-    temporary tensors. (It is the second step: the first one makes the moments.)"""
-    step, objective, optimizer = make_step(kind, profile, size)
-    step()
-    tracker = MemTracker()
-    tracker.track_external(objective, optimizer)
-    with tracker:
-        step()
-    return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
-
-
 @click.command(help=__doc__)
 @click.option("--turns", default=9, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -261,8 +174,6 @@ def main(turns: int, device: str, short: bool, store: bool) -> None:
     result["scaling"] = scaling(turns, short, device)
     print("\nother ways to compute a step, beside float32")
     result["ways"] = ways(turns, short, device)
-    print("\nthe full profile, counted")
-    result["full_profile"] = costs(short)
     tell("scaling", result, store)
 
 

@@ -15,6 +15,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from vqlib.results import MODELS as TITLES
 from vqlib.results import as_markdown, collect
 from vqlib.runs import Run, load_json, save_json, save_text
 
@@ -118,6 +119,47 @@ def loading_words(stored: dict) -> str:
     )
 
 
+def costs_table(stored: dict) -> str:
+    """What each model needs, by profile."""
+    cells = [["profile", "model", "parameters", "GFLOP per slice", "batch", "memory"]]
+    for row in stored["rows"]:
+        cells.append(
+            [
+                f"{row['profile']}, {row['size'].replace('x', ' × ')}",
+                TITLES.get(row["model"], row["model"]),
+                f"{row['parameters']:,}",
+                f"{row['gflop_per_slice']:,.1f}",
+                f"{row['batch']}",
+                memory(row["peak_mib"]),
+            ]
+        )
+    return rows_of(cells)
+
+
+def costs_words(stored: dict) -> str:
+    """What the table cannot tell: the prior's sampling, and a count that was tried."""
+    caches = " and ".join(
+        f"{memory(row['cache_mib_per_slice'])} ({row['profile']})"
+        for row in stored["rows"]
+        if row["model"] == "prior"
+    )
+    tried = stored["check"]
+    return (
+        f"Sampling keeps {caches} of keys and values for each slice. The count tried "
+        f"on the {tried['profile']} profile's {TITLES[tried['model']]} with batches of "
+        f"{tried['batch']}, on a CPU: {memory(tried['counted_mib'])} are counted; the "
+        f"process grows by {memory(tried['measured_mib_returning'])} where the C "
+        "library returns at once what is freed, and by "
+        f"{memory(tried['measured_mib_usual'])} where it keeps it, as it usually does "
+        "(`python benchmarks/model_costs.py --check --store`)."
+    )
+
+
+def memory(mib: float) -> str:
+    """MiB, or GiB where there are many."""
+    return f"{mib / 1024:.1f} GiB" if mib >= 1000 else f"{mib:.3g} MiB"
+
+
 def duration(seconds: float) -> str:
     """Minutes, as one tells a reader."""
     minutes = max(1, round(seconds / 60))
@@ -132,6 +174,7 @@ def blocks(results: dict) -> dict[str, str]:
     for name, writers in {
         "rate_distortion": {"seeds": rates_table, "seeds-words": rates_words},
         "network": {"network": network_table},
+        "model_costs": {"costs": costs_table, "costs-words": costs_words},
         "data_loading": {"loading": loading_words},
     }.items():
         path = BENCHMARKS / f"{name}.json"
