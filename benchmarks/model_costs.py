@@ -10,7 +10,7 @@ For each profile and model:
   sees of all tensors held at once (weights, gradients, AdamW's moments, the batch,
   activations and temporary tensors), in float32. The scratch space within an operation
   and what an allocator keeps in reserve are not seen;
-- for the prior, the keys and values that sampling keeps for each slice.
+- for the transformer prior, the keys and values that sampling keeps for each slice.
 
 It runs in PyTorch's fake-tensor mode, where an operation only gives the shape of its
 result, so the full profile costs no more than the quick one. ``--check`` makes one such
@@ -39,7 +39,7 @@ from torch.utils.flop_counter import (
 
 from vqlib import profiles, recipes
 
-KINDS = (*recipes.KINDS, "prior")
+PRIORS = {f"prior, {network}": network for network in profiles.PRIORS}
 MIB = 2**20
 
 
@@ -51,7 +51,7 @@ def make_step(kind: str, profile, size: int):
     # fused: all in place, so nothing has to be known of the numbers
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     if kind == "prior":
-        objective.model._check = lambda *_: None  # it looks at numbers
+        objective.model.check = lambda *_: None  # it looks at numbers
         codes = torch.zeros(size, *profile.grid_shape, dtype=torch.int64)
         batch = {"codes": codes, "position": torch.zeros(size)}
     else:
@@ -108,7 +108,7 @@ def cache_bytes(profile) -> int:
     return 2 * profile.prior_layers * positions * profile.prior_dim * 4
 
 
-def costs(profile, kind: str) -> dict:
+def costs(profile, kind: str, name: str) -> dict:
     """One row of the table."""
     batch = profile.prior_batch_size if kind == "prior" else profile.batch_size
     with FakeTensorMode():
@@ -116,12 +116,14 @@ def costs(profile, kind: str) -> dict:
     return {
         "profile": profile.name,
         "size": profile.size,
-        "model": kind,
+        "model": name,
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflop_per_slice": operations(kind, profile) / 1e9,
         "batch": batch,
         "peak_mib": peak_bytes(kind, profile, batch) / MIB,
-        "cache_mib_per_slice": cache_bytes(profile) / MIB if kind == "prior" else None,
+        "cache_mib_per_slice": cache_bytes(profile) / MIB
+        if "transformer" in name
+        else None,
     }
 
 
@@ -167,13 +169,15 @@ def main(checked: bool, short: bool, store: bool) -> None:
         result["check"] = check("vqvae", profiles.get("quick"), 128)
         print(*(f"{name} {value}" for name, value in result["check"].items()))
     rows = []
-    print(f"{'':<20}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
-    for name in ("quick",) if short else ("quick", "full"):
-        for kind in KINDS:
-            row = costs(profiles.get(name), kind)
+    print(f"{'':<26}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
+    for profile in ("quick",) if short else ("quick", "full"):
+        for name in (*recipes.KINDS, *PRIORS):
+            kind = "prior" if name in PRIORS else name
+            settings = profiles.get(profile, prior=PRIORS.get(name))
+            row = costs(settings, kind, name)
             rows.append(row)
             print(
-                f"{name:<6} {kind:<13}{row['parameters']:>12,}"
+                f"{profile:<6} {name:<19}{row['parameters']:>12,}"
                 f"{row['gflop_per_slice']:>13.2f}{row['batch']:>7}"
                 f"{row['peak_mib']:>10,.0f}",
                 flush=True,

@@ -141,11 +141,12 @@ def costs_words(stored: dict) -> str:
     caches = " and ".join(
         f"{memory(row['cache_mib_per_slice'])} ({row['profile']})"
         for row in stored["rows"]
-        if row["model"] == "prior"
+        if row.get("cache_mib_per_slice")
     )
     tried = stored["check"]
     return (
-        f"Sampling keeps {caches} of keys and values for each slice. The count tried "
+        f"Sampling with the transformer keeps {caches} of keys and values for each "
+        f"slice. The count tried "
         f"on the {tried['profile']} profile's {TITLES[tried['model']]} with batches of "
         f"{tried['batch']}, on a CPU: {memory(tried['counted_mib'])} are counted; the "
         f"process grows by {memory(tried['measured_mib_returning'])} where the C "

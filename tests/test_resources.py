@@ -135,6 +135,32 @@ def test_the_table_of_rates_has_a_row_for_each_rate():
     assert table[2].count("|") == table[0].count("|") == 8
 
 
+def test_costs_are_told_per_model_with_their_check():
+    import update_readme
+
+    row = {"profile": "full", "size": "256x128", "parameters": 1234567, "batch": 64}
+    rows = [
+        row | {"model": "vqvae2", "gflop_per_slice": 25.24, "peak_mib": 1536.0},
+        row
+        | {"model": "prior, transformer", "gflop_per_slice": 831.4, "peak_mib": 118.51},
+    ]
+    rows[1]["cache_mib_per_slice"] = 96.0
+    measured = {"measured_mib_usual": 473.0, "measured_mib_returning": 289.0}
+    tried = {"model": "vqvae", "profile": "quick", "batch": 128, "counted_mib": 264.8}
+    stored = {"rows": rows, "check": tried | measured}
+    lines = update_readme.costs_table(stored).splitlines()
+    assert lines[2] == (
+        "| full, 256 × 128 | VQ-VAE-2 | 1,234,567 | 25.2 | 64 | 1.5 GiB |"
+    )
+    assert lines[3].endswith(
+        "| prior, transformer | 1,234,567 | 831.4 | 64 | 119 MiB |"
+    )
+    told = update_readme.costs_words(stored)
+    assert "keeps 96 MiB (full) of keys" in told
+    assert "batches of 128, on a CPU: 265 MiB are counted" in told
+    assert "grows by 289 MiB" in told
+
+
 def test_a_notebook_tells_its_measured_time():
     import json
 
