@@ -111,6 +111,7 @@ def cache_bytes(profile) -> int:
 def costs(profile, kind: str, name: str) -> dict:
     """One row of the table."""
     batch = profile.prior_batch_size if kind == "prior" else profile.batch_size
+    cache = cache_bytes(profile) / MIB if "transformer" in name else None
     with FakeTensorMode():
         model = recipes.build(kind, profile)
     return {
@@ -121,9 +122,7 @@ def costs(profile, kind: str, name: str) -> dict:
         "gflop_per_slice": operations(kind, profile) / 1e9,
         "batch": batch,
         "peak_mib": peak_bytes(kind, profile, batch) / MIB,
-        "cache_mib_per_slice": cache_bytes(profile) / MIB
-        if "transformer" in name
-        else None,
+        "cache_mib_per_slice": cache,
     }
 
 

@@ -153,7 +153,7 @@ def test_costs_are_told_per_model_with_their_check():
         "| full, 256 × 128 | VQ-VAE-2 | 1,234,567 | 25.2 | 64 | 1.5 GiB |"
     )
     assert lines[3].endswith(
-        "| prior, transformer | 1,234,567 | 831.4 | 64 | 119 MiB |"
+        "| prior | 1,234,567 | 831.4 | 64 | 119 MiB |"
     )
     told = update_readme.costs_words(stored)
     assert "keeps 96 MiB (full) of keys" in told

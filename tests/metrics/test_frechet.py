@@ -29,7 +29,9 @@ def test_the_bias_of_small_sets_is_taken_away(shift, n):
     for _ in range(12):
         a, b = rng.normal(size=(n, 13)), rng.normal(size=(n, 13))
         a[:, 0] += shift
-        plain.append(between_gaussians(a.mean(0), np.cov(a.T), b.mean(0), np.cov(b.T)))
+        plain.append(
+            between_gaussians(a.mean(0), np.cov(a.T), b.mean(0), np.cov(b.T))
+        )
         unbiased.append(unbiased_frechet(a, b, repeats=4))
     error = abs(np.mean(unbiased) - shift**2)
     assert np.mean(plain) - shift**2 > 0.5 * 64 / n
