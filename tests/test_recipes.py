@@ -395,3 +395,42 @@ def test_a_folder_without_a_model_belongs_to_nobody(data):
         recipes.train("vae", settings, data, run)
     recipes.train("vae", SETTINGS, data, run)
     assert recipes.read_metrics(run, "vae")["slices"] == 8
+
+
+@pytest.fixture
+def labelled(data):
+    """The same slices with labels: bright is bladder, the rest body."""
+    for split in (data.train, data.validate, data.test):
+        split.labels = torch.where(split.images[:, 0] > 0.5, 3, 1).byte()
+    data.index.has_labels = True
+    return data
+
+
+def test_the_segmenter_trains_is_found_again_and_is_scored(labelled):
+    run = Run("r")
+    settings = dataclasses.replace(SETTINGS, segmenter_steps=30)
+    model = recipes.train_segmenter(settings, labelled, run)
+    found = recipes.load("segmenter", settings, labelled, run)
+    x = labelled.test.images
+    assert torch.equal(model.segment(x), found.segment(x))
+    result = recipes.read_metrics(run, "segmenter")
+    assert set(result["dice"]) == {"body", "bladder", "mean"}
+    assert result["dice"]["bladder"] > 0.5
+
+
+def test_the_segmenter_depends_on_its_own_settings_alone(labelled):
+    run = Run("r")
+    recipes.train_segmenter(SETTINGS, labelled, run)
+    other = dataclasses.replace(SETTINGS, codebook_size=99, steps=7, prior_dim=8)
+    recipes.load("segmenter", other, labelled, run)
+    recipes.train("vae", SETTINGS, labelled, run)
+    more = dataclasses.replace(SETTINGS, segmenter_steps=99)
+    recipes.load("vae", more, labelled, run)
+    with pytest.raises(UserError, match="segmenter_steps: 8 there, 99 now"):
+        recipes.load("segmenter", more, labelled, run)
+
+
+def test_without_labels_there_is_no_segmenter(data):
+    with pytest.raises(UserError, match="no labels to train a segmenter on"):
+        recipes.train_segmenter(SETTINGS, data, Run("r"))
+    assert not Run("r").folder.exists()

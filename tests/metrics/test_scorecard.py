@@ -11,7 +11,7 @@ from vqlib.metrics.trials import MUST_SEE, badness, order, trial
 
 @pytest.fixture(scope="module")
 def base(tiny):
-    return take(tiny.validate, 30)
+    return take(tiny.validate, 48)
 
 
 @pytest.mark.parametrize("corruption", MUST_SEE)
@@ -29,6 +29,8 @@ def test_badness_knows_which_way_is_better():
     assert badness("likeness", -0.2, 0.0) == pytest.approx(0.2)
     assert badness("recall", 0.5, 0.7) == pytest.approx(0.2)
     assert badness("recall", 0.9, 0.7) == 0
+    assert badness("texture", -0.3, 0.0) == 0
+    assert badness("shape", 4.0, 0.5) == 4
 
 
 def test_a_score_that_does_not_move_orders_nothing():
@@ -55,7 +57,7 @@ def test_the_same_seed_gives_the_same_card(base, reference):
 
 
 def test_sets_that_cannot_be_scored_are_refused(base, reference):
-    with pytest.raises(UserError, match="5 slices are too few.*give 28"):
+    with pytest.raises(UserError, match=r"5 slices are too few.*give 28"):
         score_card(Slices(base.images[:5], None), reference)
     wide = torch.zeros(30, 1, 128, 64)
     with pytest.raises(UserError, match=r"\(1, 128, 64\) cannot be scored"):

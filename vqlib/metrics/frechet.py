@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 AXES = 12  # so many principal axes: well under half of a set of 64
+FINEST = 0.02  # a difference in grey value or log power that nobody would mind
 
 
 class Axes(NamedTuple):
@@ -28,14 +29,14 @@ def principal_axes(
 ) -> Axes:
     """The first principal axes of features `[N, F]` of real slices.
 
-    Each feature is divided by its standard deviation; where all are ``alike``, as in a
-    layer of a network, by one number for all, so that one which hardly ever varies
-    does not count as much as the others. All F together have variance F either way.
+    Each feature is divided by its standard deviation, if that is more than `FINEST`;
+    where all are ``alike``, as in a layer of a network, by one number for all, so that
+    one which hardly ever varies does not count as much as the others.
     """
     mean, unit = features.mean(0), features.std(0)
     if alike:
         unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
-    unit = np.where(unit < 1e-6, 1.0, unit)  # what never varies keeps its own unit
+    unit = np.maximum(unit, FINEST)  # or what is nearly constant would decide all
     _, _, directions = np.linalg.svd((features - mean) / unit, full_matrices=False)
     return Axes(mean, unit, directions[:count].T)
 

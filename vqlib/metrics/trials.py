@@ -13,12 +13,12 @@ from vqlib.metrics.corruptions import CORRUPTIONS, SEVERITIES, Slices
 from vqlib.metrics.scorecard import SCORES, Card, Reference, score_card
 
 MUST_SEE = {
-    "blur": ("texture", "shape", "spectrum", "precision", "density"),
-    "noise": ("texture", "shape", "spectrum", "precision", "density"),
+    "blur": ("texture", "spectrum", "precision", "density"),
+    "noise": ("texture", "spectrum", "precision", "density"),
     "dropped modes": ("texture", "shape", "recall", "coverage", "likeness"),
     "copied training slices": ("nearest", "copies"),
     "shuffled patches": ("texture", "shape", "precision", "neighbours", "pieces"),
-    "wrong anatomy": ("shape", "neighbours", "pieces"),
+    "wrong anatomy": ("shape", "places"),
     "wrong positions": ("places",),
 }
 
@@ -27,23 +27,29 @@ def badness(name: str, value: float, floor: float) -> float:
     """How far a score is from that of real slices: 0 is best.
 
     For a score with a known best value (see `SCORES`) the distance from it, on either
-    side; for precision and its kin how much it is below the floor.
+    side; for precision and its kin how much it is below the floor. A Fréchet distance
+    under 0 is an estimate of 0.
     """
+    if name in ("texture", "shape"):
+        return max(value, 0.0)
     best = SCORES[name].best
     return max(floor - value, 0.0) if best is None else abs(value - best)
 
 
 def trial(
-    name: str, slices: Slices, reference: Reference, seed: int = 0
+    name: str,
+    slices: Slices,
+    reference: Reference,
+    floor: Card | None = None,
+    seed: int = 0,
 ) -> dict[float, Card]:
-    """The cards of real slices at each severity of a corruption."""
-    corrupt = CORRUPTIONS[name]
-    return {
-        severity: score_card(
-            corrupt(slices, severity, reference.train, seed), reference, seed
-        )
-        for severity in SEVERITIES
-    }
+    """The cards of real slices at each severity of a corruption; ``floor`` is that of
+    the slices as they are, for callers that have it."""
+    cards = {0.0: floor or score_card(slices, reference, seed)}
+    for severity in SEVERITIES[1:]:
+        worse = CORRUPTIONS[name](slices, severity, reference.train, seed)
+        cards[severity] = score_card(worse, reference, seed)
+    return cards
 
 
 def order(cards: dict[float, Card]) -> dict[str, float | None]:
