@@ -3,7 +3,7 @@
 Scored against the test patients: real slices of the validation patients (the floor),
 samples of the prior, of both VAEs, two controls without any prior, and real slices that
 were made worse in known ways. Then each score's rank correlation with the severity of
-each corruption, and a segmenter trained on generated slices.
+each corruption, and (--useful) segmenters trained on generated slices.
 
     python benchmarks/score_card.py --run quick --store
 """
@@ -87,8 +87,11 @@ def trials(base: Slices, reference, floor: dict) -> tuple[dict, dict, list[str]]
 @click.option("--steps", default=100, show_default=True, help="Of each segmenter.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--short", is_flag=True, help="Only the trials of the scores.")
+@click.option("--useful", is_flag=True, help="Train segmenters on the samples too.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
-def main(name, profile, data_dir, samples: int, steps, seed: int, short, store) -> None:
+def main(
+    name, profile, data_dir, samples: int, steps, seed: int, short, useful, store
+) -> None:
     settings, run = profiles.get(profile), Run(name)
     data = open_data(data_dir, settings)
     segmenter = recipes.train_segmenter(settings, data, run, seed)
@@ -104,10 +107,11 @@ def main(name, profile, data_dir, samples: int, steps, seed: int, short, store) 
         "reference": prepared - start,
         "card": time.process_time() - prepared,
     }
-    sets = {} if short else generated(settings, data, run, samples, seed)
+    sets = {} if short and not useful else generated(settings, data, run, samples, seed)
     cards |= {k: score_card(x, reference, seed) for k, x in sets.items()}
+    show(cards)
     corrupted, orders, failures = trials(base, reference, floor)
-    show(cards | corrupted)
+    show(corrupted)
     print("\nrank correlation of score and severity")
     show(orders)
     print("\n".join(failures) or "every score orders what it must see")
@@ -116,12 +120,12 @@ def main(name, profile, data_dir, samples: int, steps, seed: int, short, store) 
         "corrupted": corrupted, "order": orders, "failures": failures,
         "processor_seconds": seconds,
     }  # fmt: skip
-    if not short:
-        result["usefulness"] = useful(sets, data, segmenter, settings, steps, seed)
+    if useful:
+        result["usefulness"] = teach(sets, data, segmenter, settings, steps, seed)
     tell("score_card", result, store)
 
 
-def useful(sets: dict, data, segmenter, settings, steps: int, seed: int) -> dict:
+def teach(sets: dict, data, segmenter, settings, steps: int, seed: int) -> dict:
     """Dice on test of segmenters trained on few real slices, on as many generated
     ones, and on both."""
     n = len(sets["VQ-VAE + prior"].images)

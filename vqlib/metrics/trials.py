@@ -1,13 +1,13 @@
 """The scores on trial: does each one order corruptions that we know?
 
 Real slices are made worse in steps (`vqlib.metrics.corruptions`), and every score says
-how bad each step is. A score sees a corruption where its badness rises with every step
-(rank correlation 1). `MUST_SEE` says which scores exist to see which corruption; that
-some are blind to others is no fault, as long as it is known: nobody should read variety
-from a spectrum. Taught in notebook 05.
+how bad each step is. A score sees a corruption where its badness never falls from step
+to step (rank correlation 1). `MUST_SEE` says which scores exist to see which
+corruption. That some are blind to others is no fault, as long as it is known: nobody
+should read variety from a spectrum. Taught in notebook 05.
 """
 
-from scipy.stats import spearmanr
+from itertools import combinations
 
 from vqlib.metrics.corruptions import CORRUPTIONS, SEVERITIES, Slices
 from vqlib.metrics.scorecard import SCORES, Card, Reference, score_card
@@ -53,8 +53,13 @@ def trial(
 
 
 def order(cards: dict[float, Card]) -> dict[str, float | None]:
-    """Rank correlation of severity and badness: score → Spearman's rho; 0 where the
-    score does not move at all, None where it has no value."""
+    """Rank correlation of severity and badness: score → gamma in [-1, 1], the share of
+    pairs in the right order less that in the wrong one (Goodman and Kruskal 1954,
+    doi 10.1080/01621459.1954.10501231).
+
+    Pairs of equal badness count neither way, so that a score is not blamed for having
+    reached its end. 0 where it does not move at all, None where it has no value.
+    """
     severities, floor = sorted(cards), cards[min(cards)]
     found = {}
     for name in SCORES:
@@ -63,6 +68,7 @@ def order(cards: dict[float, Card]) -> dict[str, float | None]:
             found[name] = None
             continue
         bad = [badness(name, v, floor[name]) for v in values]
-        still = max(bad) - min(bad) < 1e-9
-        found[name] = 0.0 if still else float(spearmanr(severities, bad).statistic)
+        right = sum(b > a for a, b in combinations(bad, 2))
+        wrong = sum(b < a for a, b in combinations(bad, 2))
+        found[name] = (right - wrong) / max(right + wrong, 1)
     return found
