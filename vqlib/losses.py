@@ -242,7 +242,7 @@ class PriorObjective(nn.Module):
 
 
 class SegmentationObjective(nn.Module):
-    """Weighted cross-entropy plus 1 − soft Dice, as many segmenters are trained (Isensee
+    """Weighted cross-entropy plus 1 − soft Dice, as segmenters are trained (Isensee
     et al. 2021, doi 10.1038/s41592-020-01008-z). A label's weight is the root of its
     rarity in the batch: without it a short training never finds the small organs. Dice
     ``2 Σ p t / Σ (p + t)`` is taken over the whole batch, since many slices lack an
