@@ -398,7 +398,7 @@ def test_a_folder_without_a_model_belongs_to_nobody(data):
 
 
 @pytest.fixture
-def labelled(data):
+def bright_bladder(data):
     """The same slices with labels: bright is bladder, the rest body."""
     for split in (data.train, data.validate, data.test):
         split.labels = torch.where(split.images[:, 0] > 0.5, 3, 1).byte()
@@ -406,28 +406,28 @@ def labelled(data):
     return data
 
 
-def test_the_segmenter_trains_is_found_again_and_is_scored(labelled):
+def test_the_segmenter_trains_is_found_again_and_is_scored(bright_bladder):
     run = Run("r")
     settings = dataclasses.replace(SETTINGS, segmenter_steps=30)
-    model = recipes.train_segmenter(settings, labelled, run)
-    found = recipes.load("segmenter", settings, labelled, run)
-    x = labelled.test.images
+    model = recipes.train_segmenter(settings, bright_bladder, run)
+    found = recipes.load("segmenter", settings, bright_bladder, run)
+    x = bright_bladder.test.images
     assert torch.equal(model.segment(x), found.segment(x))
     result = recipes.read_metrics(run, "segmenter")
     assert set(result["dice"]) == {"body", "bladder", "mean"}
     assert result["dice"]["bladder"] > 0.5
 
 
-def test_the_segmenter_depends_on_its_own_settings_alone(labelled):
+def test_the_segmenter_depends_on_its_own_settings_alone(bright_bladder):
     run = Run("r")
-    recipes.train_segmenter(SETTINGS, labelled, run)
+    recipes.train_segmenter(SETTINGS, bright_bladder, run)
     other = dataclasses.replace(SETTINGS, codebook_size=99, steps=7, prior_dim=8)
-    recipes.load("segmenter", other, labelled, run)
-    recipes.train("vae", SETTINGS, labelled, run)
+    recipes.load("segmenter", other, bright_bladder, run)
+    recipes.train("vae", SETTINGS, bright_bladder, run)
     more = dataclasses.replace(SETTINGS, segmenter_steps=99)
-    recipes.load("vae", more, labelled, run)
+    recipes.load("vae", more, bright_bladder, run)
     with pytest.raises(UserError, match="segmenter_steps: 8 there, 99 now"):
-        recipes.load("segmenter", more, labelled, run)
+        recipes.load("segmenter", more, bright_bladder, run)
 
 
 def test_without_labels_there_is_no_segmenter(data):

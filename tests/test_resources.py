@@ -152,9 +152,7 @@ def test_costs_are_told_per_model_with_their_check():
     assert lines[2] == (
         "| full, 256 × 128 | VQ-VAE-2 | 1,234,567 | 25.2 | 64 | 1.5 GiB |"
     )
-    assert lines[3].endswith(
-        "| prior | 1,234,567 | 831.4 | 64 | 119 MiB |"
-    )
+    assert lines[3].endswith("| prior | 1,234,567 | 831.4 | 64 | 119 MiB |")
     told = update_readme.costs_words(stored)
     assert "keeps 96 MiB (full) of keys" in told
     assert "batches of 128, on a CPU: 265 MiB are counted" in told
