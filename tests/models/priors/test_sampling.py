@@ -121,12 +121,12 @@ def alike(stack):
 
 def test_neighbours_in_a_volume_are_more_alike_than_independent_slices(prior):
     positions = torch.linspace(0.4, 0.6, 12)
-    volume = prior.sample_volume(positions, seed=1)
+    volume = prior.sample_volume(positions, seed=1, stretch=0.5)
     assert alike(volume) > alike(prior.sample(positions, seed=1)) + 0.2
     rough = prior.sample_volume(positions, seed=1, stretch=0.01)
     assert alike(rough) < alike(volume) - 0.1
-    assert torch.equal(volume, prior.sample_volume(positions, seed=1))
-    assert not torch.equal(volume, prior.sample_volume(positions, seed=2))
+    assert torch.equal(volume, prior.sample_volume(positions, seed=1, stretch=0.5))
+    assert not torch.equal(volume, prior.sample_volume(positions, seed=2, stretch=0.5))
 
 
 def test_the_noise_of_each_slice_in_a_volume_is_gumbel(prior):

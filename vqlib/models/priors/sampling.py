@@ -114,7 +114,7 @@ def sample(
 
 
 def sample_volume(
-    prior: Sampled, positions: Tensor, stretch: float = 0.5, **how
+    prior: Sampled, positions: Tensor, stretch: float = 0.1, **how
 ) -> Tensor:
     """Draw a stack of slices that go together: neighbours share their chance.
 
