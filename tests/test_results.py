@@ -62,3 +62,12 @@ def test_text_is_aligned_and_markdown_is_a_table(run):
 def test_nothing_measured_yet(run):
     with pytest.raises(UserError, match="vqlib tutorial --run trial"):
         results.collect(run)
+
+
+def test_a_stored_benchmark_is_found_or_told_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    assert results.stored_benchmark("quantizer") is None
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    (folder / "quantizer.json").write_text('{"command": "python x"}', encoding="utf-8")
+    assert results.stored_benchmark("quantizer") == {"command": "python x"}

@@ -6,7 +6,7 @@ only collects and lays out what those files say, for the terminal and for the RE
 """
 
 from vqlib.errors import UserError
-from vqlib.runs import Run, load_json
+from vqlib.runs import Run, load_json, project_root
 
 # part of the run -> its heading in the table, in reading order
 MODELS = {
@@ -38,6 +38,13 @@ def collect(run: Run) -> dict:
             f"make them with: vqlib tutorial --run {run.name}"
         )
     return {"run": run.name, **found}
+
+
+def stored_benchmark(name: str) -> dict | None:
+    """What ``benchmarks/results/NAME.json`` holds, with the ``command`` that made it;
+    None where it is not there."""
+    path = project_root() / "benchmarks" / "results" / f"{name}.json"
+    return load_json(path) if path.exists() else None
 
 
 def table(results: dict) -> list[list[str]]:

@@ -1,13 +1,10 @@
-"""Figures of quantization, and the sentences that numbers are put into."""
-
-import itertools
+"""Figures of quantization: codebooks, cells, gradients, codes in colour."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from vqlib.metrics import Interval
 from vqlib.show import quantizing
 
 
@@ -76,12 +73,12 @@ def test_colours_go_to_the_codes_that_occur():
     assert abs(plain[0, 0] - plain[19, 0]) < 0.2
 
 
-def test_code_maps_show_each_code_upright_in_its_colour():
+def test_coloured_codes_show_each_code_upright_in_its_colour():
     palette = np.random.default_rng(0).random((4, 3))
     codes = torch.zeros(1, 16, 8, dtype=torch.int64)
     codes[0, 0, 7] = 3  # right, head
     image = torch.rand(1, 1, 64, 32)
-    figure = quantizing.code_maps(image, codes, palette, image)
+    figure = quantizing.coloured_codes(image, codes, palette, image)
     axis = figure.axes[1]
     shown = np.asarray(axis.images[0].get_array())  # [w, h, 3], origin at the bottom
     assert axis.images[0].origin == "lower"
@@ -90,83 +87,46 @@ def test_code_maps_show_each_code_upright_in_its_colour():
     assert axis.get_title() == "128 codes, 2 different"
 
 
-def test_patient_pairs_draws_the_mean_of_each_patient():
-    patients = np.array([9, 4, 4])
-    scores = {"VAE": np.array([0.9, 0.2, 0.4]), "VQ-VAE": np.array([0.8, 0.5, 0.7])}
-    figure = quantizing.patient_pairs(scores, patients)
-    lines = [line.get_ydata() for line in figure.axes[0].lines]
-    assert np.allclose(lines, [[0.3, 0.6], [0.9, 0.8]])
-    assert texts(figure) == ["patient 004", "patient 009"]
-
-
-def test_names_of_patients_with_equal_means_do_not_overlap():
-    scores = {"VAE": np.array([0.1, 0.5, 0.9]), "VQ-VAE": np.array([0.5, 0.5, 0.5])}
-    figure = quantizing.patient_pairs(scores, [1, 2, 3])
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    boxes.sort(key=lambda box: box.y0)
-    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
-
-
-def row(data, kind, seed, mean):
-    score = {"mean": mean, "low": mean - 0.01, "high": mean + 0.02}
-    return {"data": data, "kind": kind, "seed": seed, "ssim": score}
-
-
-ROWS = [
-    row("real_slices", "vae", 0, 0.70),
-    row("real_slices", "vqvae", 0, 0.72),
-    row("real_slices", "vae", 1, 0.75),
-    row("real_slices", "vqvae", 1, 0.71),
-]
-
-
-def difference(seed, mean, low, high, data="real_slices"):
-    score = {"mean": mean, "low": low, "high": high}
-    return {"data": data, "seed": seed, "ssim": score}
-
-
-def test_seed_dots_has_a_panel_for_each_data_set_and_one_legend_entry_a_model():
-    rows = [*ROWS, row("phantom", "vae", 0, 0.8)]
-    figure = quantizing.seed_dots(rows, {"vae": "VAE", "vqvae": "VQ-VAE"})
-    assert [axis.get_title() for axis in figure.axes] == ["real slices", "phantom"]
-    legend = figure.axes[0].get_legend().get_texts()
-    assert sorted(text.get_text() for text in legend) == ["VAE", "VQ-VAE"]
-
-
-def test_seed_summary_says_who_leads_and_how_much_seeds_matter():
-    found = [difference(0, 0.02, 0.01, 0.03), difference(1, -0.04, -0.06, 0.01)]
-    (line,) = quantizing.seed_summary(ROWS, found)
-    assert line.startswith("real slices: over 2 seeds VAE is above VQ-VAE by 0.0100")
-    assert "VQ-VAE is ahead for 1 of them" in line
-    assert "leaves out 0 for 1." in line
-    assert line.endswith("by up to 0.0500.")  # the VAE, from 0.70 to 0.75
-
-
-@pytest.mark.parametrize(
-    ("interval", "start", "ending"),
-    [
-        (Interval(0.02, 0.01, 0.03), "a has the higher SSIM, by 0.0200 over b", "out"),
-        (Interval(-0.02, -0.03, -0.01), "b has the higher SSIM, by 0.0200", "out"),
-        (Interval(0.02, -0.01, 0.03), "a has the higher SSIM, by 0.0200", "holds"),
-        (Interval(-0.02, -0.03, 0.01), "b has the higher SSIM, by 0.0200", "holds"),
-    ],
-)
-def test_verdict_takes_its_direction_from_the_numbers(interval, start, ending):
-    said = quantizing.verdict("a", "b", interval)
-    assert said.startswith(start)
-    assert ("leaves out 0" in said) == (ending == "out")
-    assert ("holds 0" in said) == (ending == "holds")
-
-
-def test_verdict_turns_the_interval_with_the_winner():
-    said = quantizing.verdict("a", "b", Interval(-0.02, -0.03, -0.01))
-    assert "0.0100 to 0.0300" in said
-
-
 def test_staircase_draws_what_goes_forward_and_what_goes_back():
     x = torch.linspace(-1, 1, 5)
     figure = quantizing.staircase(x, x.round())
     forward, backward = (line.get_ydata() for line in figure.axes[0].lines)
     assert np.allclose(forward, x.round())
     assert np.allclose(backward, x)
+
+
+def test_plane_cells_show_which_points_share_a_code_from_below():
+    codes = torch.tensor([[7, 7], [7, 3]])  # the first row is the lowest
+    figure = quantizing.plane_cells({"way": codes}, 1.0, {"way": torch.zeros(1, 2)})
+    axis = figure.axes[0]
+    image = np.asarray(axis.images[0].get_array())
+    assert axis.get_title() == "way: 2 codes"
+    assert axis.images[0].origin == "lower"
+    assert np.array_equal(image[0, 0], image[1, 0])
+    assert not np.array_equal(image[0, 0], image[1, 1])
+    assert np.allclose(axis.collections[0].get_offsets(), 0)
+
+
+def test_arrows_go_against_the_gradient():
+    vectors = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    gradients = {"one": torch.tensor([[0.5, 0.0], [0.0, -2.0]])}
+    figure = quantizing.gradient_arrows(vectors, torch.tensor([0.5, 0.5]), gradients)
+    arrows = figure.axes[0].collections[0]
+    assert np.allclose(arrows.U, [-0.5, 0.0])
+    assert np.allclose(arrows.V, [0.0, 2.0])
+    assert np.allclose(arrows.get_offsets(), vectors)
+
+
+def test_repairs_draw_each_training_in_each_panel():
+    histories = {
+        "broken": {"step": (0, 5), "used": (9, 1), "loss": (1.0, 0.9)},
+        "mended": {"step": (0, 5), "used": (9, 16), "loss": (1.0, 0.1)},
+    }
+    labels = {"used": "codes used", "loss": "loss"}
+    figure = quantizing.repairs(histories, labels)
+    used, loss = figure.axes
+    assert [list(line.get_ydata()) for line in used.lines] == [[9, 1], [9, 16]]
+    assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.9], [1.0, 0.1]]
+    assert (used.get_ylabel(), loss.get_ylabel()) == ("codes used", "loss")
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == list(histories)

@@ -1,9 +1,9 @@
-"""Quantization as figures: a codebook that learns, code maps, paired comparisons.
+"""Quantization as figures: codebooks, cells, gradients, and codes in colour.
 
 Taught in notebook 03.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,10 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vqlib.metrics import Interval
 from vqlib.models.quantizers import nearest_codes
 from vqlib.show.images import draw_slice
-from vqlib.show.style import EXTENT, SLICE_MM, WIDTH, as_slices, colours
+from vqlib.show.style import EXTENT, SLICE_MM, WIDTH, as_slices
 
 Frame = tuple[str, Tensor, Tensor]  # its title, vectors [N, 2], codebook [K, 2]
 MARK = "#D55E00"
@@ -109,6 +108,93 @@ def staircase(
     return figure
 
 
+def plane_cells(
+    maps: Mapping[str, Tensor],
+    limit: float,
+    books: Mapping[str, Tensor] | None = None,
+) -> Figure:
+    """Which points of the plane share a code, a panel for each way to choose.
+
+    Args:
+        maps: way → codes `[S, S]` of a square of points, row by row from below.
+        limit: the square runs from −limit to limit along both axes.
+        books: way → code vectors `[K, 2]` to mark.
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(maps),
+        figsize=(min(WIDTH, 3.2 * len(maps)), 3.4),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (title, codes) in zip(axes[0], maps.items(), strict=True):
+        _, codes = np.unique(np.asarray(codes), return_inverse=True)
+        side = int(np.sqrt(codes.size))
+        palette = 0.5 + 0.5 * _code_palette(codes.max() + 1)
+        image = palette[codes.ravel()].reshape(side, side, 3)
+        axis.imshow(image, origin="lower", extent=(-limit, limit) * 2)
+        if books and title in books:
+            style = {"s": 24, "c": "black", "clip_on": False}
+            axis.scatter(*np.asarray(books[title]).T, **style)
+        axis.set(title=f"{title}: {codes.max() + 1} codes", xticks=[], yticks=[])
+    return figure
+
+
+def gradient_arrows(
+    vectors: Tensor, code: Tensor, gradients: Mapping[str, Tensor]
+) -> Figure:
+    """What a step against the gradient does to vectors that share a code.
+
+    Args:
+        vectors: `[N, 2]`.
+        code: `[2]`, the code of all of them.
+        gradients: estimator → the gradient that each vector gets `[N, 2]`.
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(gradients),
+        figsize=(4.4 * len(gradients), 3.4),
+        layout="constrained",
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for axis, (title, given) in zip(axes[0], gradients.items(), strict=True):
+        x, y = vectors.T
+        style = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.007}
+        axis.quiver(x, y, *-given.T, color="#0072B2", **style)
+        axis.plot(x, y, "o", color="0.3", markersize=4, label="$z_e$")
+        axis.plot(*code, "*", color=MARK, markersize=13, label="$z_q$ of them all")
+        axis.plot(0, 0, "+", color="0.5", markersize=10)
+        axis.set(title=title, xticks=[], yticks=[], aspect="equal")
+        axis.margins(0.15)
+    axes[0, -1].legend(loc="lower right")
+    return figure
+
+
+def repairs(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], labels: Mapping[str, str]
+) -> Figure:
+    """Several short trainings side by side: a panel for each quantity, a line for each
+    training, against the steps.
+
+    Args:
+        histories: training → (quantity → values), with the steps under ``step``.
+        labels: quantity → its name on the axis.
+    """
+    figure, axes = plt.subplots(
+        1, len(labels), figsize=(WIDTH, 3.1), layout="constrained", squeeze=False
+    )
+    palette = seaborn.color_palette("colorblind", len(histories))
+    for axis, (key, label) in zip(axes[0], labels.items(), strict=True):
+        for (name, history), colour in zip(histories.items(), palette, strict=True):
+            axis.plot(history["step"], history[key], color=colour, label=name)
+        axis.set(xlabel="step", ylabel=label)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    return figure
+
+
 def regions(image, masks: Mapping[str, object]) -> Figure:
     """A slice `[H, W]` for each mask (bool `[H, W]`), with the mask outlined."""
     image = as_slices(image)[0]
@@ -155,7 +241,9 @@ def code_colours(codebook: Tensor, counts: Tensor | None = None) -> np.ndarray:
     return torch.cat([along, missing], 1).numpy()
 
 
-def code_maps(images, codes: Tensor, palette: np.ndarray, reconstructions) -> Figure:
+def coloured_codes(
+    images, codes: Tensor, palette: np.ndarray, reconstructions
+) -> Figure:
     """Slices, their codes as colours, and what the decoder makes of the codes.
 
     Args:
@@ -187,145 +275,3 @@ def code_maps(images, codes: Tensor, palette: np.ndarray, reconstructions) -> Fi
         draw_slice(below, back)
         below.set_title("decoded from the codes")
     return figure
-
-
-def patient_pairs(
-    scores: Mapping[str, np.ndarray], patients, label: str = "mean SSIM (test)"
-) -> Figure:
-    """The mean score of each patient under each model, a line for each patient.
-
-    Args:
-        scores: model → `[N]`, one value for each slice.
-        patients: `[N]`, whose slice it is.
-        label: of the scores.
-    """
-    patients = np.asarray(patients)
-    figure, axis = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
-    names, people = list(scores), np.unique(patients)
-    means = np.array(
-        [[np.mean(np.asarray(scores[n])[patients == p]) for n in names] for p in people]
-    )  # [P, models]
-    gap, height = 0.055 * max(np.ptp(means), 1e-9), -np.inf
-    for row in means[:, -1].argsort():
-        axis.plot(means[row], color="0.75", zorder=1)
-        axis.scatter(range(len(names)), means[row], c=colours(names), s=40, zorder=2)
-        height = max(means[row, -1], height + gap)  # names of equals above each other
-        axis.annotate(
-            f"patient {people[row]:03d}",
-            (len(names) - 1, height),
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color="0.35",
-        )
-    axis.set_xticks(range(len(names)), names)
-    axis.set_ylabel(label)
-    axis.margins(x=0.25)
-    return figure
-
-
-def seed_dots(
-    rows: Iterable[Mapping],
-    names: Mapping[str, str],
-    score: str = "ssim",
-    label: str = "SSIM (test)",
-) -> Figure:
-    """Scores of models trained from several seeds, a panel for each data set.
-
-    Args:
-        rows: with ``data``, ``kind``, ``seed`` and the score as ``mean``, ``low`` and
-            ``high``.
-        names: kind → name of the model, in the order in which they are drawn.
-        score: which of a row's scores.
-        label: of that score.
-    """
-    rows = list(rows)
-    sets = list(dict.fromkeys(row["data"] for row in rows))
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(min(WIDTH, 4.4 * len(sets)), 3.2),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis, data in zip(axes[0], sets, strict=True):
-        mine = [row for row in rows if row["data"] == data]
-        seeds = sorted({row["seed"] for row in mine})
-        for row in mine:
-            order = list(names).index(row["kind"])
-            x = seeds.index(row["seed"]) + 0.24 * (order - (len(names) - 1) / 2)
-            mean, low, high = (row[score][key] for key in ("mean", "low", "high"))
-            name = names[row["kind"]]
-            axis.errorbar(
-                x,
-                mean,
-                yerr=[[mean - low], [high - mean]],
-                fmt="o",
-                capsize=3,
-                color=colours([name])[0],
-                label=name,
-            )
-        axis.set_xticks(range(len(seeds)), seeds)
-        axis.set(title=data.replace("_", " "), xlabel="seed", ylabel=label)
-        axis.margins(x=0.2)
-        handles, labels = axis.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))
-        axis.legend(once.values(), once.keys())
-    return figure
-
-
-def verdict(first: str, second: str, difference: Interval, what: str = "SSIM") -> str:
-    """What a paired difference ``first − second`` says, as a sentence.
-
-    Names the higher model, by how much, and whether the interval leaves out 0.
-    """
-    low, high = sorted(
-        (difference.low, difference.high)
-        if difference.mean >= 0
-        else (-difference.low, -difference.high)
-    )
-    winner = first if difference.mean >= 0 else second
-    loser = second if difference.mean >= 0 else first
-    ending = (
-        "it leaves out 0, so these patients do tell the two apart"
-        if difference.low > 0 or difference.high < 0
-        else "it holds 0, so these patients do not tell the two apart"
-    )
-    return (
-        f"{winner} has the higher {what}, by {abs(difference.mean):.4f} over {loser} "
-        f"(95 % interval {low:.4f} to {high:.4f}: {ending})"
-    )
-
-
-def seed_summary(
-    rows: Iterable[Mapping], differences: Iterable[Mapping], score: str = "ssim"
-) -> list[str]:
-    """What trainings from several seeds say, a sentence for each data set.
-
-    Args:
-        rows: as for `seed_dots`, of kinds ``vae`` and ``vqvae``.
-        differences: with ``data``, ``seed`` and the paired difference VQ-VAE − VAE
-            as ``mean``, ``low`` and ``high``.
-        score: which of the scores.
-    """
-    rows, differences, lines = list(rows), list(differences), []
-    for data in dict.fromkeys(row["data"] for row in differences):
-        found = [row[score] for row in differences if row["data"] == data]
-        means = [value["mean"] for value in found]
-        clear = sum(value["low"] > 0 or value["high"] < 0 for value in found)
-        mine = [row for row in rows if row["data"] == data]
-        spread = {
-            kind: np.ptp([r[score]["mean"] for r in mine if r["kind"] == kind])
-            for kind in ("vae", "vqvae")
-        }
-        mean = float(np.mean(means))
-        winner, loser = ("VQ-VAE", "VAE") if mean >= 0 else ("VAE", "VQ-VAE")
-        lines.append(
-            f"{data.replace('_', ' ')}: over {len(means)} seeds {winner} is above "
-            f"{loser} by {abs(mean):.4f} on average. VQ-VAE is ahead for "
-            f"{sum(m > 0 for m in means)} of them; the interval over patients leaves "
-            f"out 0 for {clear}. From seed to seed the scores of one model differ by "
-            f"up to {max(spread.values()):.4f}."
-        )
-    return lines
