@@ -96,14 +96,18 @@ def test_staircase_draws_what_goes_forward_and_what_goes_back():
 
 
 def test_plane_cells_show_which_points_share_a_code_from_below():
-    codes = torch.tensor([[7, 7], [7, 3]])  # the first row is the lowest
+    codes = torch.full((6, 6), 7)  # the first row is the lowest
+    codes[3:, 3:] = 3
     figure = quantizing.plane_cells({"way": codes}, 1.0, {"way": torch.zeros(1, 2)})
     axis = figure.axes[0]
     image = np.asarray(axis.images[0].get_array())
     assert axis.get_title() == "way: 2 codes"
     assert axis.images[0].origin == "lower"
-    assert np.array_equal(image[0, 0], image[1, 0])
-    assert not np.array_equal(image[0, 0], image[1, 1])
+    assert np.array_equal(image[0, 0], image[5, 0])
+    assert not np.array_equal(image[0, 0], image[5, 5])
+    assert np.array_equal(image[2, 4], (1, 1, 1))  # the border between two cells
+    assert np.array_equal(image[4, 2], (1, 1, 1))
+    assert image[4, 4].min() < 1
     assert np.allclose(axis.collections[0].get_offsets(), 0)
 
 

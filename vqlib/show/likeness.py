@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from vqlib.metrics.realism import LEVELS, Portrait
 from vqlib.show.images import draw_slice
-from vqlib.show.style import EXTENT, SLICE_MM, as_slices
+from vqlib.show.style import EXTENT, SLICE_MM, as_slices, colours
 
 COLUMNS = 4  # of `effects`
 
@@ -65,9 +65,7 @@ def dots(
     figure, axis = plt.subplots(
         figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
     )
-    for name, colour, marker in zip(
-        series, seaborn.color_palette("colorblind", len(series)), "osD^v", strict=False
-    ):
+    for name, colour, marker in zip(series, colours(series), "osD^v", strict=False):
         values = [row.get(name, np.nan) for row in table.values()]
         axis.plot(
             values,

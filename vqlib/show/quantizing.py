@@ -131,7 +131,10 @@ def plane_cells(
         _, codes = np.unique(np.asarray(codes), return_inverse=True)
         side = int(np.sqrt(codes.size))
         palette = 0.5 + 0.5 * _code_palette(codes.max() + 1)
-        image = palette[codes.ravel()].reshape(side, side, 3)
+        codes = codes.reshape(side, side)
+        image = palette[codes]
+        for border in (codes[1:] != codes[:-1], codes[:, 1:] != codes[:, :-1]):
+            image[border.nonzero()] = 1.0  # white
         axis.imshow(image, origin="lower", extent=(-limit, limit) * 2)
         if books and title in books:
             style = {"s": 24, "c": "black", "clip_on": False}
@@ -163,12 +166,14 @@ def gradient_arrows(
         x, y = vectors.T
         style = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.007}
         axis.quiver(x, y, *-given.T, color="#0072B2", **style)
+        axis.plot(*(vectors - given).T, alpha=0)  # room for the heads of the arrows
         axis.plot(x, y, "o", color="0.3", markersize=4, label="$z_e$")
         axis.plot(*code, "*", color=MARK, markersize=13, label="$z_q$ of them all")
         axis.plot(0, 0, "+", color="0.5", markersize=10)
         axis.set(title=title, xticks=[], yticks=[], aspect="equal")
-        axis.margins(0.15)
-    axes[0, -1].legend(loc="lower right")
+    axes[0, 0].margins(0.1)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=2)
     return figure
 
 
