@@ -194,3 +194,15 @@ def test_the_words_on_loading_follow_the_numbers():
     )
     for part in ("12,660", "3.0 times", "109 times", "49 times", "112 MB", "3.5 min"):
         assert part in words, part
+
+
+def test_the_stored_rates_are_drawn(tmp_path, monkeypatch):
+    from vqlib.runs import save_json
+
+    row = {"data": "phantom", "kind": "vae", "bits": 1024.0, "ssim": {"mean": 0.7}}
+    codec = {"data": "phantom", "codec": "WebP", "mean_bytes": 99.0}
+    stored = {"rows": [row], "codecs": [codec | {"ssim": {"mean": 0.6}}]}
+    save_json(tmp_path / "stored.json", stored)
+    arguments = ("--stored", tmp_path / "stored.json", tmp_path / "drawn.png")
+    run_script("draw_rate_distortion.py", *arguments, monkeypatch=monkeypatch)
+    assert (tmp_path / "drawn.png").stat().st_size > 5000

@@ -131,6 +131,9 @@ def test_repairs_draw_each_training_in_each_panel():
     used, loss = figure.axes
     assert [list(line.get_ydata()) for line in used.lines] == [[9, 1], [9, 16]]
     assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.9], [1.0, 0.1]]
-    assert (used.get_ylabel(), loss.get_ylabel()) == ("codes used", "loss")
+    assert (used.get_ylabel(), loss.get_ylabel()) == (
+        "codes used (log scale)",
+        "loss (log scale)",
+    )
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == list(histories)

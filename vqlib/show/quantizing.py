@@ -10,6 +10,7 @@ import numpy as np
 import seaborn
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from vqlib.models.quantizers import nearest_codes
@@ -181,7 +182,7 @@ def repairs(
     histories: Mapping[str, Mapping[str, Sequence[float]]], labels: Mapping[str, str]
 ) -> Figure:
     """Several short trainings side by side: a panel for each quantity, a line for each
-    training, against the steps.
+    training, against the steps, on logarithmic scales.
 
     Args:
         histories: training → (quantity → values), with the steps under ``step``.
@@ -194,7 +195,9 @@ def repairs(
     for axis, (key, label) in zip(axes[0], labels.items(), strict=True):
         for (name, history), colour in zip(histories.items(), palette, strict=True):
             axis.plot(history["step"], history[key], color=colour, label=name)
-        axis.set(xlabel="step", ylabel=label)
+        axis.set(xlabel="step", ylabel=f"{label} (log scale)", yscale="log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
