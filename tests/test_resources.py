@@ -199,7 +199,8 @@ def test_the_words_on_loading_follow_the_numbers():
 def test_the_stored_rates_are_drawn(tmp_path, monkeypatch):
     from vqlib.runs import save_json
 
-    row = {"data": "phantom", "kind": "vae", "bits": 1024.0, "ssim": {"mean": 0.7}}
+    row = {"data": "phantom", "kind": "vae", "grid": "32x16", "bits": 1024.0}
+    row |= {"ssim": {"mean": 0.7}}
     codec = {"data": "phantom", "codec": "WebP", "mean_bytes": 99.0}
     stored = {"rows": [row], "codecs": [codec | {"ssim": {"mean": 0.6}}]}
     save_json(tmp_path / "stored.json", stored)

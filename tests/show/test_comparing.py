@@ -59,8 +59,9 @@ def test_verdict_turns_the_interval_with_the_winner():
     assert "0.0100 to 0.0300" in said
 
 
-def row(data, kind, bits, mean):
-    return {"data": data, "kind": kind, "bits": bits, "ssim": {"mean": mean}}
+def row(data, kind, bits, mean, grid="32x16"):
+    score = {"ssim": {"mean": mean}}
+    return {"data": data, "kind": kind, "bits": bits, "grid": grid} | score
 
 
 ROWS = [
@@ -90,6 +91,19 @@ def test_rate_panels_have_a_dot_for_each_training_and_a_line_through_the_means()
     assert texts(figure)[0] == "autoencoder"  # a level, as it has no rate
     named = {text.get_text() for text in figure.legends[0].get_texts()}
     assert named == {"VAE", "VQ-VAE", "WebP"}
+
+
+def test_the_line_goes_through_the_better_of_two_ways_to_spend_a_rate():
+    rows = [
+        row("phantom", "vqvae", 1024.0, 0.60, "16x8"),
+        row("phantom", "vqvae", 1024.0, 0.70, "16x8"),
+        row("phantom", "vqvae", 1030.0, 0.50, "32x16"),
+        row("phantom", "vqvae", 4608.0, 0.80, "32x16"),
+    ]
+    axis = comparing.rate_panels(rows).axes[0]
+    line = next(line for line in axis.lines if line.get_label() == "VQ-VAE")
+    assert np.allclose(line.get_xydata(), [[1024, 0.65], [4608, 0.80]])
+    assert [[1030, 0.50]] in [line.get_xydata().tolist() for line in axis.lines]
 
 
 def settled(by_seed, low, high, spread, score="ssim"):

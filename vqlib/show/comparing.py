@@ -110,7 +110,11 @@ def rate_panels(
         mine = [row for row in rows if row["data"] == data]
         for kind, name in NAMES.items():
             found = [row for row in mine if row["kind"] == kind]
-            points = [(r["bits"], r[score]["mean"]) for r in found if r["bits"]]
+            points = [
+                (row["bits"], row[score]["mean"], row["grid"])
+                for row in found
+                if row["bits"]
+            ]
             if points:
                 _dots_and_means(axis, points, name, joined=kind != "vae_global")
             elif found:
@@ -135,16 +139,22 @@ def rate_panels(
 
 
 def _dots_and_means(axis, points: Sequence, name: str, joined: bool) -> None:
-    """Points of one model; those whose rates differ by less than a tenth are one."""
+    """Points (bits, score, grid) of one model, and a ring around each mean. Rates that
+    differ by less than a tenth are one; where several grids spend it, the line goes
+    through the best."""
     colour = colours([name])[0]
-    axis.plot(*zip(*points, strict=True), "o", markersize=4, color=colour, alpha=0.6)
-    places: dict[int, list] = {}
-    for bits, value in points:
+    style = {"markersize": 4, "color": colour, "alpha": 0.6}
+    axis.plot(*zip(*(point[:2] for point in points), strict=True), "o", **style)
+    places: dict[int, dict] = {}
+    for bits, value, grid in points:
         place = round(np.log(bits) / np.log(1.1)) if joined else 0
-        places.setdefault(place, []).append((bits, value))
-    means = sorted(tuple(np.mean(found, 0)) for found in places.values())
+        places.setdefault(place, {}).setdefault(grid, []).append((bits, value))
+    rings = [[tuple(np.mean(f, 0)) for f in ways.values()] for ways in places.values()]
+    best = sorted(max(means, key=lambda mean: mean[1]) for means in rings)
     style = {"color": colour, "markersize": 8, "fillstyle": "none"}
-    axis.plot(*zip(*means, strict=True), "o-", label=name, **style)
+    axis.plot(*zip(*best, strict=True), "o-", label=name, **style)
+    for mean in (mean for means in rings for mean in means if mean not in best):
+        axis.plot(*mean, "o", **style)
 
 
 def settled_lines(
