@@ -46,6 +46,27 @@ def test_gaussian_nll_is_the_likelihood_at_its_best_sigma():
     assert nll(best) < min(nll(0.9 * best), nll(1.1 * best))
 
 
+def test_laplace_nll_is_the_likelihood_at_its_best_width():
+    x, r = torch.rand(5, 1, 8, 4), torch.rand(5, 1, 8, 4)
+
+    def nll(width):
+        density = torch.distributions.Laplace(r, width).log_prob(x)
+        return -density.flatten(1).sum(1).mean()
+
+    best = (x - r).abs().mean()
+    torch.testing.assert_close(losses.laplace_nll(r, x), nll(best))
+    assert nll(best) < min(nll(0.9 * best), nll(1.1 * best))
+
+
+def test_a_gaussian_asks_for_the_mean_and_a_laplacian_for_the_median():
+    x = torch.zeros(5, 1, 1, 1)
+    x[0] = 1  # mean 0.2, median 0
+    guesses = torch.linspace(0, 1, 101)
+    for nll, best in {losses.gaussian_nll: 0.2, losses.laplace_nll: 0.0}.items():
+        found = torch.stack([nll(g.expand_as(x), x) for g in guesses]).argmin()
+        assert guesses[found].item() == pytest.approx(best)
+
+
 def test_ssim_loss_agrees_with_torchmetrics():
     x = slices(4)
     y = (
@@ -178,3 +199,47 @@ def test_the_prior_is_not_always_told_the_condition_while_it_trains():
     assert (batch["organs"] == 1).all()
     objective.eval()(batch)
     assert model.told[1:] == (None, None)  # judged given the position alone
+
+
+def test_elbo_without_warmup_weighs_the_whole_kl_from_the_first_step():
+    out = losses.ELBOObjective(tiny_vae(), warmup_steps=0, beta=3.0)(
+        {"image": slices()}
+    )
+    kl = out["bits"] * math.log(2) / (32 * 16)
+    torch.testing.assert_close(out["loss"].detach(), out["nll"] + 3 * kl)
+
+
+def test_elbo_takes_another_likelihood():
+    model, batch = tiny_vae(), {"image": slices()}
+    objective = losses.ELBOObjective(model, likelihood=losses.laplace_nll).eval()
+    torch.manual_seed(0)
+    out = objective(batch)
+    torch.manual_seed(0)
+    nll = losses.laplace_nll(model(batch["image"]).reconstruction, batch["image"])
+    torch.testing.assert_close(out["nll"], nll.detach() / (32 * 16))
+
+
+def test_free_bits_are_an_allowance_for_each_unit():
+    # unit 0 costs 0 bits, unit 1 costs ½ · 3² nats = 6.5 bits, on average over slices
+    mu = torch.tensor([[0.0, 3.0], [0.0, -3.0]])
+    logvar = torch.zeros(2, 2)
+    dear = 4.5 / math.log(2)
+    for free, bits in {0: dear, 2: 2 + dear, 8: 16}.items():
+        nats = losses.kl_with_free_bits(mu, logvar, free)
+        assert nats.item() / math.log(2) == pytest.approx(bits)
+    # in a grid a unit is a channel: its positions share the allowance
+    grid = mu[:, :, None, None].expand(2, 2, 4, 2)
+    nats = losses.kl_with_free_bits(grid, torch.zeros(2, 2, 4, 2), 2)
+    assert nats.item() / math.log(2) == pytest.approx(2 + 8 * dear)
+
+
+def test_free_bits_stop_the_pull_on_silent_units_in_training_alone():
+    model, batch = tiny_vae(), {"image": slices()}
+    objective = losses.ELBOObjective(
+        model, warmup_steps=0, free_bits=1e4, likelihood=lambda r, x: 0 * r.sum()
+    )
+    objective(batch)["loss"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.encoder.parameters())
+    out = objective.eval()(batch)
+    kl = out["bits"] * math.log(2) / (32 * 16)
+    torch.testing.assert_close(out["loss"].detach(), kl)

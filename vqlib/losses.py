@@ -8,6 +8,7 @@ so one loop serves VAE, VQ-VAE, prior and segmenter. In mixed precision networks
 """
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -25,8 +26,26 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 
     ½ Σ (μ² + σ² − log σ² − 1): Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
     """
+    return _kl_of_each(mu, logvar).flatten(1).sum(1)
+
+
+def _kl_of_each(mu: Tensor, logvar: Tensor) -> Tensor:
+    """The same for each latent number: [B, ...] -> [B, ...]."""
     mu, logvar = at_least_float32(mu), at_least_float32(logvar)
-    return 0.5 * (mu.square() + logvar.exp() - logvar - 1).flatten(1).sum(1)
+    return 0.5 * (mu.square() + logvar.exp() - logvar - 1)
+
+
+def kl_with_free_bits(mu: Tensor, logvar: Tensor, free_bits: float) -> Tensor:
+    """The mean KL in nats per slice with an allowance for each latent unit: a scalar.
+
+    Σ_j max(λ, mean over the batch of KL_j), with λ = ``free_bits`` · log 2: below λ a
+    unit saves nothing by telling less (free bits: Kingma et al. 2016, arXiv 1606.04934,
+    appendix C.8). A unit is a number of a vector [B, L] or a channel of a grid
+    [B, L, h, w].
+    """
+    units = _kl_of_each(mu, logvar).mean(0)  # [L] or [L, h, w]
+    units = units.reshape(len(units), -1).sum(1)
+    return units.clamp(min=free_bits * math.log(2)).sum()
 
 
 def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
@@ -40,6 +59,19 @@ def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     pixels = x[0].numel()
     variance = F.mse_loss(at_least_float32(reconstruction), x).clamp_min(1e-8)
     return 0.5 * pixels * (torch.log(2 * math.pi * variance) + 1)
+
+
+def laplace_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
+    """−log p(x|z) in nats per slice for a Laplace likelihood with the best shared b.
+
+    The width b of exp(−|x − x̂| / b) / 2b is best at the mean absolute error, which
+    leaves P · (log 2b + 1) for P pixels. Under a Gaussian the best reconstruction is
+    the mean of what z leaves open, here it is the median of each pixel.
+    [B, 1, H, W] twice -> scalar.
+    """
+    pixels = x[0].numel()
+    scale = F.l1_loss(at_least_float32(reconstruction), x).clamp_min(1e-4)
+    return pixels * (torch.log(2 * scale) + 1)
 
 
 def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
@@ -111,30 +143,46 @@ class AutoencoderObjective(nn.Module):
 class ELBOObjective(nn.Module):
     """The negative evidence lower bound of a VAE, in nats per pixel.
 
-    −ELBO = −E_q log p(x|z) + KL(q(z|x) ‖ p(z)): Kingma & Welling 2014, eq. 3; the
-    likelihood is `gaussian_nll`. The KL is phased in over the first steps (Bowman et
-    al. 2016, arXiv 1511.06349), lest q collapse onto the prior before the decoder has
-    learned to use z.
+    −ELBO = −E_q log p(x|z) + β · KL(q(z|x) ‖ p(z)) with β = 1: Kingma & Welling 2014,
+    eq. 3. Another β weighs the rate anew (Higgins et al. 2017). Two aids keep q from
+    collapsing onto the prior before the decoder has learned to use z: the KL is phased
+    in over the first steps (Bowman et al. 2016, arXiv 1511.06349), and the first bits
+    of each unit may be free. Both belong to training; validation sees the bound.
 
     Args:
         model: a VAE.
-        warmup_steps: training steps over which the weight of the KL rises to 1.
+        warmup_steps: training steps over which the weight of the KL rises to β, or 0.
+        beta: weight of the KL.
+        free_bits: of each latent unit, see `kl_with_free_bits`.
+        likelihood: −log p(x|z) in nats per slice of a reconstruction and its slices.
     """
 
-    def __init__(self, model: nn.Module, warmup_steps: int = 200):
+    def __init__(
+        self,
+        model: nn.Module,
+        warmup_steps: int = 200,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        likelihood: Callable[[Tensor, Tensor], Tensor] = gaussian_nll,
+    ):
         super().__init__()
-        self.model, self.warmup_steps = model, warmup_steps
+        self.model, self.warmup_steps, self.beta = model, warmup_steps, beta
+        self.free_bits, self.likelihood = free_bits, likelihood
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         x = batch["image"]
         out = self.model(x)
         kl = gaussian_kl(out.mu, out.logvar).mean()
-        nll = gaussian_nll(out.reconstruction, x)
-        weight = (self.step / self.warmup_steps).clamp(max=1) if self.training else 1.0
+        nll = self.likelihood(out.reconstruction, x)
+        weight, charged = self.beta, kl
         if self.training:
+            if self.warmup_steps:
+                weight = self.beta * (self.step / self.warmup_steps).clamp(max=1)
+            if self.free_bits:
+                charged = kl_with_free_bits(out.mu, out.logvar, self.free_bits)
             self.step += 1
-        loss = (nll + weight * kl) / x[0].numel()
+        loss = (nll + weight * charged) / x[0].numel()
         bits = kl.detach() / math.log(2)
         return {"loss": loss, "nll": nll.detach() / x[0].numel(), "bits": bits}
 

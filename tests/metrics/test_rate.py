@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vqlib.metrics import (
+    active_units,
     code_entropy_bits,
     codes_used,
     kl_bits,
@@ -52,3 +53,17 @@ def test_kl_is_that_of_two_gaussians():
     nats = torch.distributions.kl_divergence(posterior, prior).sum((1, 2, 3))
     torch.testing.assert_close(kl_bits(mu, logvar), nats / math.log(2))
     assert kl_bits(torch.zeros(2, 3), torch.zeros(2, 3)).tolist() == [0, 0]
+
+
+def test_units_are_active_where_their_mean_moves_over_slices():
+    still = torch.full((50,), 7.0)
+    moving = torch.linspace(-1, 1, 50)
+    barely = moving / 10  # variance 0.003
+    mu = torch.stack([still, moving, barely], dim=1)
+    assert active_units(mu).tolist() == [False, True, False]
+    assert active_units(mu, threshold=0.001).tolist() == [False, True, True]
+    grid = mu[:, :, None, None] * torch.tensor([[1.0, 0.0]])  # silent on the right
+    assert active_units(grid).shape == (3, 1, 2)
+    assert active_units(grid)[1].tolist() == [[True, False]]
+    with pytest.raises(ValueError, match="two or more"):
+        active_units(mu[:1])

@@ -7,6 +7,7 @@ from vqlib.metrics.generation import (
     texture_features,
 )
 from vqlib.metrics.rate import (
+    active_units,
     code_entropy_bits,
     codes_used,
     kl_bits,
@@ -26,6 +27,7 @@ from vqlib.metrics.reconstruction import (
 
 __all__ = [
     "Interval",
+    "active_units",
     "body_masks",
     "code_entropy_bits",
     "codes_used",

@@ -46,6 +46,18 @@ def kl_bits(mu: Tensor, logvar: Tensor) -> Tensor:
     return nats.flatten(1).sum(1) / math.log(2)
 
 
+def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which latent units say anything of the slice: bool `[L]` or `[L, h, w]`.
+
+    A unit is active where its posterior mean ``mu``, `[N, L]` or `[N, L, h, w]`, varies
+    over the N slices by more than ``threshold`` (Burda et al. 2016, arXiv 1509.00519,
+    section 5.2); in a grid each number is a unit. Raises ValueError for N < 2.
+    """
+    if len(mu) < 2:
+        raise ValueError("units are active over slices: give two or more")
+    return mu.var(0) > threshold
+
+
 def _counts(codes: Tensor, codebook_size: int) -> Tensor:
     codes = codes.reshape(-1)
     if len(codes) == 0 or codes.min() < 0 or codes.max() >= codebook_size:

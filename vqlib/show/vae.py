@@ -80,7 +80,7 @@ def detail_curves(details: Mapping[str, Detail], unit: str = "cm") -> Figure:
 
 
 def uncertain_edge(position: np.ndarray, edges: np.ndarray) -> Figure:
-    """Sharp edges that might all be the true one, and their average.
+    """Sharp edges that might all be the true one, with their average and their median.
 
     Args:
         position: `[P]` in mm.
@@ -98,6 +98,8 @@ def uncertain_edge(position: np.ndarray, edges: np.ndarray) -> Figure:
     axis.plot(
         position, edges.mean(0), color=seaborn.color_palette()[0], label="average"
     )
+    colour = seaborn.color_palette()[1]
+    axis.plot(position, np.median(edges, 0), "--", color=colour, label="median")
     axis.set(xlabel="position (mm)", ylabel="brightness")
     axis.legend(loc="upper left")
     return figure
@@ -118,6 +120,110 @@ def unit_bits(bits: np.ndarray, spread: np.ndarray, threshold: float) -> Figure:
     right.set_yscale("log")
     right.set_ylabel("variance of μ (dots, log scale)", color=colour)
     right.spines["right"].set_visible(True)
+    return figure
+
+
+def collapse(
+    bits: Mapping[str, Sequence[float]],
+    spreads: Mapping[str, np.ndarray],
+    threshold: float,
+) -> Figure:
+    """Trainings that use their latent and trainings that do not.
+
+    Args:
+        bits: name → rate at each step.
+        spreads: name → variance over slices of each unit's posterior mean; above the
+            threshold (dashed) a unit counts as active.
+        threshold: of the variance.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 3.0), layout="constrained"
+    )
+    shades = seaborn.color_palette("colorblind", len(bits))
+    for (name, values), colour in zip(bits.items(), shades, strict=True):
+        left.plot(np.maximum(values, 0.01), color=colour, linewidth=1.2, label=name)
+        spread = np.sort(spreads[name])[::-1]
+        right.plot(range(1, len(spread) + 1), spread, "o-", markersize=3, color=colour)
+    left.set(xlabel="step", ylabel="rate (bits per slice, log scale)", yscale="log")
+    right.set(
+        xlabel="latent unit, sorted", ylabel="variance of μ (log scale)", yscale="log"
+    )
+    right.axhline(threshold, **DASHED)
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside right center")
+    return figure
+
+
+def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
+    """A sweep of β: distortion and edges against the rate, and the −ELBO against β.
+
+    Points are single trainings; lines join the means over seeds.
+
+    Args:
+        rows: ``kind``, ``beta``, ``bits``, ``distortion`` (nats per pixel),
+            ``neg_elbo`` (nats per pixel) and ``edges`` of each training.
+        names: kind → its name, for those to draw.
+    """
+    panels = (
+        ("bits", "distortion", "rate (bits per slice)", "−log p(x|z), nats per pixel"),
+        ("bits", "edges", "rate (bits per slice)", "edges in place (test)"),
+        ("beta", "neg_elbo", "β", "−ELBO, nats per pixel"),
+    )
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
+    for kind, colour in zip(names, colours(list(names)), strict=True):
+        given = [row for row in rows if row["kind"] == kind]
+        groups = [
+            [row for row in given if row["beta"] == beta]
+            for beta in sorted({row["beta"] for row in given})
+        ]
+        for axis, (x, y, _, _) in zip(axes, panels, strict=True):
+            means = [[np.mean([r[k] for r in g]) for g in groups] for k in (x, y)]
+            axis.plot(*means, "-", color=colour, label=names[kind])
+            axis.plot(
+                [r[x] for r in given], [r[y] for r in given], "o", ms=4, color=colour
+            )
+        for group in groups:
+            place = [np.mean([r[key] for r in group]) for key in ("bits", "distortion")]
+            axes[0].annotate(
+                f"{group[0]['beta']:g}",
+                place,
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color=colour,
+            )
+    for axis, (x, _, xlabel, ylabel) in zip(axes, panels, strict=True):
+        axis.set(xlabel=f"{xlabel} (log scale)", ylabel=ylabel)
+        axis.set_xscale("log", base=2 if x == "bits" else 10)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes[0].set_title("numbers: β")
+    axes[0].legend()
+    return figure
+
+
+def spectra(
+    frequency: np.ndarray,
+    reconstructions: Mapping[str, np.ndarray],
+    samples: Mapping[str, np.ndarray],
+    control: np.ndarray,
+    unit: str = "cm",
+) -> Figure:
+    """Power of reconstructions (solid) and of samples (dotted) by spatial frequency, as
+    shares of real slices' on a logarithmic scale; grey: other real slices."""
+    figure, axis = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
+    for name, colour in zip(samples, colours(list(samples)), strict=True):
+        axis.plot(frequency, reconstructions[name], color=colour, label=name)
+        axis.plot(frequency, samples[name], ":", linewidth=2, color=colour)
+    axis.plot(frequency, control, color="0.6", label="other real slices")
+    axis.plot([], [], color="0.3", label="solid: reconstructions")
+    axis.plot([], [], ":", linewidth=2, color="0.3", label="dotted: samples")
+    axis.axhline(1, linewidth=0.8, color="0.7")
+    axis.set(
+        xlabel=f"spatial frequency (cycles per {unit})",
+        ylabel="share of real slices' power (log scale)",
+        yscale="log",
+    )
+    figure.legend(loc="outside right center")
     return figure
 
 
