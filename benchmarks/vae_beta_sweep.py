@@ -7,6 +7,7 @@ vector, or a grid of them) differ. Scores are those of draws, on the test patien
     python benchmarks/vae_beta_sweep.py --store
 """
 
+import math
 import statistics
 
 import click
@@ -24,6 +25,7 @@ KINDS = ("vae_global", "vae")
 COLUMNS = {  # key of a row: heading, format
     "bits": ("bits", ",.0f"),
     "distortion": ("nats per pixel", ".3f"),
+    "neg_elbo": ("−ELBO", ".3f"),
     "rmse": ("RMSE", ".4f"),
     "ssim": ("SSIM", ".3f"),
     "edges": ("edges", ".3f"),
@@ -59,10 +61,13 @@ def measure(model: nn.Module, images: Tensor, seed: int) -> dict:
     reconstruction, mu, logvar = (
         torch.cat(part) for part in zip(*outputs, strict=True)
     )
-    nats = losses.gaussian_nll(reconstruction, images) / images[0].numel()
+    pixels = images[0].numel()
+    bits = metrics.kl_bits(mu, logvar).mean()
+    nats = losses.gaussian_nll(reconstruction, images) / pixels
     return {
-        "bits": float(metrics.kl_bits(mu, logvar).mean()),
+        "bits": float(bits),
         "distortion": float(nats),
+        "neg_elbo": float(nats + bits * math.log(2) / pixels),
         "rmse": float((reconstruction - images).square().mean().sqrt()),
         "ssim": float(metrics.slice_scores(reconstruction, images)["ssim"].mean()),
         "edges": float(edge_recovery(reconstruction, images).mean()),

@@ -49,10 +49,54 @@ def test_detail_curves_have_two_lines_a_model():
     assert solid.get_color() == dashed.get_color()
 
 
-def test_uncertain_edge_draws_the_average():
-    edges = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    axis = draw.uncertain_edge(np.arange(3), edges).axes[0]
-    np.testing.assert_allclose(axis.lines[-1].get_ydata(), [0, 0.5, 1])
+def test_uncertain_edge_draws_the_average_and_the_median():
+    edges = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    *_, average, median = draw.uncertain_edge(np.arange(3), edges).axes[0].lines
+    np.testing.assert_allclose(average.get_ydata(), [0, 1 / 3, 1])
+    np.testing.assert_allclose(median.get_ydata(), [0, 0, 1])
+
+
+def test_collapse_draws_a_rate_and_sorted_spreads_for_each_training():
+    bits = {"silent": [5.0, 0.0], "cured": [5.0, 9.0]}
+    spreads = {"silent": np.array([0.0, 0.001]), "cured": np.array([0.3, 0.9])}
+    left, right = draw.collapse(bits, spreads, threshold=0.01).axes
+    assert left.lines[0].get_ydata()[-1] > 0  # a silent latent stays on a log axis
+    assert list(left.lines[1].get_ydata()) == [5, 9]
+    silent, cured, level = right.lines
+    assert list(silent.get_ydata()) == [0.001, draw.LEAST_SPREAD]
+    assert list(cured.get_ydata()) == [0.9, 0.3]
+    assert level.get_ydata()[0] == 0.01
+    assert silent.get_color() == left.lines[0].get_color()
+
+
+def test_beta_curves_join_the_means_over_seeds():
+    rows = [
+        {"kind": "vae", "beta": beta, "bits": bits, "distortion": nats, "edges": 0.5}
+        | {"neg_elbo": nats + 0.1, "seed": seed}
+        for beta, bits, nats in ((10.0, 8, 0.3), (0.1, 64, 0.1))
+        for seed, (bits, nats) in enumerate([(bits, nats), (2 * bits, nats + 0.2)])
+    ]
+    figure = draw.beta_curves(rows, {"vae": "VAE, spatial", "vae_global": "not swept"})
+    rate, edges, bound = figure.axes
+    mean, single = rate.lines[:2]
+    np.testing.assert_allclose(mean.get_xydata(), [[96, 0.2], [12, 0.4]])
+    assert len(single.get_xdata()) == 4
+    np.testing.assert_allclose(edges.lines[0].get_xydata(), [[96, 0.5], [12, 0.5]])
+    np.testing.assert_allclose(bound.lines[0].get_xydata(), [[0.1, 0.3], [10, 0.5]])
+    assert {"0.1", "10", "VAE, spatial"} <= set(texts(figure))
+    assert "not swept" not in texts(figure)
+
+
+def test_spectra_tell_samples_from_reconstructions():
+    frequency, control = np.array([0.1, 0.2]), np.array([1.0, 0.9])
+    ours, drawn = np.array([0.9, 0.1]), np.array([1.2, 0.4])
+    figure = draw.spectra(frequency, {"vae": ours}, {"vae": drawn}, control)
+    solid, dotted, grey = figure.axes[0].lines[:3]
+    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
+    np.testing.assert_allclose(solid.get_ydata(), ours)
+    np.testing.assert_allclose(dotted.get_ydata(), drawn)
+    np.testing.assert_allclose(grey.get_ydata(), control)
+    assert figure.axes[0].get_yscale() == "log"
 
 
 def test_unit_bits_are_sorted():
@@ -71,14 +115,6 @@ def test_slice_rows_are_upright_and_named():
     assert shown.get_array()[7, 3] == 1
     assert shown.origin == "lower"
     assert {"ours", "real", "a"} <= set(texts(figure))
-
-
-def test_latent_maps_share_a_window_symmetric_about_zero():
-    maps = {"slice": torch.full((2, 4, 2), 3.0), "prior": torch.full((2, 4, 2), -1.0)}
-    figure = draw.latent_maps(maps)
-    limits = {axis.images[0].get_clim() for axis in figure.axes[:4]}
-    assert limits == {(-3.0, 3.0)}
-    assert figure.axes[0].images[0].get_array().shape == (2, 4)
 
 
 def test_changes_shows_what_was_added_and_what_was_taken_away():

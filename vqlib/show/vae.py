@@ -13,6 +13,7 @@ from vqlib.show.images import draw_slice
 from vqlib.show.style import EXTENT, WIDTH, as_slices, colours
 
 DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}
+LEAST_BITS, LEAST_SPREAD = 0.01, 1e-6  # lowest of their logarithmic axes
 
 
 def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> Figure:
@@ -141,8 +142,10 @@ def collapse(
     )
     shades = seaborn.color_palette("colorblind", len(bits))
     for (name, values), colour in zip(bits.items(), shades, strict=True):
-        left.plot(np.maximum(values, 0.01), color=colour, linewidth=1.2, label=name)
-        spread = np.sort(spreads[name])[::-1]
+        left.plot(
+            np.maximum(values, LEAST_BITS), color=colour, linewidth=1.2, label=name
+        )
+        spread = np.sort(spreads[name])[::-1].clip(LEAST_SPREAD)
         right.plot(range(1, len(spread) + 1), spread, "o-", markersize=3, color=colour)
     left.set(xlabel="step", ylabel="rate (bits per slice, log scale)", yscale="log")
     right.set(
@@ -172,6 +175,8 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
     for kind, colour in zip(names, colours(list(names)), strict=True):
         given = [row for row in rows if row["kind"] == kind]
+        if not given:
+            continue
         groups = [
             [row for row in given if row["beta"] == beta]
             for beta in sorted({row["beta"] for row in given})
@@ -299,35 +304,6 @@ def changes(
             vmax=limit,
         )
     figure.colorbar(shown, ax=axes[1, 0], location="bottom", fraction=0.3, label=label)
-    return figure
-
-
-def latent_maps(rows: Mapping[str, object]) -> Figure:
-    """Channels of spatial latents, upright: name → `[C, h, w]`, one row each, all in
-    one colour window symmetric about 0."""
-    stacks = {name: as_slices(maps) for name, maps in rows.items()}
-    number = max(len(maps) for maps in stacks.values())
-    limit = max(np.percentile(np.abs(maps), 99) for maps in stacks.values())
-    figure, axes = plt.subplots(
-        len(stacks),
-        number,
-        figsize=(min(WIDTH, 1.9 * number), 1.1 * len(stacks) + 0.3),
-        layout="constrained",
-        squeeze=False,
-    )
-    for line, (name, maps) in zip(axes, stacks.items(), strict=True):
-        for axis, values in zip(line, maps, strict=False):
-            shown = axis.imshow(
-                values.T,
-                origin="lower",
-                cmap=seaborn.color_palette("vlag", as_cmap=True),
-                vmin=-limit,
-                vmax=limit,
-            )
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        line[0].set_ylabel(name, rotation=90, fontsize=9)
-    figure.colorbar(shown, ax=axes, label="latent value", shrink=0.9)
     return figure
 
 
