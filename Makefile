@@ -14,12 +14,13 @@ BIN = $(VENV)/bin
 LAB = $(VENV)/.lab-installed
 TEST = $(VENV)/.test-installed
 
-.PHONY: help tutorial test lab clean
+.PHONY: help tutorial test test-browser lab clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make tutorial   install into $(VENV), run all notebooks, print the results"
 	@echo "make test       install into $(VENV), run every test, the notebooks' included"
+	@echo "make test-browser  open notebooks in JupyterLab and Chromium, touch widgets"
 	@echo "make lab        install into $(VENV), open JupyterLab on the notebooks"
 	@echo "make clean      remove $(VENV); data/ and runs/ stay"
 	@echo
@@ -38,6 +39,10 @@ test: $(TEST)
 	$(BIN)/python -m pytest --durations=10 $(ARGS)
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=1800 notebooks/
+
+# needs Chromium or Chrome; screenshots go to .ci/artefacts/
+test-browser: $(TEST)
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 clean:
 	rm -rf $(VENV)

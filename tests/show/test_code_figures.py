@@ -6,7 +6,9 @@ from matplotlib.colors import to_rgb
 
 from vqlib.data import LABEL_NAMES
 from vqlib.metrics.codes import PermutationTest
+from vqlib.show import codebook as book
 from vqlib.show import codes as draw
+from vqlib.show.editing import editing
 from vqlib.show.style import EXTENT, LABEL_COLOURS, SLICE_MM
 
 GRID = (8, 4)
@@ -93,7 +95,7 @@ def test_hits_fill_the_codes_and_outline_the_kind():
 
 def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
     points = np.arange(8.0).reshape(4, 2)
-    figure = draw.codebook_plane(
+    figure = book.codebook_plane(
         points,
         torch.tensor([0, 1, 1, -1]),
         ("dark", "bright"),
@@ -112,23 +114,23 @@ def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
 
 
 def test_pair_density_and_channel_bars():
-    figure = draw.pair_density(np.arange(50.0), np.arange(50.0), "codes", "patches")
+    figure = book.pair_density(np.arange(50.0), np.arange(50.0), "codes", "patches")
     assert figure.axes[0].collections[0].get_array().sum() == 50
-    figure = draw.channel_bars({"VAE": torch.tensor([1.0, 3.0, 2.0])})
+    figure = book.channel_bars({"VAE": torch.tensor([1.0, 3.0, 2.0])})
     assert [bar.get_height() for bar in figure.axes[0].patches] == [3, 2, 1]
 
 
 def test_reach_maps_are_centred_and_take_zeros():
     reach = np.zeros((5, 3))
     reach[2, 1] = 1
-    axis = draw.reach_maps({"decoder": reach}, ("change",)).axes[0]
+    axis = book.reach_maps({"decoder": reach}, ("change",)).axes[0]
     assert axis.images[0].get_extent() == [-2.5, 2.5, -1.5, 1.5]
     assert axis.images[0].get_array().min() > 0
 
 
 def test_patch_rows_take_rows_of_different_length():
     rows = {"bone": torch.rand(3, 12, 12), "fat": torch.rand(1, 12, 12)}
-    figure = draw.patch_rows(rows, ("alone",))
+    figure = book.patch_rows(rows, ("alone",))
     assert len(panels(figure)) == 4
     assert figure.axes[0].get_title() == "alone"
     assert figure.axes[0].get_ylabel() == "bone"
@@ -137,7 +139,7 @@ def test_patch_rows_take_rows_of_different_length():
 def test_editing_frames_the_block_in_all_panels():
     image = slices(1)
     box = (slice(2, 4), slice(1, 3))
-    figure = draw.editing({"a": image, "b": image, "change": image - 0.5}, box, GRID)
+    figure = editing({"a": image, "b": image, "change": image - 0.5}, box, GRID)
     for axis in panels(figure)[:3]:
         frame = axis.patches[0]
         assert frame.get_x() == pytest.approx(SLICE_MM[0] / 4)

@@ -5,12 +5,10 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-import torch
 from ipywidgets.widgets import interaction
 from nbclient import NotebookClient
 
 from vqlib import show
-from vqlib.data import SliceDataset
 from vqlib.show import widgets
 
 
@@ -27,15 +25,6 @@ def shown(monkeypatch):
     monkeypatch.setattr(widgets, "is_headless", lambda: False)
     monkeypatch.setattr(interaction, "display", displayed.append)
     return displayed
-
-
-def dataset(labels=True):
-    """Patient 4 with weeks 0 (3 slices) and 2 (1 slice), patient 9 with week 1 (2)."""
-    patients = torch.tensor([4, 4, 4, 4, 9, 9])
-    weeks = torch.tensor([0, 0, 0, 2, 1, 1])
-    images = torch.rand(6, 1, 64, 32)
-    maps = torch.ones(6, 64, 32, dtype=torch.uint8) if labels else None
-    return SliceDataset(images, maps, torch.zeros(6), patients, weeks)
 
 
 CONTROLS = {
@@ -120,50 +109,6 @@ def test_a_kernel_knows_whether_a_reader_can_answer():
         client.kc.allow_stdin = True  # as JupyterLab asks
         client.execute_cell(cells[1], 1)
     assert [cell.outputs[0].text for cell in cells] == ["True\n", "False\n"]
-
-
-def test_browser_headless_shows_the_middle_of_the_first_scan(monkeypatch):
-    monkeypatch.setenv("VQLIB_HEADLESS", "1")
-    show.slice_browser(dataset())
-    axis = plt.gcf().axes[0]
-    assert axis.get_title() == "patient 004, week 0, slice 2 of 3"
-    assert plt.gcf().legends  # with labels
-
-
-def controls(widget):
-    return {w._kwarg: w for w in widget.kwargs_widgets}
-
-
-def test_browser_menus_follow_the_patient(shown):
-    show.slice_browser(dataset())
-    c = controls(shown[0])
-    assert c["patient"].options == (4, 9)
-    assert c["week"].options == (0, 2)
-    assert (c["slice"].value, c["slice"].max) == (1, 2)
-    c["slice"].value = 2
-    c["week"].value = 2
-    assert (c["slice"].value, c["slice"].max) == (0, 0)
-    assert plt.gcf().axes[0].get_title() == "patient 004, week 2, slice 1 of 1"
-    c["patient"].value = 9
-    assert c["week"].options == (1,)
-    assert c["slice"].max == 1
-    assert plt.gcf().axes[0].get_title() == "patient 009, week 1, slice 1 of 2"
-
-
-def test_browser_window_and_labels(shown):
-    show.slice_browser(dataset())
-    c = controls(shown[0])
-    c["window"].value = (0.2, 0.6)
-    assert plt.gcf().axes[0].images[0].get_clim() == (0.2, 0.6)
-    c["labels"].value = False
-    assert len(plt.gcf().axes[0].images) == 1
-    assert len(shown) == 1
-
-
-def test_browser_without_labels(shown):
-    show.slice_browser(dataset(labels=False))
-    assert not any(isinstance(w, ipywidgets.Checkbox) for w in shown[0].children)
-    assert plt.gcf().axes[0].get_title() == "patient 004, week 0, slice 2 of 3"
 
 
 def test_curves_grow_in_one_figure_while_a_training_runs(shown, monkeypatch):

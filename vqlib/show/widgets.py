@@ -19,9 +19,7 @@ from numbers import Integral
 
 import matplotlib.pyplot as plt
 
-from vqlib.data import SliceDataset
 from vqlib.show.curves import training_curves
-from vqlib.show.images import overlay_labels, show_slices
 
 
 def explore(draw: Callable, **controls) -> None:
@@ -99,6 +97,13 @@ def live(draw: Callable, controls: Mapping[str, object]):
     return widget
 
 
+def present(widget) -> None:
+    """Show a widget to the reader."""
+    from IPython.display import display  # is there where a notebook is
+
+    display(widget)
+
+
 def live_curves(**style) -> Callable[[Mapping[str, Sequence[float]]], None]:
     """For ``on_epoch`` of a training: the curves so far, in one figure that is drawn
     anew after each epoch. Headless nothing is drawn; the history remains to be shown.
@@ -121,75 +126,3 @@ def live_curves(**style) -> Callable[[Mapping[str, Sequence[float]]], None]:
             handle.update(figure)
 
     return draw
-
-
-def slice_browser(
-    dataset: SliceDataset, window: tuple[float, float] = (0.0, 1.0)
-) -> None:
-    """Leaf through a split: patient, week, slice, labels on or off, window.
-
-    The menus of weeks and slices follow the patient. Headless it shows the middle slice
-    of the first scan.
-    """
-    volumes: dict[int, dict[int, list[int]]] = {}  # patient → week → rows
-    keys = zip(dataset.patients.tolist(), dataset.weeks.tolist(), strict=True)
-    for row, (patient, week) in enumerate(keys):
-        volumes.setdefault(patient, {}).setdefault(week, []).append(row)
-
-    def draw(patient, week, slice, labels, window):
-        rows = volumes[patient].get(week, [])
-        if slice >= len(rows):
-            return  # the menus are just changing
-        row = rows[slice]
-        title = f"patient {patient:03d}, week {week}, slice {slice + 1} of {len(rows)}"
-        if labels and dataset.labels is not None:
-            overlay_labels(
-                dataset.images[row], dataset.labels[row], [title], window=window
-            )
-        else:
-            show_slices(dataset.images[row], [title], window=window)
-        plt.gcf().set_size_inches(6.4, 3.7)
-
-    patient = next(iter(volumes))
-    week = next(iter(volumes[patient]))
-    last = len(volumes[patient][week]) - 1
-    if is_headless():
-        draw(patient, week, last // 2, dataset.labels is not None, window)
-        plt.show()
-    else:
-        _live_browser(draw, volumes, dataset.labels is not None, window)
-
-
-def _live_browser(draw, volumes, has_labels: bool, window):
-    """The controls of `slice_browser`, tied to each other."""
-    import ipywidgets
-
-    patient = ipywidgets.Dropdown(options=list(volumes))
-    week = ipywidgets.Dropdown(options=list(volumes[patient.value]))
-    last = len(volumes[patient.value][week.value]) - 1
-    number = ipywidgets.IntSlider(last // 2, 0, last)
-    labels = ipywidgets.Checkbox(value=True) if has_labels else ipywidgets.fixed(False)
-    values = ipywidgets.FloatRangeSlider(
-        value=window, min=0.0, max=1.0, step=0.05, readout_format=".2f"
-    )
-
-    def fit_slices(*_):
-        number.max = len(volumes[patient.value][week.value]) - 1
-
-    def fit_weeks(*_):
-        week.options = list(volumes[patient.value])
-        fit_slices()
-
-    # observers run in this order: the menus fit before the figure is drawn
-    patient.observe(fit_weeks, "value")
-    week.observe(fit_slices, "value")
-    return live(
-        draw,
-        {
-            "patient": patient,
-            "week": week,
-            "slice": number,
-            "labels": labels,
-            "window": values,
-        },
-    )

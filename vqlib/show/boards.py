@@ -1,0 +1,150 @@
+"""Sliders that steer a generator: the latents of a VAE, the draws of a prior."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+
+from vqlib.show import pixels
+from vqlib.show.samples import sample_rows
+from vqlib.show.vae import slice_rows
+from vqlib.show.widgets import is_headless, present
+
+REACH = 3.0  # standard deviations either way
+
+
+def latent_board(
+    decode: Callable[[Tensor], Tensor],
+    starts: Mapping[str, Tensor],
+    units: Sequence[int],
+    spread: Tensor,
+) -> None:
+    """Push some numbers of a latent vector and see what they draw.
+
+    Headless it draws what the first units do by themselves.
+
+    Args:
+        decode: latents `[n, L]` → slices `[n, 1, H, W]` on the CPU.
+        starts: name of a slice → its latent `[L]`.
+        units: which of the L numbers get a slider.
+        spread: `[L]`, the standard deviation of each number over the data.
+    """
+    if not is_headless():
+        present(live_board(decode, starts, units, spread))
+        return
+    start, pushes = next(iter(starts.values())), (-3, -1.5, 0, 1.5, 3)
+    rows = {}
+    for unit in units[:4]:
+        moved = start.repeat(len(pushes), 1)
+        moved[:, unit] += torch.tensor(pushes) * spread[unit]
+        rows[f"unit {unit}"] = decode(moved)
+    slice_rows(rows, [f"{push:+g} sd" if push else "as it is" for push in pushes])
+    plt.show()
+
+
+def live_board(decode, starts, units, spread):
+    """The board with its sliders; returns the widget that holds them."""
+    import ipywidgets  # of the extra `lab`, not needed headless
+
+    from vqlib.show.touch import Touch
+
+    slices = ipywidgets.Dropdown(options=list(starts), description="slice")
+    sliders = [
+        ipywidgets.FloatSlider(
+            0.0, min=-REACH, max=REACH, step=0.1, description=f"unit {unit}"
+        )
+        for unit in units
+    ]
+    reset = ipywidgets.Button(description="all to 0")
+    aspect = pixels.ASPECT
+    view = Touch(touchable=False, label="decoded slice", width=420, aspect=aspect)
+    still = Touch(touchable=False, label="change", width=250, aspect=aspect)
+    still.status = "change: more signal red, less blue"
+
+    def draw(*_):
+        start = starts[slices.value]
+        moved = start.clone()
+        for unit, slider in zip(units, sliders, strict=True):
+            moved[unit] += slider.value * spread[unit]
+        before, after = decode(torch.stack([start, moved]))
+        view.picture = pixels.png(pixels.grey(after))
+        still.picture = pixels.png(pixels.change(after - before))
+        pushed = sum(slider.value != 0 for slider in sliders)
+        view.status = f"{slices.value}, {pushed} of {len(sliders)} units pushed"
+
+    def to_zero(_):
+        for slider in sliders:
+            slider.value = 0.0
+
+    slices.observe(draw, "value")
+    for slider in sliders:
+        slider.observe(draw, "value")
+    reset.on_click(to_zero)
+    draw()
+    controls = ipywidgets.VBox([slices, *sliders, reset])
+    return ipywidgets.HBox([controls, ipywidgets.VBox([view, still])])
+
+
+def sampler(
+    draw: Callable[[float, float, int], Tensor],
+    temperature: float = 1.0,
+    position: float = 0.5,
+    seed: int = 0,
+) -> None:
+    """Draw new slices: temperature, position in the volume, seed.
+
+    Headless it draws one at each of three temperatures.
+
+    Args:
+        draw: temperature, position and seed → slice `[1, 1, H, W]` on the CPU.
+        temperature: to begin with.
+        position: to begin with, from 0 (back) to 1 (front).
+        seed: to begin with.
+    """
+    if not is_headless():
+        present(live_sampler(draw, temperature, position, seed))
+        return
+    heats = (0.5 * temperature, temperature, 1.5 * temperature)
+    pictures = torch.cat([draw(heat, position, seed) for heat in heats])
+    titles = [f"temperature {heat:.2g}" for heat in heats]
+    sample_rows({f"position {position:.2g}\nseed {seed}": pictures}, titles)
+    plt.show()
+
+
+def live_sampler(draw, temperature: float, position: float, seed: int):
+    """The sampler with its controls; returns the widget that holds them."""
+    import ipywidgets  # of the extra `lab`, not needed headless
+
+    from vqlib.show.touch import Touch
+
+    settled = {"continuous_update": False}  # draw when the slider is let go
+    heat = ipywidgets.FloatSlider(
+        temperature, min=0.0, max=2.0, step=0.1, description="temperature", **settled
+    )
+    place = ipywidgets.FloatSlider(
+        position, min=0.0, max=1.0, step=0.05, description="position", **settled
+    )
+    number = ipywidgets.BoundedIntText(seed, min=0, max=10**6, description="seed")
+    another = ipywidgets.Button(description="another seed")
+    view = Touch(touchable=False, width=420, aspect=pixels.ASPECT)
+    view.label = "a slice drawn from the prior"
+
+    def show(*_):
+        view.status = "drawing …"
+        image = draw(heat.value, place.value, number.value)
+        view.picture = pixels.png(pixels.grey(image))
+        view.status = (
+            f"temperature {heat.value:.1f}, position {place.value:.2f}, "
+            f"seed {number.value}"
+        )
+
+    def next_seed(_):
+        number.value = (number.value + 1) % (10**6 + 1)
+
+    for control in (heat, place, number):
+        control.observe(show, "value")
+    another.on_click(next_seed)
+    show()
+    controls = ipywidgets.VBox([heat, place, number, another])
+    return ipywidgets.HBox([controls, ipywidgets.VBox([view])])

@@ -1,0 +1,159 @@
+"""The codebook as figures: how codes lie, how far they reach, what they draw.
+
+Everything drawn here was computed before (`vqlib.metrics.codes`, `.atlas`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from vqlib.show.codes import kind_colours
+from vqlib.show.style import WIDTH, as_slices
+
+
+def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
+    """The codebook in two dimensions: by kind on the left, by grey value on the right.
+
+    Args:
+        points: `[K, 2]`.
+        kinds: `[K]`, number of the kind that each code is typical of; −1 for none.
+        names: of the kinds.
+        grey: `[K]`, mean grey value of the patches of each code; NaN for none.
+        counts: `[K]`, occurrences: the area of a dot.
+        shares: of the variance, of the two components.
+    """
+    points, kinds, grey = np.asarray(points), np.asarray(kinds), np.asarray(grey)
+    counts = np.asarray(counts, dtype=float)
+    area = 8 + 120 * counts / max(counts.max(), 1)
+    figure, axes = plt.subplots(
+        1, 2, figsize=(WIDTH, 4.2), layout="constrained", sharex=True, sharey=True
+    )
+    for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
+        own = kinds == kind
+        if own.any():
+            axes[0].scatter(
+                *points[own].T,
+                s=area[own],
+                color=colour,
+                edgecolor="0.3",
+                linewidth=0.4,
+                alpha=0.8,
+                label=f"{name} ({own.sum()})",
+            )
+    legend = figure.legend(
+        title="typical of", title_fontsize=9, loc="outside upper center", ncols=6
+    )
+    for handle in legend.legend_handles:
+        handle.set_sizes([30])
+    used = np.isfinite(grey)
+    axes[1].scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
+    shown = axes[1].scatter(
+        *points[used].T,
+        s=area[used],
+        c=grey[used],
+        cmap="viridis",
+        edgecolor="0.3",
+        linewidth=0.4,
+    )
+    figure.colorbar(shown, ax=axes[1], label="mean grey value of its patches")
+    for axis in axes:
+        axis.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
+    axes[0].set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
+    return figure
+
+
+def pair_density(x, y, xlabel: str, ylabel: str) -> Figure:
+    """How two quantities go together over many pairs: darker where more pairs lie."""
+    figure, axis = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
+    drawn = axis.hexbin(x, y, gridsize=40, mincnt=1, norm=LogNorm(), cmap="viridis_r")
+    figure.colorbar(drawn, ax=axis, label="pairs of codes")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    return figure
+
+
+def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
+    """Maps around one patch, on a logarithmic scale, the patch itself framed.
+
+    Args:
+        maps: title → `[a, b]` around the centre, in patches.
+        label: what each map shows, with its unit.
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(maps),
+        figsize=(4.4 * len(maps), 3.9),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (title, values), text in zip(axes[0], maps.items(), label, strict=True):
+        values = np.asarray(values, dtype=float)
+        a, b = values.shape
+        top = max(values.max(), 1e-12)
+        shown = axis.imshow(
+            np.maximum(values, top * 1e-4).T,
+            origin="lower",
+            extent=(-a / 2, a / 2, -b / 2, b / 2),
+            norm=LogNorm(top * 1e-4, top),
+            cmap="viridis",
+        )
+        axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white"))
+        axis.set_title(title)
+        axis.set_xlabel("patches to the left of the patient")
+        axis.set_ylabel("patches towards the head")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.colorbar(shown, ax=axis, label=text, shrink=0.85)
+    return figure
+
+
+def patch_rows(rows: Mapping[str, object], titles: Sequence[str] = ()) -> Figure:
+    """A dictionary of patches: a row of small pictures for each name.
+
+    Args:
+        rows: name → `[C, a, b]` grey values in [0, 1].
+        titles: over the columns.
+    """
+    columns = max(len(patches) for patches in rows.values())
+    side = min(1.1, (WIDTH - 1.2) / columns)
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(side * columns + 1.2, (side + 0.06) * len(rows) + 0.35),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[])
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    for panels, (name, patches) in zip(axes, rows.items(), strict=True):
+        panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axis, patch in zip(panels, as_slices(patches), strict=False):
+            axis.imshow(patch.T, origin="lower", cmap="gray", vmin=0, vmax=1)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title)
+    return figure
+
+
+def channel_bars(bits: Mapping[str, object]) -> Figure:
+    """Bits of each latent channel, the costliest first: a panel for each model."""
+    figure, axes = plt.subplots(
+        1,
+        len(bits),
+        figsize=(min(WIDTH, 4.6 * len(bits)), 2.8),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (name, values) in zip(axes[0], bits.items(), strict=True):
+        values = np.sort(np.asarray(values, dtype=float))[::-1]
+        axis.bar(np.arange(1, len(values) + 1), values, width=0.8)
+        axis.set_title(name)
+        axis.set_xlabel("channel, by rank")
+        axis.set_ylabel("KL in bits per slice")
+    return figure

@@ -1,0 +1,97 @@
+"""Where a code occurs, and which code occurs here: palette and slices, linked."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from torch import Tensor
+
+from vqlib.show import pixels
+from vqlib.show.codes import HIT, hits
+from vqlib.show.palette import Palette
+from vqlib.show.widgets import is_headless, present
+
+
+def codebook_explorer(
+    images: Tensor,
+    codes: Tensor,
+    patches,
+    groups: Mapping[str, Sequence[int]],
+    notes: Sequence[str],
+    titles: Sequence[str],
+    begin: int,
+) -> None:
+    """Choose a code and see where it occurs; press a place and see which code it has.
+
+    Headless it draws the three slices that have most of the first code.
+
+    Args:
+        images: `[N, 1, H, W]`.
+        codes: `[N, h, w]` of them.
+        patches: `[K, a, b]`, a picture of each code, in [0, 1].
+        groups: name → codes, as the palette lists them, in this order.
+        notes: a line on each of the K codes.
+        titles: one for each slice.
+        begin: the code to begin with.
+    """
+    if not is_headless():
+        present(live_explorer(images, codes, patches, groups, notes, titles, begin))
+        return
+    rows = richest(codes, begin)[:3]
+    where = codes[rows] == begin
+    hits(images[rows], where, titles=[titles[row] for row in rows])
+    plt.suptitle(f"code {begin}: {notes[begin]}")
+    plt.show()
+
+
+def richest(codes: Tensor, code: int) -> list[int]:
+    """The slices that have a code, those with most of it first."""
+    amount = (codes == code).flatten(1).sum(1)
+    order = amount.argsort(descending=True, stable=True)
+    return order[: max(1, int((amount > 0).sum()))].tolist()
+
+
+def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
+    """The explorer with its controls; returns the widget that holds them."""
+    import ipywidgets  # of the extra `lab`, not needed headless
+
+    from vqlib.show.touch import Touch
+
+    grid, scale = tuple(codes.shape[1:]), 2
+    palette = Palette(patches, groups)
+    palette.choose(begin)
+    number = ipywidgets.IntSlider(1, 1, 1, description="slice")
+    shape, aspect = list(grid), pixels.ASPECT
+    view = Touch(shape=shape, label="slice: press a place", width=420, aspect=aspect)
+    places = Touch(touchable=False, label="map", width=250, aspect=aspect)
+    rows: list[int] = []
+
+    def draw(*_):
+        row = rows[min(number.value, len(rows)) - 1]
+        picture = pixels.grey(images[row], scale=scale)
+        here = codes[row] == palette.code
+        view.picture = pixels.png(pixels.fill(picture, here, HIT))
+        view.status = f"{titles[row]}: {int(here.sum())} times here"
+
+    def choose():
+        rows[:] = richest(codes, palette.code)
+        share = (codes == palette.code).double().mean(0)
+        places.picture = pixels.png(pixels.heat(share))
+        places.status = f"map: in up to {float(share.max()):.0%} of the slices here"
+        palette.sheet.status = f"code {palette.code}: {notes[palette.code]}"
+        number.max = len(rows)
+        number.value = 1
+        draw()
+
+    def press(cell, _):
+        row = rows[number.value - 1]
+        code = int(codes[row][pixels.to_place(cell, grid)])
+        palette.choose(code)
+        if row in rows:  # stay with the slice that was pressed
+            number.value = rows.index(row) + 1
+
+    palette.observe(choose)
+    view.on_press(press)
+    number.observe(draw, "value")
+    choose()
+    left = ipywidgets.VBox([palette.widget, places])
+    return ipywidgets.HBox([left, ipywidgets.VBox([number, view])])
