@@ -37,13 +37,11 @@ function render({ model, el }) {
   };
   const describe = () => {
     const touchable = model.get("touchable");
-    picture.alt = touchable ? "" : model.get("label");
+    picture.alt = ""; // the frame has the name
     frame.classList.toggle("vqlib-touch-still", !touchable);
-    if (touchable) {
-      frame.tabIndex = 0;
-      frame.setAttribute("role", "application");
-      frame.setAttribute("aria-label", model.get("label"));
-    }
+    frame.setAttribute("role", touchable ? "application" : "img");
+    frame.setAttribute("aria-label", model.get("label"));
+    if (touchable) frame.tabIndex = 0;
     frame.title = touchable ? "click, or move with the arrow keys and press Enter" : "";
     frame.style.width = `${model.get("width")}px`;
     frame.style.aspectRatio = `${model.get("aspect")}`;

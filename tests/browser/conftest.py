@@ -1,0 +1,201 @@
+"""A real JupyterLab and a real Chromium, both stopped when the tests are over.
+
+The notebooks are copied into a folder of their own and run in the profile ``smoke``.
+Screenshots go to ``.ci/artefacts/``. Without Chromium the tests are skipped, unless
+``VQLIB_NEEDS_BROWSER`` is set.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARTEFACTS = ROOT / ".ci" / "artefacts"
+TOKEN = "browser-test"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Path of the browser."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found:
+        return found
+    reason = "no Chromium found; install Debian's package chromium, or Chrome"
+    if os.environ.get("VQLIB_NEEDS_BROWSER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A project folder with the notebooks, set to the profile ``smoke``."""
+    home = tmp_path_factory.mktemp("lab")
+    (home / "notebooks").mkdir()
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+            if "parameters" in cell.metadata.get("tags", []):
+                small = cell.source.replace(
+                    'profile: str = "quick"', 'profile = "smoke"'
+                )
+                assert small != cell.source
+                cell.source = small.replace('run: str = "quick"', 'run = "browser"')
+        nbformat.write(notebook, home / "notebooks" / path.name)
+    return home
+
+
+@pytest.fixture(scope="session")
+def lab(home):
+    """Address of a running JupyterLab."""
+    config = home / "config"
+    settings = config / "lab" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # every cell in the page, also those far below
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    news = config / "lab" / "@jupyterlab" / "apputils-extension"
+    news.mkdir()
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    inherited = {k: v for k, v in os.environ.items() if k != "VQLIB_HEADLESS"}
+    log = (home / "jupyter.log").open("w")
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            f"--ServerApp.root_dir={home}",
+            f"--ServerApp.port={port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={TOKEN}",
+            f"--LabApp.user_settings_dir={config / 'lab'}",
+            f"--LabApp.workspaces_dir={config / 'workspaces'}",
+            "--LabApp.expose_app_in_browser=True",
+        ],
+        env=inherited
+        | {"VQLIB_HOME": str(home), "JUPYTER_CONFIG_DIR": str(config)}
+        | {"JUPYTER_RUNTIME_DIR": str(home / "runtime")},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(server, f"{address}/api/status?token={TOKEN}", home / "jupyter.log")
+        yield address
+    finally:
+        server.terminate()  # JupyterLab stops its kernels first
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+def wait_for(server, address: str, log: Path, seconds: int = 90) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5)
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Notebook:
+    """One notebook in a page of JupyterLab."""
+
+    def __init__(self, page, address: str, name: str):
+        self.page, self.name = page, name
+        page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={TOKEN}")
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext"
+            "?.session?.kernel?.status === 'idle'",
+            timeout=120_000,
+        )
+
+    def run_all(self, seconds: int = 300) -> None:
+        """Run all cells, as the menu does; fails with the error of a cell."""
+        self.page.evaluate(
+            "() => { window.done = false;"
+            "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+            ".finally(() => { window.done = true; }); }"
+        )
+        self.page.wait_for_function("() => window.done", timeout=1000 * seconds)
+        assert self.errors() == []
+
+    def errors(self) -> list[str]:
+        """What cells show as errors, warnings of a missing widget among them."""
+        outputs = self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.content.model"
+            ".toJSON().cells.flatMap(cell => cell.outputs ?? [])"
+        )
+        found = [f"{o['ename']}: {o['evalue']}" for o in outputs if "ename" in o]
+        for text in ("Error displaying widget", "Failed to load model class"):
+            found += [text] * self.page.get_by_text(text).count()
+        return found
+
+    def widget(self, label: str):
+        """The cell output that holds a control of this label."""
+        inside = self.page.locator(".jp-OutputArea-output", has=self.touch(label))
+        return inside.first
+
+    def touch(self, label: str):
+        """A picture that can be pressed."""
+        return self.page.locator(f'.vqlib-touch[aria-label="{label}"]')
+
+    def screenshot(self, what: str, name: str, label: str) -> None:
+        """Of one widget, kept as an artefact."""
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        self.widget(label).screenshot(
+            path=ARTEFACTS / f"{self.name[:2]}_{what}_{name}.png"
+        )
+
+
+@pytest.fixture
+def open_notebook(browser, lab):
+    """Opens a notebook by its name in a page that is closed after the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def opened(name: str) -> Notebook:
+        return Notebook(page, lab, name)
+
+    yield opened
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    (ARTEFACTS / "page_errors.json").write_text(json.dumps(complaints))
+    page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+    context.close()
+    assert complaints == []
