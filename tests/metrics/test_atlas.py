@@ -93,3 +93,12 @@ def test_nearest_slices_by_histogram_are_of_other_groups():
     assert atlas.nearest_elsewhere(features, groups, k=2)[0].tolist() == [2, 3]
     with pytest.raises(ValueError, match="only one group"):
         atlas.nearest_elsewhere(features, torch.zeros(4))
+
+
+def test_read_out_tells_what_is_there_and_not_what_is_not():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 5, generator=random)
+    y, noise = 3 * x[:, 1] - x[:, 4] + 7, torch.randn(200, generator=random)
+    known = atlas.read_out(x[:150], y[:150], x[150:], y[150:])
+    assert known == pytest.approx(1, abs=0.01)
+    assert atlas.read_out(x[:150], noise[:150], x[150:], noise[150:]) < 0.2

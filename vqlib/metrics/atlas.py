@@ -1,5 +1,5 @@
-"""An atlas of the codebook: what each code draws, whom it keeps company with, and whether
-it does the same in other people.
+"""An atlas of the codebook: what each code draws, whom it keeps company with, and
+whether it does the same in other people.
 
 All of it works on codes `[N, h, w]`, images `[N, 1, H, W]` and kinds (labels) on the
 same grid `[N, h, w]`. Taught in notebook 04.
@@ -7,8 +7,13 @@ same grid `[N, h, w]`. Taught in notebook 04.
 
 import itertools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from vqlib.metrics.codes import (
@@ -152,7 +157,7 @@ def consistency(
 def code_histograms(codes: Tensor, codebook_size: int) -> Tensor:
     """Square roots of the shares of the K codes in each slice: `[N, h, w]` -> `[N, K]`.
 
-    Their Euclidean distance is, up to a factor, Hellinger's (1909): rare codes count."""
+    Their Euclidean distance is Hellinger's, up to a factor: rare codes count."""
     shares = torch.stack([code_counts(c, codebook_size) for c in codes]).float()
     return (shares / shares.sum(1, keepdim=True)).sqrt()
 
@@ -168,3 +173,12 @@ def nearest_elsewhere(features: Tensor, groups: Tensor, k: int = 1) -> Tensor:
         distance[own[:, None] == groups[None]] = torch.inf
         rows.append(distance.topk(k, largest=False).indices)
     return torch.cat(rows)
+
+
+def read_out(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
+    """R² on test of a ridge regression that was fitted on train: how well features
+    `[N, F]` tell a quantity `[N]`. 1 is perfect, 0 as good as always saying the mean.
+    The penalty is chosen within train, by leaving out one slice at a time."""
+    reader = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
+    reader.fit(x.numpy(), y.numpy())
+    return float(r2_score(test_y.numpy(), reader.predict(test_x.numpy())))

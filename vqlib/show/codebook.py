@@ -16,7 +16,7 @@ from vqlib.show.codes import kind_colours
 from vqlib.show.style import WIDTH, as_slices
 
 
-def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
+def codebook_plane(points, kinds, names, grey, counts, shares=None) -> Figure:
     """The codebook in two dimensions: by kind on the left, by grey value on the right.
 
     Args:
@@ -61,6 +61,10 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
         linewidth=0.4,
     )
     figure.colorbar(shown, ax=axes[1], label="mean grey value of its patches")
+    if shares is None:
+        for axis in axes:
+            axis.set(xticks=[], yticks=[], xlabel="(distances have no unit here)")
+        return figure
     for axis in axes:
         axis.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
     axes[0].set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
@@ -84,14 +88,16 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         maps: title → `[a, b]` around the centre, in patches.
         label: what each map shows, with its unit.
     """
+    columns, rows = min(2, len(maps)), -(-len(maps) // 2)
     figure, axes = plt.subplots(
-        1,
-        len(maps),
-        figsize=(4.4 * len(maps), 3.9),
+        rows,
+        columns,
+        figsize=(4.4 * columns, 3.7 * rows),
         layout="constrained",
         squeeze=False,
     )
-    for axis, (title, values), text in zip(axes[0], maps.items(), label, strict=True):
+    panels = zip(axes.ravel(), maps.items(), label, strict=True)
+    for axis, (title, values), text in panels:
         values = np.asarray(values, dtype=float)
         a, b = values.shape
         top = max(values.max(), 1e-12)
