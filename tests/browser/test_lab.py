@@ -1,0 +1,183 @@
+"""Notebooks 01, 04 and 05 in JupyterLab, touched as a reader would touch them."""
+
+import json
+import time
+
+import pytest
+from notebook_page import ARTEFACTS
+
+pytestmark = pytest.mark.browser
+
+PIXELS = """frame => {
+  const image = frame.querySelector("img"), canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth;
+  canvas.height = image.naturalHeight;
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  return image.complete && canvas.width ? canvas.toDataURL() : "";
+}"""
+
+
+def pixels(touch) -> str:
+    """What the picture shows, whatever the cursor over it."""
+    return touch.evaluate(PIXELS)
+
+
+def after(touch, before: str, seconds: float = 20.0) -> str:
+    """The picture, as soon as it differs from what it was."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (now := pixels(touch)) not in ("", before):
+            return now
+        time.sleep(0.02)
+    pytest.fail("the picture did not change")
+
+
+def slide(notebook, label: str, name: str, key: str = "ArrowRight") -> None:
+    """Move the slider of a widget with the keyboard."""
+    slider = notebook.widget(label).locator(
+        ".widget-hslider", has=notebook.page.locator(f"label:text-is('{name}')")
+    )
+    slider.locator(".noUi-handle").first.press(key)
+
+
+def choose(notebook, label: str, name: str, option: str) -> None:
+    menu = notebook.widget(label).locator(
+        ".widget-dropdown", has=notebook.page.locator(f"label:text-is('{name}')")
+    )
+    menu.locator("select").select_option(option)
+
+
+def press(touch, column: float, row: float) -> None:
+    """Click at a share of the width and the height of a picture."""
+    box = touch.bounding_box()
+    touch.click(position={"x": column * box["width"], "y": row * box["height"]})
+
+
+def test_slice_browser(open_notebook):
+    notebook = open_notebook("01_data_exploration")
+    notebook.run_all()
+    label = "slice shown"
+    view = notebook.touch(label)
+    first = pixels(view)
+    assert first
+    notebook.screenshot("browser", "before", label)
+    slide(notebook, label, "slice")
+    second = after(view, first)
+    notebook.widget(label).get_by_label("labels").click()
+    plain = after(view, second)
+    slide(notebook, label, "window")
+    after(view, plain)
+    notebook.screenshot("browser", "after", label)
+    assert notebook.errors() == []
+
+
+def test_latent_analysis(open_notebook):
+    """One run of the notebook for all of its widgets."""
+    notebook = open_notebook("04_latent_analysis")
+    notebook.run_all()
+    paint(notebook)
+    paint_by_keyboard(notebook)
+    explore(notebook)
+    push_latents(notebook)
+    assert notebook.errors() == []
+
+
+def paint(notebook) -> None:
+    """Paint an organ away with another slice, and back."""
+    label = "slice to paint on"
+    view = notebook.touch(label)
+    whole = pixels(view)
+    notebook.screenshot("painter", "before", label)
+    choose(notebook, label, "codes", "all, by frequency")
+    notebook.widget(label).locator('[aria-label="palette of codes"]').press(
+        "ArrowRight"
+    )
+    press(view, 0.3, 0.4)
+    painted = after(view, whole)
+    notebook.widget(label).get_by_role("button", name="undo").click()
+    assert after(view, painted) == whole
+    choose(notebook, label, "paint with", "the other slice")
+    for _ in range(3):
+        slide(notebook, label, "brush size")
+    press(view, 0.5, 0.5)
+    press(view, 0.45, 0.45)
+    gone = after(view, whole)
+    notebook.screenshot("painter", "after", label)
+    choose(notebook, label, "paint with", "as it was")
+    press(view, 0.5, 0.5)
+    press(view, 0.45, 0.45)
+    now = after(view, gone)
+    while now != whole:  # the strokes are drawn one by one
+        now = after(view, now)
+    assert "0 of" in notebook.widget(label).inner_text()
+
+
+def paint_by_keyboard(notebook) -> None:
+    label = "slice to paint on"
+    view = notebook.touch(label)
+    before = pixels(view)
+    choose(notebook, label, "paint with", "the chosen code")
+    view.focus()
+    waits = []
+    for _ in range(5):
+        notebook.page.keyboard.press("ArrowLeft")
+        notebook.page.keyboard.press("ArrowUp")
+        was = pixels(view)
+        started = time.monotonic()
+        notebook.page.keyboard.press("Enter")
+        after(view, was)
+        waits.append(time.monotonic() - started)
+    assert pixels(view) != before
+    # the keys did not reach the notebook: no cell was opened, no other one chosen
+    assert view.evaluate("frame => document.activeElement === frame")
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    seconds = {"paint, key to picture, seconds": [round(wait, 3) for wait in waits]}
+    (ARTEFACTS / "latency.json").write_text(json.dumps(seconds))
+    drawn = pixels(view)
+    notebook.widget(label).get_by_role("button", name="reset").click()
+    assert after(view, drawn) == before
+
+
+def explore(notebook) -> None:
+    label = "slice: press a place"
+    view = notebook.touch(label)
+    widget = notebook.widget(label)
+    palette = widget.locator('[aria-label="palette of codes"]')
+    first, chosen = pixels(view), widget.get_by_text("code ", exact=False)
+    assert chosen.count()
+    notebook.screenshot("explorer", "before", label)
+    choose(notebook, label, "codes", "all, by frequency")
+    palette.press("ArrowRight")
+    second = after(view, first)
+    press(view, 0.1, 0.1)
+    press(view, 0.5, 0.6)
+    after(view, second)
+    notebook.screenshot("explorer", "after", label)
+
+
+def push_latents(notebook) -> None:
+    label = "decoded slice"
+    view = notebook.touch(label)
+    first = pixels(view)
+    notebook.screenshot("latents", "before", label)
+    handle = notebook.widget(label).locator(".noUi-handle").first
+    for _ in range(10):
+        handle.press("ArrowRight")
+    after(view, first)
+    notebook.screenshot("latents", "after", label)
+    notebook.widget(label).get_by_role("button", name="all to 0").click()
+
+
+def test_sampler(open_notebook):
+    notebook = open_notebook("05_prior_generation")
+    notebook.run_all()
+    label = "a slice drawn from the prior"
+    view = notebook.touch(label)
+    first = pixels(view)
+    notebook.screenshot("sampler", "before", label)
+    notebook.widget(label).get_by_role("button", name="another seed").click()
+    second = after(view, first)
+    slide(notebook, label, "temperature")
+    after(view, second)
+    notebook.screenshot("sampler", "after", label)
+    assert notebook.errors() == []
