@@ -147,6 +147,7 @@ def open_notebook(browser, lab):
     yield opened
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     (ARTEFACTS / "page_errors.json").write_text(json.dumps(complaints))
-    page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
+    if not page.is_closed():
+        page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
     context.close()
     assert complaints == []
