@@ -20,7 +20,7 @@ TEST = $(VENV)/.test-installed
 help:
 	@echo "make tutorial   install into $(VENV), run all notebooks, print the results"
 	@echo "make test       install into $(VENV), run every test, the notebooks' included"
-	@echo "make test-browser  open notebooks in JupyterLab and Chromium, touch widgets"
+	@echo "make test-browser  touch the widgets in JupyterLab and Chromium"
 	@echo "make lab        install into $(VENV), open JupyterLab on the notebooks"
 	@echo "make clean      remove $(VENV); data/ and runs/ stay"
 	@echo

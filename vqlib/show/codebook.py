@@ -85,7 +85,7 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
     """Maps around one patch, on a logarithmic scale, the patch itself framed.
 
     Args:
-        maps: title → `[a, b]` around the centre, in patches.
+        maps: title → `[a, b]` around the centre, in patches; NaN stays white.
         label: what each map shows, with its unit.
     """
     columns, rows = min(2, len(maps)), -(-len(maps) // 2)
@@ -100,7 +100,7 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
     for axis, (title, values), text in panels:
         values = np.asarray(values, dtype=float)
         a, b = values.shape
-        top = max(values.max(), 1e-12)
+        top = max(np.nanmax(values), 1e-12)
         shown = axis.imshow(
             np.maximum(values, top * 1e-4).T,
             origin="lower",

@@ -107,7 +107,7 @@ function render({ model, el }) {
 
   model.on("change:picture", draw);
   model.on("change:cursor change:shape", place);
-  model.on("change:label change:status change:aspect change:touchable", describe);
+  model.on("change:label change:status change:aspect change:width change:touchable", describe);
   describe();
   place();
   draw();
