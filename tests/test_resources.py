@@ -141,8 +141,7 @@ def test_costs_are_told_per_model_with_their_check():
     row = {"profile": "full", "size": "256x128", "parameters": 1234567, "batch": 64}
     rows = [
         row | {"model": "vqvae2", "gflop_per_slice": 25.24, "peak_mib": 1536.0},
-        row
-        | {"model": "prior, transformer", "gflop_per_slice": 831.4, "peak_mib": 118.51},
+        row | {"model": "prior", "gflop_per_slice": 831.4, "peak_mib": 118.51},
     ]
     rows[1]["cache_mib_per_slice"] = 96.0
     measured = {"measured_mib_usual": 473.0, "measured_mib_returning": 289.0}
