@@ -38,7 +38,7 @@ class VQVAE2(nn.Module):
     Args:
         factor: f, pixels per position of the bottom grid along each axis; a power of
             two. A position of the top grid covers 2 f.
-        width: channels inside all networks, and of what they hand to each other.
+        width: channels inside all networks, and of what both encoders see.
         blocks: residual blocks of each network.
         top_quantizer: of the top codes.
         quantizer: of the bottom codes.
@@ -57,10 +57,12 @@ class VQVAE2(nn.Module):
         self.encoder = Encoder(factor, width, *inside)
         self.top_encoder = Encoder(2, top_dim, *inside, in_channels=width)
         self.top_quantizer = top_quantizer
-        self.top_decoder = Decoder(2, top_dim, *inside, out_channels=width)
-        self.join = nn.Conv2d(2 * width, dim, 1)  # what is seen, and what is said of it
+        self.top_decoder = Decoder(2, top_dim, *inside, out_channels=dim)
+        self.join = nn.Conv2d(
+            width + dim, dim, 1
+        )  # what is seen, and what is said of it
         self.quantizer = quantizer
-        self.decoder = Decoder(factor, width + dim, *inside)
+        self.decoder = Decoder(factor, 2 * dim, *inside)
 
     def encode(self, x: Tensor) -> Codes:
         """[B, 1, H, W] -> codes of both levels; changes no state.
@@ -69,7 +71,7 @@ class VQVAE2(nn.Module):
         """
         seen = self._see(x)
         top = self.top_quantizer.encode(self.top_encoder(seen))
-        said = self.top_decoder(self.top_quantizer.lookup(top))  # [B, width, h, w]
+        said = self.top_decoder(self.top_quantizer.lookup(top))  # [B, D, h, w]
         bottom = self.quantizer.encode(self.join(torch.cat([seen, said], dim=1)))
         return Codes(top, bottom)
 
@@ -82,7 +84,7 @@ class VQVAE2(nn.Module):
         """Raises `UserError` for a size that 2 f does not divide."""
         seen = self._see(x)
         top = self.top_quantizer(self.top_encoder(seen))
-        said = self.top_decoder(top.z_q)  # [B, width, h, w]
+        said = self.top_decoder(top.z_q)  # [B, D, h, w]
         bottom = self.quantizer(self.join(torch.cat([seen, said], dim=1)))
         return VQVAE2Output(
             self.decoder(torch.cat([said, bottom.z_q], dim=1)),
