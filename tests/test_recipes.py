@@ -434,3 +434,16 @@ def test_without_labels_there_is_no_segmenter(data):
     with pytest.raises(UserError, match="no labels to train a segmenter on"):
         recipes.train_segmenter(SETTINGS, data, Run("r"))
     assert not Run("r").folder.exists()
+
+
+def test_slices_with_rare_organs_are_shown_over_again():
+    labels = torch.ones(10, 4, 4, dtype=torch.uint8)
+    labels[3, 0, 0] = 5
+    labels[7, 0, 0] = 4
+    labels[:8, 1, 1] = 2  # not rare
+    slices = recipes.LabelledSlices(torch.rand(10, 1, 4, 4), labels)
+    counts = torch.tensor(recipes.balanced(slices).indices).bincount(minlength=10)
+    assert counts[3] == counts[7] == 4  # eight of them beside the eight others
+    assert (counts[[0, 1, 2, 4, 5, 6, 8, 9]] == 1).all()
+    few = recipes.LabelledSlices(slices.images[:3], labels[:3])  # none is rare
+    assert len(recipes.balanced(few)) == 3

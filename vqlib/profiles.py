@@ -67,7 +67,7 @@ class Profile:
     pixelcnn_dim: int = 64  # channels of the PixelCNN
     pixelcnn_layers: int = 6
     # segmenter, the score card's instrument
-    segmenter_steps: int = 200
+    segmenter_steps: int = 400
     segmenter_batch_size: int = 8
     segmenter_learning_rate: float = 5e-3
 

@@ -20,7 +20,7 @@ from vqlib.data import SliceData
 from vqlib.errors import UserError
 from vqlib.metrics.anatomy import dice
 from vqlib.profiles import Profile
-from vqlib.recipes import LabelledSlices
+from vqlib.recipes import LabelledSlices, balanced
 from vqlib.training import FitSettings, fit, make_fabric
 
 
@@ -53,13 +53,14 @@ def usefulness(
         raise UserError(f"{data.folder} has no labels to test a segmenter on")
     found, batch = {}, profile.segmenter_batch_size
     for name, known in sets.items():
-        epochs = max(1, round(steps / max(1, len(known) // batch)))
+        shown = balanced(known)
+        epochs = max(1, round(steps / max(1, len(shown) // batch)))
         model = recipes.build("segmenter", profile, seed)
         done = iter(range(epochs))
         with TemporaryDirectory() as folder:
             fit(
                 recipes.objective_for("segmenter", model, profile),
-                known,
+                shown,
                 Path(folder),
                 FitSettings(epochs, batch, profile.segmenter_learning_rate, seed=seed),
                 # each epoch counts as better than the one before

@@ -25,7 +25,7 @@ from vqlib.recipes.priors import (
     evaluate_prior,
     train_prior,
 )
-from vqlib.recipes.segmenter import LabelledSlices, train_segmenter
+from vqlib.recipes.segmenter import LabelledSlices, balanced, train_segmenter
 
 __all__ = [
     "KINDS",
@@ -33,6 +33,7 @@ __all__ = [
     "ORGANS",
     "CodeDataset",
     "LabelledSlices",
+    "balanced",
     "build",
     "build_quantizer",
     "code_nats",
