@@ -18,7 +18,7 @@ class Notebook:
             timeout=120_000,
         )
 
-    def run_all(self, seconds: int = 300) -> None:
+    def run_all(self, seconds: int = 900) -> None:
         """Run all cells, as the menu does; fails with the error of a cell."""
         self.page.evaluate(
             "() => { window.done = false;"
