@@ -126,6 +126,9 @@ def test_reach_maps_are_centred_and_take_zeros():
     axis = book.reach_maps({"decoder": reach}, ("change",)).axes[0]
     assert axis.images[0].get_extent() == [-2.5, 2.5, -1.5, 1.5]
     assert axis.images[0].get_array().min() > 0
+    reach[2, 1] = np.nan  # nothing to show in the middle
+    figure = book.reach_maps(dict.fromkeys("abc", reach + 1), ("", "", ""))
+    assert len(panels(figure)) == 3
 
 
 def test_patch_rows_take_rows_of_different_length():

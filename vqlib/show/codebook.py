@@ -96,7 +96,9 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         layout="constrained",
         squeeze=False,
     )
-    panels = zip(axes.ravel(), maps.items(), label, strict=True)
+    for axis in axes.ravel()[len(maps) :]:
+        axis.axis("off")
+    panels = zip(axes.ravel(), maps.items(), label, strict=False)
     for axis, (title, values), text in panels:
         values = np.asarray(values, dtype=float)
         a, b = values.shape
