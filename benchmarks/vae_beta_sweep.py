@@ -92,7 +92,7 @@ def summary(rows: list[dict]) -> list[str]:
 @click.command(help=__doc__)
 @click.option("--data-dir", metavar="DIR", help="Slices; the phantom when left out.")
 @click.option("--seeds", default=3, show_default=True)
-@click.option("--steps", default=300, show_default=True, help="Of each training.")
+@click.option("--steps", default=400, show_default=True, help="Of each training.")
 @click.option("--short", is_flag=True, help="Seconds: the smoke profile, one seed.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
 def main(data_dir, seeds: int, steps: int, short: bool, store: bool) -> None:

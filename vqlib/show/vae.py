@@ -102,7 +102,7 @@ def uncertain_edge(position: np.ndarray, edges: np.ndarray) -> Figure:
     colour = seaborn.color_palette()[1]
     axis.plot(position, np.median(edges, 0), "--", color=colour, label="median")
     axis.set(xlabel="position (mm)", ylabel="brightness")
-    axis.legend(loc="upper left")
+    axis.legend(loc="lower right")
     return figure
 
 
@@ -167,10 +167,11 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
             ``neg_elbo`` (nats per pixel) and ``edges`` of each training.
         names: kind → its name, for those to draw.
     """
+    rate = "rate (bits per slice, log scale)"
     panels = (
-        ("bits", "distortion", "rate (bits per slice)", "−log p(x|z), nats per pixel"),
-        ("bits", "edges", "rate (bits per slice)", "edges in place (test)"),
-        ("beta", "neg_elbo", "β", "−ELBO, nats per pixel"),
+        ("bits", "distortion", rate, "−log p(x|z), nats per pixel"),
+        ("bits", "edges", rate, "edges in place (test)"),
+        ("beta", "neg_elbo", "β (log scale)", "−ELBO, nats per pixel"),
     )
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
     for kind, colour in zip(names, colours(list(names)), strict=True):
@@ -198,7 +199,7 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
                 color=colour,
             )
     for axis, (x, _, xlabel, ylabel) in zip(axes, panels, strict=True):
-        axis.set(xlabel=f"{xlabel} (log scale)", ylabel=ylabel)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
         axis.set_xscale("log", base=2 if x == "bits" else 10)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes[0].set_title("numbers: β")
