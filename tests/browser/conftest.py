@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from notebook_page import ARTEFACTS, TOKEN, Notebook
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -126,8 +127,7 @@ def wait_for(server, address: str, log: Path, seconds: int = 90) -> None:
 
 @pytest.fixture(scope="session")
 def browser(chromium):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()

@@ -11,7 +11,7 @@ def base(tiny):
 
 def test_take_goes_evenly_through_a_split(tiny):
     some = take(tiny.validate, 3)
-    assert some.patients.tolist() == [21, 22, 23]
+    assert some.patients.tolist() == [21, 23, 26]  # first, middle, last
     assert len(take(tiny.validate, 999).images) == len(tiny.validate)
 
 
@@ -29,10 +29,21 @@ def test_nothing_happens_at_severity_0_and_more_at_more(name, base, tiny):
         assert torch.equal(again.images, worse.images)
     assert changes[0] == 0
     assert changes[1] > 0
-    if name not in ("blur", "noise"):  # which change every pixel at once
+    # the first two change every pixel at once, the third may repeat what was there
+    if name not in ("blur", "noise", "dropped modes"):
         assert changes == sorted(changes)
     assert torch.equal(base.images, before.images)
     assert torch.equal(base.positions, before.positions)
+
+
+def test_ever_fewer_places_are_left_of_dropped_modes(base, tiny):
+    drop = CORRUPTIONS["dropped modes"]
+    left = [
+        len(drop(base, severity, tiny.train, 0).positions.unique())
+        for severity in SEVERITIES
+    ]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > 4 * left[-1]
 
 
 def test_patches_change_places_and_stay_whole(base, tiny):
