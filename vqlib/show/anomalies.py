@@ -38,7 +38,7 @@ def auc_dots(
         axis.plot(values, rows, mark, label=name)
     axis.axvline(0.5, linestyle="--", linewidth=1, color="0.5")
     axis.set_yticks(rows, kinds)
-    axis.invert_yaxis()
+    axis.set_ylim(len(kinds) - 0.5, -0.5)
     low = min(0.4, *(np.nanmin(values) for values in found.values()))
     axis.set(xlim=(low - 0.02, 1.02), xlabel=label)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
