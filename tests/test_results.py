@@ -35,6 +35,9 @@ def test_models_side_by_side(run):
     assert rows["codes used"] == ["–", "498", "–"]
     assert rows["… under the prior"] == ["–", "2,101", "–"]
     assert "SSIM inside the body" not in rows  # nobody measured it
+    save_json(run.part("prior_pixelcnn") / "metrics.json", {"bits_per_slice": 1900.2})
+    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["… under the prior"] == ["–", "1,900", "–"]
 
 
 def test_two_levels_of_codes_share_a_cell(run):

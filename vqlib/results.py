@@ -25,7 +25,8 @@ def collect(run: Run) -> dict:
     A part that is not finished is left out. Raises `UserError` where no part is.
     """
     found = {}
-    for part in (*MODELS, "prior"):
+    priors = sorted(path.parent.name for path in run.folder.glob("prior*/metrics.json"))
+    for part in (*MODELS, *priors):
         folder = run.folder / part
         if not (folder / "metrics.json").exists():
             continue
@@ -50,10 +51,10 @@ def stored_benchmark(name: str) -> dict | None:
 def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
-    if "prior" in results:
-        # its codes are the VQ-VAE's
-        bits = {"prior_bits": results["prior"].get("bits_per_slice")}
-        measured["vqvae"] = measured.get("vqvae", {}) | bits
+    if priors := [results[part] for part in results if part.startswith("prior")]:
+        # their codes are the VQ-VAE's; a run may hold more than one, the better counts
+        bits = min(prior["bits_per_slice"] for prior in priors)
+        measured["vqvae"] = measured.get("vqvae", {}) | {"prior_bits": bits}
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]
     for label, cell in _ROWS.items():
