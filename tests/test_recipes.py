@@ -443,7 +443,9 @@ def test_slices_with_rare_organs_are_shown_over_again():
     labels[:8, 1, 1] = 2  # not rare
     slices = recipes.LabelledSlices(torch.rand(10, 1, 4, 4), labels)
     counts = torch.tensor(recipes.balanced(slices).indices).bincount(minlength=10)
-    assert counts[3] == counts[7] == 4  # eight of them beside the eight others
+    assert counts[3] == counts[7] == 8  # the most; every tenth slice has such an organ
     assert (counts[[0, 1, 2, 4, 5, 6, 8, 9]] == 1).all()
-    few = recipes.LabelledSlices(slices.images[:3], labels[:3])  # none is rare
-    assert len(recipes.balanced(few)) == 3
+    labels[:4, 2, 2] = 3  # in four of ten: 2.5 times
+    counts = torch.tensor(recipes.balanced(slices).indices).bincount(minlength=10)
+    assert (counts[:3] == 2).all()
+    assert counts[3] == 8

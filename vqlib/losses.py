@@ -291,10 +291,10 @@ class PriorObjective(nn.Module):
 
 class SegmentationObjective(nn.Module):
     """Weighted cross-entropy plus 1 − soft Dice, as segmenters are trained (Isensee
-    et al. 2021, doi 10.1038/s41592-020-01008-z). A label's weight is the root of its
-    rarity in the batch: without it a short training never finds the small organs. Dice
-    ``2 Σ p t / Σ (p + t)`` is taken over the whole batch, since many slices lack an
-    organ, and averaged over labels but the background.
+    et al. 2021, doi 10.1038/s41592-020-01008-z). A label's weight is its rarity in
+    the batch to the power of 3/4: a short training finds the small organs sooner by it.
+    Dice ``2 Σ p t / Σ (p + t)`` is taken over the whole batch, since many slices lack
+    an organ, and averaged over labels but the background.
     """
 
     def __init__(self, model: nn.Module):
@@ -306,7 +306,7 @@ class SegmentationObjective(nn.Module):
         truth = batch["label"].long()  # [B, H, W]
         t = F.one_hot(truth, logits.shape[1]).movedim(-1, 1)  # [B, C, H, W]
         share = t.mean((0, 2, 3), dtype=logits.dtype)
-        weight = (share + 1e-4).rsqrt()
+        weight = (share + 1e-4) ** -0.75
         entropy = F.cross_entropy(logits, truth, weight)
         p = logits.softmax(1)
         shared, total = (p * t).sum((0, 2, 3)), (p + t).sum((0, 2, 3))

@@ -31,19 +31,16 @@ class LabelledSlices(Dataset):
 
 
 def balanced(slices: LabelledSlices) -> Subset:
-    """The slices to train on: all of them, and those with an organ that most slices
-    lack over again, until they are about half. Of batches that seldom show a small
-    organ a short training learns that there is none (the oversampling of Isensee et al.
-    2021, doi 10.1038/s41592-020-01008-z)."""
-    rare = torch.zeros(len(slices), dtype=torch.bool)
+    """The slices to train on, each as often as its rarest organ is rare: one that every
+    fifth slice holds brings its slices five times, up to eight. Of batches that seldom
+    show a small organ a short training learns that there is none (oversampling, as in
+    Isensee et al. 2021, doi 10.1038/s41592-020-01008-z)."""
+    copies = torch.ones(len(slices), dtype=torch.int64)
     for organ in slices.labels.unique():
         held = (slices.labels == organ).flatten(1).any(1)
-        if held.float().mean() < 0.5:
-            rare |= held
-    rows, again = torch.arange(len(slices)), rare.nonzero().flatten()
-    if 0 < len(again) < len(rows) / 2:
-        copies = round((len(rows) - len(again)) / len(again)) - 1
-        rows = torch.cat([rows, again.repeat(copies)])
+        often = round(min(8, 1 / float(held.float().mean())))
+        copies[held] = copies[held].clamp(min=often)
+    rows = torch.arange(len(slices)).repeat_interleave(copies)
     return Subset(slices, rows.tolist())
 
 
