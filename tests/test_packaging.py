@@ -106,7 +106,7 @@ def test_trainings_do_without_jupyter():
     extra = {"papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "IPython"}
     extra |= {"anywidget", "traitlets"}
     runner = {"tutorial.py", "refresh.py", "widgets.py", "touch.py", "palette.py"}
-    runner |= {"browser.py", "painter.py", "explorer.py", "boards.py"}
+    runner |= {"browser.py", "painter.py", "explorer.py", "boards.py", "blind.py"}
     for path in (ROOT / "vqlib").rglob("*.py"):
         if path.name not in runner:
             assert not modules(path) & extra, path.relative_to(ROOT)
