@@ -118,7 +118,8 @@ def live_sampler(draw, temperature: float, position: float, seed: int):
 
     from vqlib.show.touch import Touch
 
-    settled = {"continuous_update": False}  # draw when the slider is let go
+    # draw when the slider is let go; a label is as wide as its word
+    settled = {"continuous_update": False, "style": {"description_width": "initial"}}
     heat = ipywidgets.FloatSlider(
         temperature, min=0.0, max=2.0, step=0.1, description="temperature", **settled
     )
