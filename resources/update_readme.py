@@ -44,13 +44,16 @@ def rates_table(stored: dict) -> str:
     """VAE and VQ-VAE at equal rates: SSIM over the seeds, and who is ahead in what."""
     heads = [f"SSIM: {name}" for name in MODELS.values()]
     gaps = ["VQ-VAE − VAE (95 %)", "PSNR, dB", "edges in place"]
-    cells = [["test split", "bits", *heads, *gaps]]
+    cells = [["test split", "bits", "seeds", *heads, *gaps]]
     scores = {"ssim": "+.3f", "psnr": "+.2f", "edges": "+.3f"}
     found = (lines_of(stored, score) for score in scores)
     for lines in zip(*found, strict=True):
         first = lines[0]
-        row = [SOURCES[first["data"]], f"{first['bits']:,.0f}"]
-        row += [f"{first[kind]:.3f} ± {first[f'{kind}_sd']:.3f}" for kind in MODELS]
+        seeds = len(first["by_seed"])
+        row = [SOURCES[first["data"]], f"{first['bits']:,.0f}", str(seeds)]
+        for kind in MODELS:
+            spread = f" ± {first[f'{kind}_sd']:.3f}" if seeds > 1 else ""
+            row.append(f"{first[kind]:.3f}{spread}")
         for line, form in zip(lines, scores.values(), strict=True):
             mean, low, high = (
                 format(line["difference"][key], form) for key in ("mean", "low", "high")
