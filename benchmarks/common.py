@@ -10,6 +10,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from vqlib.runs import save_json
 from vqlib.training import FitSettings, learning_rate_at
@@ -76,3 +81,20 @@ def train_for(
         optimizer.step()
         steps += 1
     return steps
+
+
+def counting() -> FlopCounterMode:
+    """A counter of operations that knows the attention of CPUs too."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+    def forward(query, key, value, *_, out_shape=None, **__):
+        return sdpa_flop_count(query, key, value)
+
+    def backward(gradient, query, key, value, *_, out_shape=None, **__):
+        return sdpa_backward_flop_count(gradient, query, key, value)
+
+    known = {attention: forward}
+    known[torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward] = (
+        backward
+    )
+    return FlopCounterMode(display=False, custom_mapping=known)

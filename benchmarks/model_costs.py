@@ -27,15 +27,10 @@ from pathlib import Path
 
 import click
 import torch
-from common import tell
+from common import counting, tell
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
-from torch.utils.flop_counter import (
-    FlopCounterMode,
-    sdpa_backward_flop_count,
-    sdpa_flop_count,
-)
 
 from vqlib import profiles, recipes
 
@@ -69,22 +64,10 @@ def make_step(kind: str, profile, size: int):
 
 def operations(kind: str, profile) -> int:
     """Of a step with one slice."""
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-    def forward(query, key, value, *_, out_shape=None, **__):
-        return sdpa_flop_count(query, key, value)
-
-    def backward(gradient, query, key, value, *_, out_shape=None, **__):
-        return sdpa_backward_flop_count(gradient, query, key, value)
-
-    known = {attention: forward}
-    known[torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward] = (
-        backward
-    )
     with FakeTensorMode():
         step, *_ = make_step(kind, profile, 1)
         step()  # the k-means start of a quantizer is not part of every step
-        with FlopCounterMode(display=False, custom_mapping=known) as counter:
+        with counting() as counter:
             step()
     return counter.get_total_flops()
 

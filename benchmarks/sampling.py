@@ -24,11 +24,10 @@ from importlib.metadata import version
 
 import click
 import torch
-from common import tell
+from common import counting, tell
 from monai.inferers import VQVAETransformerInferer
 from monai.networks.nets import DecoderOnlyTransformer
 from monai.utils.ordering import Ordering
-from scaling import counting
 from torch import Tensor
 
 from vqlib import profiles, recipes
