@@ -178,13 +178,15 @@ def settled_lines(
         ahead = sum(value > 0 for value in seeds)
         beyond = line["difference"]["low"] > 0 or line["difference"]["high"] < 0
         if ahead in (0, len(seeds)) and beyond and abs(mean) > line["difference_sd"]:
-            who = f"{'VQ-VAE' if mean > 0 else 'VAE'} is ahead, whatever the seed,"
+            often = "whatever the seed" if seeds[1:] else "with the one seed tried"
+            who = f"{'VQ-VAE' if mean > 0 else 'VAE'} is ahead, {often},"
         else:
             who = "not settled: VQ-VAE differs from VAE"
+        spread = f" ± {line['difference_sd']:.3f}" if seeds[1:] else ""
         lines.append(
             f"{line['data'].replace('_', ' ')}, {line['bits']:5,.0f} bits, "
-            f"{names[line['score']]}: {who} by {mean:+.3f} "
-            f"± {line['difference_sd']:.3f} (VQ-VAE ahead for {ahead} of {len(seeds)})"
+            f"{names[line['score']]}: {who} by {mean:+.3f}{spread} "
+            f"(VQ-VAE ahead for {ahead} of {len(seeds)})"
         )
     return lines
 
