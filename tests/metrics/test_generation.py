@@ -5,7 +5,6 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from vqlib.metrics import (
     frechet_distance,
-    frechet_floor,
     nearest_distance,
     texture_features,
 )
@@ -138,17 +137,6 @@ def test_sets_that_cannot_be_compared():
         frechet_distance(REAL_FEATURES[:1], REAL_FEATURES)
     with pytest.raises(ValueError, match="cannot compare"):
         frechet_distance(REAL_FEATURES[:, :3], REAL_FEATURES)
-
-
-def test_floor_is_of_other_patients_where_they_are_given():
-    rng = np.random.default_rng(0)
-    patients = np.repeat(np.arange(8), 15)
-    features = rng.normal(size=(8, 6))[patients] + 0.1 * rng.normal(size=(120, 6))
-    mixed, apart = frechet_floor(features), frechet_floor(features, patients)
-    assert 0 < 5 * mixed < apart
-    assert apart == frechet_floor(features, patients)
-    with pytest.raises(ValueError, match="one patient"):
-        frechet_floor(features, np.zeros(120))
 
 
 def test_nearest_finds_a_copy_and_measures_the_rest():

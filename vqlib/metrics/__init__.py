@@ -2,7 +2,6 @@
 
 from vqlib.metrics.generation import (
     frechet_distance,
-    frechet_floor,
     nearest_distance,
     texture_features,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "code_entropy_bits",
     "codes_used",
     "frechet_distance",
-    "frechet_floor",
     "kl_bits",
     "mean_image_reconstruct",
     "ms_ssim_scales",

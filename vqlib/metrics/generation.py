@@ -93,8 +93,8 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     Small samples: covariances are shrunk towards a multiple of the identity (Ledoit and
     Wolf 2004, doi 10.1016/S0047-259X(03)00096-4), which keeps them of full rank with
     fewer slices than features. The value still falls with the number of slices. Compare
-    sets of one size, and read a value beside `frechet_floor`. Raises ValueError for
-    sets of fewer than two or of unlike features.
+    sets of one size, and read a value beside that of real slices of other patients.
+    Raises ValueError for sets of fewer than two or of unlike features.
     """
     a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     if min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
@@ -104,31 +104,6 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     a, b = a / unit, b / unit
     cov_a, cov_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
     return between_gaussians(a.mean(0), cov_a, b.mean(0), cov_b)
-
-
-def frechet_floor(
-    real: np.ndarray,
-    patients: np.ndarray | None = None,
-    repeats: int = 10,
-    seed: int = 0,
-) -> float:
-    """What a perfect generator would score: the mean distance between two halves of the
-    real set `[N, F]`, over ``repeats`` random splits.
-
-    Where patients `[N]` are given, the halves have different patients (slices of one
-    scan are alike). Compare with distances of sets of N/2. Raises ValueError for
-    a set of one patient.
-    """
-    real = np.asarray(real)
-    groups = np.arange(len(real)) if patients is None else np.asarray(patients)
-    names = np.unique(groups)
-    if len(names) < 2:
-        raise ValueError("one patient cannot be split into halves")
-    rng, distances = np.random.default_rng(seed), []
-    for _ in range(repeats):
-        first = np.isin(groups, rng.permutation(names)[: math.ceil(len(names) / 2)])
-        distances.append(frechet_distance(real[first], real[~first]))
-    return float(np.mean(distances))
 
 
 def compare_sets(generated: Tensor, real: Tensor) -> dict[str, float]:
