@@ -28,7 +28,6 @@ from common import tell
 
 from vqlib import profiles
 from vqlib.data import make_loader, open_data
-from vqlib.data.phantom import write_phantom
 
 PROFILE = profiles.get("full")
 BATCH = 16
@@ -41,20 +40,42 @@ def peak():  # of this process; what getrusage says may be its parent's
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(x.split()[1]) for x in lines if x.startswith("VmHWM")) / 1024
 
+peaks = {}
+folder, batch_size = Path(sys.argv[1]), int(sys.argv[2])
+"""
+
+LOADER = """
+import numpy as np
+from vqlib import profiles
+from vqlib.data.cache import open_stored
+from vqlib.data.layout import list_folder
+peaks["imports"] = peak()
+size = profiles.get("full").shape
+stored = open_stored(folder, list_folder(folder), size, progress=False)
+peaks["opening"] = peak()
+n = len(stored.images)
+rows = stored.rows(0, n)
+order = np.random.default_rng(0).permutation(n)
+for start in range(0, n, batch_size):
+    assert rows.read(order[start : start + batch_size].tolist()) is not None
+peaks["an epoch"] = peak()
+assert "torch" not in sys.modules
+"""
+
+WITH_TORCH = """
 import torch
-peaks = {"import torch": peak()}
+peaks["import torch"] = peak()
 from vqlib import profiles
 from vqlib.data import make_loader, open_data
-peaks["import vqlib.data"] = peak()
-data = open_data(sys.argv[1], profiles.get("full"), progress=False)
+data = open_data(folder, profiles.get("full"), progress=False)
 peaks["opening"] = peak()
 for split in (data.train, data.validate, data.test):
-    for batch in make_loader(split, int(sys.argv[2]), shuffle=True):
+    for batch in make_loader(split, batch_size, shuffle=True):
         pass
 peaks["an epoch"] = peak()
-import json
-print(json.dumps(peaks))
 """
+
+TELL = "import json; print(json.dumps(peaks))"
 
 
 def timed(action) -> tuple[float, float]:
@@ -93,16 +114,20 @@ def turn(folder: Path, images: list[Path], labels: list[Path], n: int) -> dict:
 
 
 def memory(folder: Path) -> dict | None:
-    """Peak resident memory in MB of fresh processes: one that fills the cache, and one
-    that finds it filled. None where the system does not tell."""
+    """Peak resident memory in MB of fresh processes, of all that is in them: of one
+    that fills the cache, and of one that finds it filled; the loader alone, and with
+    PyTorch around it. None where the system does not tell."""
     if not Path("/proc/self/status").exists():
         return None
-    shutil.rmtree(os.environ["VQLIB_CACHE"], ignore_errors=True)
-    command = [sys.executable, "-c", MEMORY, str(folder), str(BATCH)]
     found = {}
-    for name in ("first", "later"):
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        found[name] = {k: round(v) for k, v in json.loads(done.stdout).items()}
+    for name, script in (("the loader", LOADER), ("with PyTorch", WITH_TORCH)):
+        shutil.rmtree(os.environ["VQLIB_CACHE"], ignore_errors=True)
+        code = "\n".join([MEMORY, script, TELL])
+        command = [sys.executable, "-c", code, str(folder), str(BATCH)]
+        for turn in ("first", "later"):
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            peaks = {k: round(v) for k, v in json.loads(done.stdout).items()}
+            found[f"{name}, {turn} opening"] = peaks
     return found
 
 
@@ -134,10 +159,12 @@ def main(folder: Path | None, turns: int, short: bool, store: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["VQLIB_CACHE"] = str(Path(scratch, "cache"))
         made = None
-        patients, weeks = ((2, 1, 1), 1) if short else ((34, 4, 3), 6)
+        patients, weeks = ("2,1,1", "1") if short else ("34,4,3", "6")
         if folder is None:
             folder = Path(scratch, "phantom")
-            made = timed(lambda: write_phantom(folder, patients, weeks))[0]
+            command = [sys.executable, "-m", "vqlib", "data", "phantom", str(folder)]
+            command += ["--patients", patients, "--weeks", weeks]
+            made = timed(lambda: subprocess.run(command, check=True))[0]
         turns = 2 if short else turns
         images = sorted(folder.glob("keras_slices_*/case_*"))
         labels = sorted(folder.glob("keras_slices_seg_*/seg_*"))
@@ -159,7 +186,7 @@ def main(folder: Path | None, turns: int, short: bool, store: bool) -> None:
         )
     for name, peak in (peaks or {}).items():
         steps = ", ".join(f"{step} {value} MB" for step, value in peak.items())
-        print(f"peak memory, {name} opening: {steps}")
+        print(f"peak memory, {name}: {steps}")
     if made:
         print(f"the phantom was made in {made:.0f} s on {os.cpu_count()} cores")
     result = {

@@ -67,7 +67,7 @@ def portraits(images: torch.Tensor) -> dict[str, Portrait]:
     """Slices `[N, 1, 256, 128]` at both sizes."""
     found = {}
     for name, size in SIZES.items():
-        small = fit_to(images, size)
+        small = torch.from_numpy(fit_to(images.numpy(), size))
         found[name] = describe(small, body_masks(dataset(small)))
     return found
 

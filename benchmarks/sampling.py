@@ -47,7 +47,7 @@ def sample_uncached(prior: CodePrior, position: Tensor) -> Tensor:
         row, column = divmod(i, prior.grid[1])
         x = prior.features(codes[:, : row + 1], told)[:, row, column]
         logits = prior.logits(x)
-        codes[:, row, column] = draw(logits, gumbel(logits, random))
+        codes[:, row, column] = draw(logits, gumbel(logits.shape, random))
     return codes
 
 

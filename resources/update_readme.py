@@ -107,16 +107,19 @@ def network_table(stored: dict) -> str:
 def loading_words(stored: dict) -> str:
     """How fast a folder is opened, beside the plain loop over its files."""
     ratio = {name: row["ratio"] for name, row in stored["times"].items()}
-    peaks = stored["peak_memory_mb"]["first"]
-    own = peaks["an epoch"] - peaks["import torch"]
+    peaks = stored["peak_memory_mb"]
+    alone = peaks["the loader, first opening"]["an epoch"]
+    within = peaks["with PyTorch, first opening"]
+    own = within["an epoch"] - within["import torch"]
     return (
         f"Measured on {stored['slices']:,} phantom slices with labels, as many as "
         f"HipMRI has, on {stored['cores']} cores: beside a loop of "
         "`nibabel.load(path).get_fdata()` over the images alone, the first opening is "
         f"{ratio['first opening']:.1f} times as fast, a later one "
         f"{ratio['later opening']:.0f} times, and a shuffled epoch of batches "
-        f"{ratio['epoch']:.0f} times. At its peak it takes {own} MB beyond the "
-        f"{peaks['import torch']} MB of `import torch`. Making that phantom took "
+        f"{ratio['epoch']:.0f} times. The process that decodes and reads takes {alone} "
+        f"MB at its peak, all in all; one that has PyTorch loaded, whose import takes "
+        f"{within['import torch']} MB, takes {own} MB more. Making that phantom took "
         f"{stored['phantom_seconds'] / 60:.1f} minutes "
         "(`python benchmarks/data_loading.py --store`)."
     )

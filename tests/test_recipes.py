@@ -10,6 +10,7 @@ from safetensors import safe_open
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, SliceDataset
 from vqlib.errors import UserError
+from vqlib.models.priors import sample_levels
 from vqlib.models.quantizers import rotate, straight_through
 from vqlib.runs import Run, load_checkpoint, save_checkpoint
 
@@ -188,6 +189,28 @@ def test_the_prior_trains_on_the_codes_and_reports_held_out_bits(data, network):
     assert result["uniform_bits"] == SETTINGS.nominal_bits
     found = recipes.load("prior", settings, data, run)
     assert torch.equal(recipes.code_nats(found, codes), nats)
+
+
+@pytest.mark.parametrize("network", ["transformer", "pixelcnn"])
+def test_a_two_level_model_has_two_priors(data, network):
+    run, settings = Run("r"), dataclasses.replace(SETTINGS, prior=network)
+    with pytest.raises(UserError, match="trained model; run `vqlib train vqvae2"):
+        recipes.train_prior(settings, data, run, kind="prior_top")
+    model = recipes.train("vqvae2", SETTINGS, data, run)
+    kinds, grids = ("prior_top", "prior_bottom"), ((8, 4), (16, 8))
+    priors = [recipes.train_prior(settings, data, run, kind=kind) for kind in kinds]
+    for kind, prior, grid in zip(kinds, priors, grids, strict=True):
+        result = recipes.read_metrics(run, recipes.part_name(kind, settings))
+        codes = recipes.CodeDataset(model, data.test, kind.removeprefix("prior"))
+        nats = recipes.code_nats(prior, codes)
+        assert nats.shape == (8, *grid)
+        bits = float(nats.flatten(1).sum(1).mean()) / math.log(2)
+        assert result["bits_per_slice"] == pytest.approx(bits, rel=1e-5)
+        assert result["uniform_bits"] == 4 * math.prod(grid)
+        found = recipes.load(kind, settings, data, run)
+        assert torch.equal(recipes.code_nats(found, codes), nats)
+    drawn = sample_levels(*priors, torch.tensor([0.3, 0.6]), seed=1)
+    assert model.decode(*drawn).shape == (2, 1, *SETTINGS.shape)
 
 
 def test_a_run_holds_both_priors_each_bound_to_its_own_settings(data):

@@ -10,12 +10,14 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from vqlib.errors import UserError
+
+if TYPE_CHECKING:  # whoever writes JSON only need not load PyTorch
+    from torch import Tensor
 
 
 def project_root() -> Path:
@@ -84,14 +86,16 @@ def load_json(path: Path) -> dict:
         ) from None
 
 
-def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
+def save_checkpoint(path: Path, tensors: dict[str, "Tensor"], meta: dict) -> None:
     """Write tensors and a JSON header into one safetensors file, in one step."""
+    from safetensors.torch import save_file  # loads PyTorch
+
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     header = {"json": json.dumps(meta, sort_keys=True)}
     _write_atomically(path, lambda p: save_file(tensors, p, metadata=header))
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
     """Read what `save_checkpoint` wrote, onto the CPU; raises `UserError`."""
     try:
         with safe_open(path, framework="pt") as file:

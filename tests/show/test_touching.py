@@ -298,12 +298,24 @@ def test_latent_board_headless_draws_a_row_for_each_unit(headless):
     assert drawn[5:10] == pytest.approx([0.5] * 5)
 
 
-def from_prior(temperature, position, seed):
-    return torch.full((1, 1, *SIZE), (temperature + position + seed) / 10)
+def from_prior(temperature, position, seed, on_row):
+    codes = torch.full((1, *GRID), round(100 * (temperature + position + seed)))
+    if on_row is not None:
+        for row in range(GRID[0]):
+            so_far = codes.clone()
+            so_far[:, row + 1 :] = -1
+            on_row(so_far)
+    return codes
+
+
+def as_grey(codes):
+    assert (codes >= 0).all()
+    fine = codes.repeat_interleave(SIZE[0] // GRID[0], 1)
+    return fine.repeat_interleave(SIZE[1] // GRID[1], 2)[:, None] / 1000
 
 
 def test_sampler_draws_with_the_values_of_its_controls():
-    c = controls(boards.live_sampler(from_prior, 1.0, 0.5, 2))
+    c = controls(boards.live_sampler(from_prior, as_grey, 1.0, 0.5, 2))
     view = c["a slice drawn from the prior"]
     assert shown(view).max() == int(0.35 * 255 + 0.5)
     c["another seed"].click()
@@ -313,8 +325,28 @@ def test_sampler_draws_with_the_values_of_its_controls():
     assert view.status == "temperature 2.0, position 0.50, seed 3"
 
 
+def test_sampler_shows_a_slice_while_it_grows(monkeypatch):
+    pictures = []
+
+    def kept(picture):
+        pictures.append(picture)
+        return b""
+
+    monkeypatch.setattr(boards.pixels, "png", kept)
+    monkeypatch.setattr(boards, "PAUSE", 0.0)
+    boards.live_sampler(from_prior, as_grey, 1.0, 0.5, 2)
+    filled = [(picture > 0).mean() for picture in pictures]
+    assert filled == [(row + 1) / GRID[0] for row in range(GRID[0])] + [1.0]
+    first = pictures[0]  # the first row of codes is the patient's right
+    assert first[:, : first.shape[1] // GRID[0]].min() > 0
+    pictures.clear()
+    monkeypatch.setattr(boards, "PAUSE", 60.0)
+    boards.live_sampler(from_prior, as_grey, 1.0, 0.5, 2)
+    assert len(pictures) == 2  # at once, and in the end
+
+
 def test_sampler_headless_draws_three_temperatures(headless):
-    show.sampler(from_prior, 1.0, 0.5, 0)
+    show.sampler(from_prior, as_grey, 1.0, 0.5, 0)
     titles = [axis.get_title() for axis in plt.gcf().axes if axis.images]
     assert titles == ["temperature 0.5", "temperature 1", "temperature 1.5"]
 
@@ -327,7 +359,7 @@ def test_every_control_has_a_label():
         painter.live_painter(codes, decode, *args, TITLES, 0, 1),
         explorer.live_explorer(random, codes, *args, ["n"] * 5, TITLES, 0),
         boards.live_board(from_latent, {"zero": torch.zeros(3)}, [0], torch.ones(3)),
-        boards.live_sampler(from_prior, 1.0, 0.5, 0),
+        boards.live_sampler(from_prior, as_grey, 1.0, 0.5, 0),
     ]
     for widget in widgets:
         for control in leaves(widget):

@@ -44,7 +44,8 @@ from vqlib.errors import UserError, unknown_name
 def train(
     model, profile, data_dir, run, seed, device, settings, logger, **computing
 ) -> None:
-    """Train one MODEL: vae_global, vae, autoencoder, vqvae, vqvae2, prior or segmenter.
+    """Train one MODEL: vae_global, vae, autoencoder, vqvae, prior, segmenter, or of two
+    levels vqvae2, prior_top and prior_bottom.
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """
@@ -72,8 +73,8 @@ def train(
     )
     computing |= {"seed": seed, "fabric": fabric}
     try:
-        if model == "prior":
-            recipes.train_prior(chosen, slices, run, **computing)
+        if model.startswith("prior"):
+            recipes.train_prior(chosen, slices, run, kind=model, **computing)
         elif model == "segmenter":
             recipes.train_segmenter(chosen, slices, run, **computing)
         else:

@@ -1,7 +1,12 @@
-"""Where slices come from: the HipMRI layout, and the phantom that stands in for it."""
+"""Where slices come from: the HipMRI layout, and the phantom that stands in for it.
 
-from vqlib.data.augment import Augment
-from vqlib.data.dataset import SliceData, SliceDataset, make_loader, open_data
+Only the data sets and the augmentation need PyTorch, which is loaded with the first of
+them. Processes that draw, convert, check or decode do without: they start at once, and
+take a sixth of the memory.
+"""
+
+from importlib import import_module
+
 from vqlib.data.layout import (
     LABEL_NAMES,
     SPLITS,
@@ -37,3 +42,17 @@ __all__ = [
     "scale_volume",
     "scan_folder",
 ]
+
+_WITH_TORCH = {
+    "Augment": "augment",
+    "SliceData": "dataset",
+    "SliceDataset": "dataset",
+    "make_loader": "dataset",
+    "open_data": "dataset",
+}
+
+
+def __getattr__(name: str):
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)

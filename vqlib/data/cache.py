@@ -9,7 +9,7 @@ one maps what lies there, at once and without taking memory for pages not used::
     cache/KEY/index.json   which splits and which folder they are of
 
 Slices are stored scaled and at the size of the run: everything else would have to be
-converted at each use, and ``images`` would be no tensor. HipMRI takes 1.7 GB at
+converted at each use, and ``images`` could not be mapped. HipMRI takes 1.7 GB at
 256 x 128.
 
 KEY is a sum over the name, size and two times of every file, the size of the run, and
@@ -46,9 +46,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import torch
 from filelock import FileLock
-from torch import Tensor
 
 from vqlib.data import decode, nifti, scaling
 from vqlib.data.layout import SPLITS, Listing, SliceIndex
@@ -64,40 +62,43 @@ _OURS = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{8}\.part)?")
 class StoredSlices:
     """What lies decoded in one folder of the cache."""
 
-    images: Tensor  # [N, 1, H, W] float32, mapped: what is written to stays in memory
-    labels: Tensor | None  # [N, H, W] uint8, mapped; 0 in a split without labels
-    table: Tensor  # [N, 3] float64: patient, week, position
+    images: np.ndarray  # [N, 1, H, W] float32, mapped: writing stays in memory
+    labels: np.ndarray | None  # [N, H, W] uint8, mapped; 0 in a split without labels
+    table: np.ndarray  # [N, 3] float64: patient, week, position
     facts: dict  # index.json
     file: Path  # images.npy
     offset: int  # of the first slice in that file, in bytes
 
+    def rows(self, start: int, end: int) -> "StoredRows":
+        """To read the images from ``start`` to ``end``, as batches want them."""
+        offset = self.offset + start * self.images[0].nbytes
+        return StoredRows((end - start, *self.images.shape[1:]), self.file, offset)
+
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Reads slices of one split from the file behind its ``images``.
+    """Reads slices of one split from the file behind ``images``.
 
     A page that is touched through the mapping counts as memory of the process until
     the system wants it back, so an epoch would seem to take as much as all slices.
     Reading the rows of a batch is as fast, and leaves the pages with the system.
     """
 
-    images: Tensor  # [N, 1, H, W], of the split
-    written: int  # how often torch had written to them when they were opened
+    shape: tuple[int, ...]  # [N, 1, H, W]
     file: Path
     offset: int
 
-    def read(self, rows: list[int]) -> Tensor | None:
-        """Images of some rows: `[B, 1, H, W]`. None where the file does not say what
-        ``images`` holds: it is gone, a row is out of range, somebody wrote to them."""
-        inside = all(0 <= row < len(self.images) for row in rows)
-        if not inside or self.images._version != self.written:
+    def read(self, rows: list[int]) -> np.ndarray | None:
+        """Images of some rows: `[B, 1, H, W]` float32. None where the file is gone or
+        a row out of range."""
+        if not all(0 <= row < self.shape[0] for row in rows):
             return None
-        batch = torch.empty(len(rows), *self.images.shape[1:])
-        size = self.images[0].nbytes
+        batch = np.empty((len(rows), *self.shape[1:]), np.float32)
+        size = 4 * math.prod(self.shape[1:])
         try:
             # opened each time: processes and threads that share a position mix up rows
             with open(self.file, "rb", buffering=0) as file:
-                for row, image in zip(rows, batch.numpy(), strict=True):
+                for row, image in zip(rows, batch, strict=True):
                     file.seek(self.offset + row * size)
                     if file.readinto(image) != size:
                         return None
@@ -134,7 +135,7 @@ def cache_key(listing: Listing, size: tuple[int, int]) -> str:
 def _decoder() -> str:
     """The code that turns files into slices, and the packages that it builds upon."""
     sources = [inspect.getsource(module) for module in (decode, nifti, scaling)]
-    versions = [module.__version__ for module in (nibabel, np, torch)]
+    versions = [module.__version__ for module in (nibabel, np)]
     return "\n".join([*versions, *sources])
 
 
@@ -191,12 +192,11 @@ def _map(entry: Path, size: tuple[int, int]) -> StoredSlices | None:
         return None
 
 
-def _map_array(path: Path, shape: tuple[int, ...], dtype) -> tuple[Tensor, int]:
+def _map_array(path: Path, shape: tuple[int, ...], dtype) -> tuple[np.ndarray, int]:
     array = np.lib.format.open_memmap(path, mode="c")  # fails for a file cut short
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{path} holds something else")
-    with torch.inference_mode(False):  # else nobody could tell that it was written to
-        return torch.from_numpy(array), array.offset
+    return array, array.offset
 
 
 def _sums(file: Path, offset: int, n: int, size: tuple[int, int]) -> list[int]:
@@ -236,7 +236,7 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
         "labelled": labelled,
     }
     table = [[record.case, record.week] for record in records]
-    positions = decode.relative_positions(index).numpy()[:, None]
+    positions = decode.relative_positions(index)[:, None]
     np.save(part / "slices.npy", np.hstack([table, positions], dtype=np.float64))
     lock = threading.Lock()
     with ExitStack() as files:
@@ -246,14 +246,14 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
             labels = files.enter_context(open(part / "labels.npy", "wb"))
             at_label = _begin(labels, (n, *size), np.uint8)
 
-        def store(rows: list[int], pixels: Tensor, kinds: Tensor | None) -> None:
+        def store(rows: list[int], pixels: np.ndarray, kinds: np.ndarray | None):
             first = rows[0]  # in a folder's index, a volume's rows follow each other
             with lock:
                 images.seek(at_image + first * pixels[0].nbytes)
-                images.write(pixels.contiguous().numpy())
+                images.write(np.ascontiguousarray(pixels))
                 if kinds is not None:
                     labels.seek(at_label + first * kinds[0].nbytes)
-                    labels.write(kinds.contiguous().numpy())
+                    labels.write(np.ascontiguousarray(kinds))
 
         decode.decode(index, size, store, progress)
     facts["sums"] = _sums(part / "images.npy", at_image, n, size)

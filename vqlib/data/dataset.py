@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -48,6 +49,7 @@ class SliceDataset(Dataset):
         self.weeks = weeks  # [N] int64
         self.index = index
         self.stored = stored  # where the images come from a file
+        self._opened = (images, images._version) if stored else None
 
     @classmethod
     def from_index(
@@ -62,16 +64,16 @@ class SliceDataset(Dataset):
         images = torch.empty(n, 1, *size)
         labels = torch.empty(n, *size, dtype=torch.uint8) if index.has_labels else None
 
-        def store(rows: list[int], pixels: Tensor, kinds: Tensor | None) -> None:
-            images[rows, 0] = pixels
+        def store(rows: list[int], pixels: np.ndarray, kinds: np.ndarray | None):
+            images[rows, 0] = torch.from_numpy(pixels)
             if labels is not None:
-                labels[rows] = kinds
+                labels[rows] = torch.from_numpy(kinds)
 
         decode(index, size, store, progress)
         return cls(
             images,
             labels,
-            relative_positions(index),
+            torch.from_numpy(relative_positions(index)),
             torch.tensor([r.case for r in index.records]),
             torch.tensor([r.week for r in index.records]),
             index,
@@ -87,11 +89,10 @@ class SliceDataset(Dataset):
     def __getitems__(self, rows: list[int]) -> list[dict]:
         """The items of a batch, as a `DataLoader` asks for them: read from the file
         behind ``images``, while nobody has changed those."""
-        images = None
-        if self.stored is not None and self.images is self.stored.images:
-            images = self.stored.read(rows)
-        if images is None:
+        found = self.stored.read(rows) if self._as_opened() else None
+        if found is None:
             return [self[row] for row in rows]
+        images = torch.from_numpy(found)
         positions = self.positions[rows]
         batch = {"image": images, "position": positions, "index": torch.tensor(rows)}
         return _Batch(
@@ -101,6 +102,13 @@ class SliceDataset(Dataset):
             ),
             batch,
         )
+
+    def _as_opened(self) -> bool:
+        """Whether ``images`` are still what the file behind them holds."""
+        if self._opened is None:
+            return False
+        images, version = self._opened
+        return self.images is images and images._version == version
 
 
 class _Batch(list):
@@ -173,17 +181,21 @@ def _stored_splits(stored: StoredSlices, index: SliceIndex) -> list[SliceDataset
     datasets = []
     for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
         rows = slice(start, end)
-        images, table = stored.images[rows], stored.table[rows]
-        offset = stored.offset + start * images[0].nbytes
+        table = torch.from_numpy(stored.table[rows])
+        with torch.inference_mode(False):  # else none could tell that it was written to
+            images = torch.from_numpy(stored.images[rows])
+        labels = None
+        if split in facts["labelled"]:
+            labels = torch.from_numpy(stored.labels[rows])
         datasets.append(
             SliceDataset(
                 images,
-                stored.labels[rows] if split in facts["labelled"] else None,
+                labels,
                 table[:, 2].float(),
                 table[:, 0].long(),
                 table[:, 1].long(),
                 index.split(split),
-                StoredRows(images, images._version, stored.file, offset),
+                stored.rows(start, end),
             )
         )
     return datasets

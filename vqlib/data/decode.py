@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from vqlib.data.layout import SliceIndex, SliceRecord
@@ -23,7 +21,7 @@ THREADS = 4  # more would wait for Python's lock, and hold more volumes in memor
 
 # called with rows of the index, images `[S, H, W]`, and labels `[S, H, W]` or None; by
 # several threads at once
-Store = Callable[[list[int], Tensor, Tensor | None], None]
+Store = Callable[[list[int], np.ndarray, np.ndarray | None], None]
 
 
 def decode(
@@ -35,7 +33,7 @@ def decode(
     `fit_to` refuses, for a file that `read_slice` or `read_label` refuses, for slices
     of one volume that differ in shape and for a label of another shape than its image.
     """
-    fit_to(torch.zeros(1, *NATIVE_SIZE), size)  # refuse a size before reading
+    fit_to(np.zeros(NATIVE_SIZE), size)  # refuse a size before reading
 
     def load(rows: list[int]) -> None:
         records = [index.records[row] for row in rows]
@@ -43,7 +41,7 @@ def decode(
         labels = None
         if all(record.label_path is not None for record in records):
             labels = fit_to(_stack_labels(records, pixels.shape[1:]), size)
-        store(rows, fit_to(torch.from_numpy(pixels), size), labels)
+        store(rows, fit_to(pixels, size), labels)
 
     volumes = list(index.volumes.values())
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
@@ -60,16 +58,16 @@ def decode(
         pool.shutdown(cancel_futures=True)
 
 
-def relative_positions(index: SliceIndex) -> Tensor:
+def relative_positions(index: SliceIndex) -> np.ndarray:
     """Where each slice lies within its volume: `[N]` float32.
 
     The rank within the volume divided by (slices − 1): 0 the first, 1 the last. The
     only slice of a volume lies at 0.5.
     """
-    positions = torch.full((len(index),), 0.5)
+    positions = np.full(len(index), 0.5, np.float32)
     for rows in index.volumes.values():
         if len(rows) > 1:
-            positions[rows] = torch.arange(len(rows)) / (len(rows) - 1)
+            positions[rows] = np.arange(len(rows)) / (len(rows) - 1)
     return positions
 
 
@@ -84,7 +82,7 @@ def _stack(records: Sequence[SliceRecord]) -> np.ndarray:
     return np.stack(slices)
 
 
-def _stack_labels(records: Sequence[SliceRecord], shape) -> Tensor:
+def _stack_labels(records: Sequence[SliceRecord], shape) -> np.ndarray:
     labels = [read_label(record.label_path) for record in records]
     for record, values in zip(records, labels, strict=True):
         if values.shape != shape:
@@ -92,7 +90,7 @@ def _stack_labels(records: Sequence[SliceRecord], shape) -> Tensor:
                 f"{record.label_path} is {_by(values.shape)}, but its image is "
                 f"{_by(shape)}; export both on the same grid"
             )
-    return torch.from_numpy(np.stack(labels))
+    return np.stack(labels)
 
 
 def _by(shape) -> str:

@@ -8,9 +8,6 @@ Taught in notebook 01.
 """
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
 
 from vqlib.data.layout import LABEL_NAMES
 from vqlib.errors import UserError
@@ -49,30 +46,30 @@ def _percentile(values: np.ndarray) -> float:
     return np.quantile(pair, place - lower)
 
 
-def center_on_grid(image: Tensor) -> Tensor:
+def center_on_grid(image: np.ndarray) -> np.ndarray:
     """Bring `[..., X, Z]` to `[..., 256, 128]` about its centre, with no resampling.
 
     What is larger is cropped and what is smaller is padded with 0, evenly on both ends
-    (an odd pixel goes as in torchvision's ``center_crop``). The choice is made for
+    (an odd pixel as torchvision's ``center_crop`` has it). The choice is made for
     HipMRI, where one volume of 211 has slices of 256 x 144: it loses 8 pixels, 12 mm,
     at the feet and at the head. Padding the other 210 instead would teach every model a
     black rim, and resampling would give that one man another pixel size.
     """
     if tuple(image.shape[-2:]) == NATIVE_SIZE:
         return image
-    ends = []  # of the last axis first, as `pad` wants them; negative ends crop
-    for wanted, has in zip(NATIVE_SIZE[::-1], image.shape[:-3:-1], strict=True):
-        gap = wanted - has
-        before = gap // 2 if gap > 0 else -round(-gap / 2)
-        ends += [before, gap - before]
-    return pad(image, ends)
+    crop, margins = [], [(0, 0)] * (image.ndim - 2)
+    for wanted, has in zip(NATIVE_SIZE, image.shape[-2:], strict=True):
+        less, more = max(has - wanted, 0), max(wanted - has, 0)
+        crop.append(slice(round(less / 2), round(less / 2) + min(has, wanted)))
+        margins.append((more // 2, more - more // 2))
+    return np.pad(image[..., *crop], margins)
 
 
-def fit_to(image: Tensor, size: tuple[int, int]) -> Tensor:
+def fit_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bring `[..., X, Z]` to a size `[..., H, W]`.
 
     Crops or pads to 256 x 128 (see `center_on_grid`), then shrinks both sides by one
-    whole number. Floating-point images are area-averaged. Integer tensors are label
+    whole number. Floating-point images are area-averaged. Integer arrays are label
     maps: each block takes its most frequent label, and the higher one of a tie, so that
     a small organ does not lose to the body around it. Raises `UserError` for a size
     that is not 256 x 128 divided by a whole number.
@@ -86,12 +83,18 @@ def fit_to(image: Tensor, size: tuple[int, int]) -> Tensor:
     image = center_on_grid(image)
     if factor == 1:
         return image
-    flat = image.reshape(-1, 1, *NATIVE_SIZE)  # [N, 1, 256, 128]
-    if image.is_floating_point():
-        small = avg_pool2d(flat, factor)  # [N, 1, H, W]
-    else:
-        small = torch.from_numpy(_majority(flat[:, 0].numpy(), factor))
-    return small.reshape(*image.shape[:-2], *size)
+    flat = image.reshape(-1, *NATIVE_SIZE)
+    shrink = _average if np.issubdtype(image.dtype, np.floating) else _majority
+    return shrink(flat, factor).reshape(*image.shape[:-2], *size)
+
+
+def _average(images: np.ndarray, factor: int) -> np.ndarray:
+    """The mean of each block: `[N, 256, 128]` → `[N, H, W]`."""
+    total = np.zeros_like(images[:, ::factor, ::factor])
+    for i in range(factor):
+        for j in range(factor):
+            total += images[:, i::factor, j::factor]
+    return total / images.dtype.type(factor**2)
 
 
 def _majority(labels: np.ndarray, factor: int) -> np.ndarray:

@@ -27,17 +27,6 @@ BANDS = 10  # of spatial frequency
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 SCALES = 3  # of gradient energy: the slice, and averaged over 2 x 2 and 4 x 4
 CELLS = (8, 4)  # of the coarse grid
-_ENDS = np.cumsum([0, BANDS, len(QUANTILES), 2 * SCALES, math.prod(CELLS)]).tolist()
-# which of the 56 features belong to which family
-FAMILIES = {
-    name: slice(start, end)
-    for name, start, end in zip(
-        ("frequencies", "grey values", "edges", "cells"),
-        _ENDS[:-1],
-        _ENDS[1:],
-        strict=True,
-    )
-}
 
 
 @torch.no_grad()
@@ -104,22 +93,6 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     a, b = a / unit, b / unit
     cov_a, cov_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
     return between_gaussians(a.mean(0), cov_a, b.mean(0), cov_b)
-
-
-def compare_sets(generated: Tensor, real: Tensor) -> dict[str, float]:
-    """A row of a score card: slices `[N, 1, H, W]` against real ones `[M, 1, H, W]`.
-
-    ``all`` is the Fréchet distance over all features, then that of each of `FAMILIES`
-    alone; they do not add up. ``diversity`` is the mean distance between two pictures
-    of the generated set over that of the real set: near 0 where one picture is made
-    again and again.
-    """
-    a, b = texture_features(generated), texture_features(real)
-    row = {"all": frechet_distance(a, b)}
-    for name, part in FAMILIES.items():
-        row[name] = frechet_distance(a[:, part], b[:, part])
-    apart = [torch.pdist(x.flatten(1).float()).mean() for x in (generated, real)]
-    return row | {"diversity": float(apart[0] / apart[1])}
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
 from vqlib.data import LABEL_NAMES, Augment, SliceData, SliceDataset, make_loader
@@ -19,18 +18,21 @@ from vqlib.models.segmenter import Segmenter
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.models.vqvae2 import VQVAE2, Codes
-from vqlib.profiles import QUANTIZER_SETTINGS, Profile
-from vqlib.runs import Run, claim_settings, load_json, save_json
+from vqlib.profiles import Profile
+from vqlib.recipes.shared import claim, mean_losses
+from vqlib.runs import Run, load_json, save_json
 from vqlib.training import FitSettings, fit, load_weights, make_fabric
 
 KINDS = ("vae_global", "vae", "autoencoder", "vqvae", "vqvae2")
-MADE_BY = {
+MADE_BY = {  # which notebook, where one does
     "vae_global": "02_vae_baseline",
     "vae": "02_vae_baseline",
     "autoencoder": "02_vae_baseline",
     "vqvae": "03_vqvae_training",
-    "vqvae2": "03_vqvae_training",
+    "vqvae2": None,
     "prior": "05_prior_generation",
+    "prior_top": None,
+    "prior_bottom": None,
     "segmenter": "05_prior_generation",
 }
 ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
@@ -69,14 +71,15 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
         _ = p.top_grid_shape
         levels = (build_quantizer(profile, seed + i) for i in range(2))
         return VQVAE2(factor, p.width, p.blocks, *levels)
-    return _build_prior(profile)
+    return _build_prior(kind, profile)
 
 
-def _build_prior(profile: Profile) -> CodePrior:
+def _build_prior(kind: str, profile: Profile) -> CodePrior:
     p = profile
     shared = {
         "codebook_size": p.codebook_size,
-        "grid": p.grid_shape,
+        "grid": p.top_grid_shape if kind == "prior_top" else p.grid_shape,
+        "top_grid": p.top_grid_shape if kind == "prior_bottom" else None,
         "code_dim": len(p.levels) if p.quantizer == "fsq" else p.code_dim,
         "dropout": p.prior_dropout,
         "organs": ORGANS,
@@ -91,9 +94,20 @@ def _build_prior(profile: Profile) -> CodePrior:
 def part_name(kind: str, profile: Profile) -> str:
     """The folder of a model within a run: its kind, and for a prior other than the
     transformer its name too, so that a run can hold both."""
-    if kind == "prior" and profile.prior != "transformer":
-        return f"prior_{profile.prior}"
+    if kind.startswith("prior") and profile.prior != "transformer":
+        return f"{kind}_{profile.prior}"
     return kind
+
+
+def codebooks(kind: str, model: VQVAE | VQVAE2) -> tuple[Tensor, ...]:
+    """What a prior of this kind must know of its autoencoder: the vectors of the codes
+    that it is over, [K, D], and of the top codes that it is told."""
+    if kind == "prior":
+        return (model.quantizer.codebook.detach().cpu(),)
+    top = model.top_quantizer.codebook.detach().cpu()
+    if kind == "prior_top":
+        return (top,)
+    return model.quantizer.codebook.detach().cpu(), top
 
 
 def build_quantizer(
@@ -154,7 +168,7 @@ def train(
     """
     fabric = fabric or make_fabric(device)
     folder = run.part(kind)
-    _claim(folder, _settings(profile, data, seed, kind), fabric.is_global_zero)
+    claim(folder, kind, profile, data, seed, fabric.is_global_zero)
     model = build(kind, profile, seed)
     objective = objective_for(kind, model, profile)
     fit(
@@ -190,16 +204,19 @@ def load(kind: str, profile: Profile, data: SliceData, run: Run, seed: int = 0):
     """
     folder = run.folder / part_name(kind, profile)
     if not (folder / "best.safetensors").exists():
+        notebook = MADE_BY[kind]
+        way = f"run notebook {notebook} first, or " if notebook else "run "
         raise UserError(
-            f"{folder} holds no trained model; run notebook {MADE_BY[kind]} first, or "
+            f"{folder} holds no trained model; {way}"
             f"`vqlib train {kind} --run {run.name}`"
         )
-    _claim(folder, _settings(profile, data, seed, kind))
+    claim(folder, kind, profile, data, seed)
     model = build(kind, profile, seed)
     load_weights(objective_for(kind, model, profile), folder)
-    if kind == "prior":
-        vqvae = load("vqvae", profile, data, run, seed)
-        model.check_codebook(vqvae.quantizer.codebook)
+    if kind.startswith("prior"):
+        source = "vqvae" if kind == "prior" else "vqvae2"
+        vqvae = load(source, profile, data, run, seed)
+        model.check_codebook(*codebooks(kind, vqvae))
     return model.eval()
 
 
@@ -279,58 +296,12 @@ def read_metrics(run: Run, kind: str) -> dict:
     return load_json(Path(run.folder) / kind / "metrics.json")
 
 
-def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
-    """What a trained part depends on: not on how the phantom was made, which the data's
-    fingerprint tells; only the prior on the prior's settings; only these two on the
-    quantizer's; the segmenter on its own and the size alone."""
-    ignored = ["phantom_"]
-    if kind != "segmenter":
-        ignored.append("segmenter_")
-    if kind != "prior":
-        ignored += ["prior", "pixelcnn_"]
-    elif profile.prior == "pixelcnn":
-        ignored += ["prior_dim", "prior_layers", "prior_heads"]
-    else:
-        ignored.append("pixelcnn_")
-    if kind not in ("vqvae", "vqvae2", "prior"):
-        ignored += QUANTIZER_SETTINGS
-    settings = {"seed": seed, "data": data.name, "data_fingerprint": data.fingerprint}
-    for key, value in profile.as_dict().items():
-        if kind == "segmenter" and not key.startswith(("name", "size", "segmenter_")):
-            continue
-        if not key.startswith(tuple(ignored)):
-            settings[key] = value
-    return settings
-
-
-def _claim(folder: Path, settings: dict, write: bool = True) -> None:
-    """Tie a folder to its settings; raises `UserError` where it holds a model that was
-    trained with others. One that was trained before a setting existed was trained with
-    the setting's default; a folder without any model belongs to nobody yet."""
-    if any(folder.glob("*.safetensors")):
-        claim_settings(folder, settings, Profile("").as_dict())
-    elif write:
-        save_json(folder / "settings.json", settings)
-
-
-def _mean_losses(objective: nn.Module, dataset: Dataset, batch_size=32) -> dict:
-    """Mean over a split of everything that an objective returns."""
-    device = next(objective.parameters()).device
-    totals: dict[str, float] = {}
-    for batch in make_loader(dataset, batch_size):
-        size = len(next(iter(batch.values())))
-        batch = {key: value.to(device) for key, value in batch.items()}
-        for key, value in objective(batch).items():
-            totals[key] = totals.get(key, 0.0) + float(value) * size
-    return {key: total / len(dataset) for key, total in totals.items()}
-
-
 def _autoencoder_validation(kind: str, dataset: SliceDataset, codebook_size: int):
     """What is measured after each epoch: the mean losses, SSIM, and for a VQ-VAE the
     use of the codebook over the whole split (that of a batch depends on its size)."""
 
     def validate(objective: nn.Module) -> dict[str, float]:
-        row = _mean_losses(objective, dataset)
+        row = mean_losses(objective, dataset)
         model = objective.model
         device = next(model.parameters()).device
         row["ssim"] = float(

@@ -11,27 +11,33 @@ from vqlib import losses, metrics
 from vqlib.data import SliceData, SliceDataset
 from vqlib.models.priors import CodePrior, IndependentCodes, by_place, order0, uniform
 from vqlib.models.vqvae import VQVAE
+from vqlib.models.vqvae2 import VQVAE2
 from vqlib.profiles import Profile
 from vqlib.recipes.models import (
     ORGANS,
-    _claim,
-    _mean_losses,
-    _settings,
     build,
-    encode_codes,
+    codebooks,
+    encode_levels,
     load,
     part_name,
 )
+from vqlib.recipes.shared import claim, mean_losses
 from vqlib.runs import Run, save_json
 from vqlib.training import FitSettings, fit, make_fabric
 
 
 class CodeDataset(Dataset):
     """A split as the prior sees it: codes [h, w], the slice's relative position, and
-    which organs it holds [ORGANS], 1 or 0 from its label map, -1 where it has none."""
+    which organs it holds [ORGANS], 1 or 0 from its label map, -1 where it has none.
 
-    def __init__(self, model: VQVAE, dataset: SliceDataset):
-        self.codes = encode_codes(model, dataset)
+    Of a VQ-VAE-2 a ``level``, "_top" or "_bottom"; to the bottom codes belong the top
+    ones, [h/2, w/2].
+    """
+
+    def __init__(self, model: VQVAE | VQVAE2, dataset: SliceDataset, level: str = ""):
+        levels = encode_levels(model, dataset)
+        self.codes = levels[level]
+        self.top = levels["_top"] if level == "_bottom" else None
         self.positions, self.patients = dataset.positions, dataset.patients
         self.organs = _presence(dataset.labels, len(dataset))
 
@@ -39,11 +45,12 @@ class CodeDataset(Dataset):
         return len(self.codes)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        return {
+        item = {
             "codes": self.codes[i],
             "position": self.positions[i],
             "organs": self.organs[i],
         }
+        return item if self.top is None else item | {"top": self.top[i]}
 
 
 def _presence(labels: Tensor | None, slices: int) -> Tensor:
@@ -62,9 +69,11 @@ def train_prior(
     device: str = "auto",
     on_epoch=None,
     fabric: Fabric | None = None,
+    kind: str = "prior",
     **computing,
 ) -> CodePrior:
-    """Train the prior over the codes of the run's VQ-VAE, or load it when finished.
+    """Train the prior over the codes of the run's VQ-VAE, or load it when finished;
+    as ``kind`` "prior_top" or "prior_bottom" one of the two over those of its VQ-VAE-2.
 
     Which network is the profile's ``prior``: the transformer lies in the run's part
     ``prior``, the PixelCNN in ``prior_pixelcnn``. Arguments as of
@@ -72,17 +81,18 @@ def train_prior(
     folder was trained on another codebook than the run's.
     """
     fabric = fabric or make_fabric(device)
-    vqvae = load("vqvae", profile, data, run, seed)
-    folder = run.part(part_name("prior", profile))
-    _claim(folder, _settings(profile, data, seed, "prior"), fabric.is_global_zero)
+    level = kind.removeprefix("prior")
+    vqvae = load("vqvae2" if level else "vqvae", profile, data, run, seed)
+    folder = run.part(part_name(kind, profile))
+    claim(folder, kind, profile, data, seed, fabric.is_global_zero)
     vqvae.to(fabric.device)
     codes = {
-        name: CodeDataset(vqvae, getattr(data, name))
+        name: CodeDataset(vqvae, getattr(data, name), level)
         for name in ("train", "validate", "test")
     }
-    codebook = vqvae.quantizer.codebook.detach().cpu()
-    prior = build("prior", profile, seed)
-    prior.use_codebook(codebook)
+    vectors = codebooks(kind, vqvae)
+    prior = build(kind, profile, seed)
+    prior.use_codebook(*vectors)
     p = profile
     fit(
         losses.PriorObjective(prior),
@@ -98,12 +108,12 @@ def train_prior(
             seed=seed,
             **computing,
         ),
-        validate=lambda objective: _mean_losses(objective, codes["validate"]),
+        validate=lambda objective: mean_losses(objective, codes["validate"]),
         fabric=fabric,
-        description="training prior",
+        description=f"training {kind}",
         on_epoch=on_epoch,
     )
-    prior.check_codebook(codebook.to(fabric.device))
+    prior.check_codebook(*(x.to(fabric.device) for x in vectors))
     if not (folder / "metrics.json").exists() and fabric.is_global_zero:
         controls = control_priors(codes["train"], profile.codebook_size)
         found = evaluate_prior(prior, codes["test"], controls)
@@ -173,10 +183,11 @@ def code_nats(
     ``prior`` is a network or a control; with ``organs`` it is told them too.
     """
     device = next(iter(prior.state_dict().values())).device
-    parts = []
+    parts, told_top = [], getattr(prior, "top_grid", None) is not None
     for rows in torch.arange(len(codes)).split(batch_size):
         given = [codes.codes[rows], codes.positions[rows]]
         if organs:
             given.append(codes.organs[rows])
-        parts.append(-prior.log_prob(*(x.to(device) for x in given)).cpu())
+        top = {"top": codes.top[rows].to(device)} if told_top else {}
+        parts.append(-prior.log_prob(*(x.to(device) for x in given), **top).cpu())
     return torch.cat(parts)

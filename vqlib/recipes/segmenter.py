@@ -12,7 +12,8 @@ from vqlib.errors import UserError
 from vqlib.metrics.anatomy import dice
 from vqlib.models.segmenter import Segmenter
 from vqlib.profiles import Profile
-from vqlib.recipes.models import _claim, _mean_losses, _settings, build
+from vqlib.recipes.models import build
+from vqlib.recipes.shared import claim, mean_losses
 from vqlib.runs import Run, save_json
 from vqlib.training import FitSettings, fit, make_fabric
 
@@ -66,7 +67,7 @@ def train_segmenter(
         )
     fabric = fabric or make_fabric(device)
     folder = run.part("segmenter")
-    _claim(folder, _settings(profile, data, seed, "segmenter"), fabric.is_global_zero)
+    claim(folder, "segmenter", profile, data, seed, fabric.is_global_zero)
     model = build("segmenter", profile, seed)
     known = balanced(LabelledSlices(data.train.images, data.train.labels))
     held_out = LabelledSlices(data.validate.images, data.validate.labels)
@@ -81,7 +82,7 @@ def train_segmenter(
             seed=seed,
             **computing,
         ),
-        validate=lambda objective: _mean_losses(objective, held_out),
+        validate=lambda objective: mean_losses(objective, held_out),
         fabric=fabric,
         description="training segmenter",
         on_epoch=on_epoch,

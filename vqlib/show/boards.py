@@ -1,9 +1,11 @@
 """Sliders that steer a generator: the latents of a VAE, the draws of a prior."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vqlib.show import pixels
@@ -12,6 +14,11 @@ from vqlib.show.vae import slice_rows
 from vqlib.show.widgets import is_headless, present
 
 REACH = 3.0  # standard deviations either way
+PAUSE = 0.05  # seconds from one picture of a slice that is being drawn to the next
+
+# temperature, position, seed and `on_row` of `vqlib.models.priors.sampling.sample` ->
+# codes [1, h, w]
+Draw = Callable[[float, float, int, Callable[[Tensor], None] | None], Tensor]
 
 
 def latent_board(
@@ -87,32 +94,36 @@ def live_board(decode, starts, units, spread):
 
 
 def sampler(
-    draw: Callable[[float, float, int], Tensor],
+    draw: Draw,
+    decode: Callable[[Tensor], Tensor],
     temperature: float = 1.0,
     position: float = 0.5,
     seed: int = 0,
 ) -> None:
-    """Draw new slices: temperature, position in the volume, seed.
+    """Draw new slices, and watch them grow: temperature, position in the volume, seed.
 
     Headless it draws one at each of three temperatures.
 
     Args:
-        draw: temperature, position and seed → slice `[1, 1, H, W]` on the CPU.
+        draw: from a prior.
+        decode: codes `[1, h, w]`, or the first of their rows, → slice `[1, 1, H, W]`,
+            or as much of it, on the CPU.
         temperature: to begin with.
         position: to begin with, from 0 (back) to 1 (front).
         seed: to begin with.
     """
     if not is_headless():
-        present(live_sampler(draw, temperature, position, seed))
+        present(live_sampler(draw, decode, temperature, position, seed))
         return
     heats = (0.5 * temperature, temperature, 1.5 * temperature)
-    pictures = torch.cat([draw(heat, position, seed) for heat in heats])
+    codes = [draw(heat, position, seed, None) for heat in heats]
+    pictures = torch.cat([decode(c) for c in codes])
     titles = [f"temperature {heat:.2g}" for heat in heats]
     sample_rows({f"position {position:.2g}\nseed {seed}": pictures}, titles)
     plt.show()
 
 
-def live_sampler(draw, temperature: float, position: float, seed: int):
+def live_sampler(draw, decode, temperature: float, position: float, seed: int):
     """The sampler with its controls; returns the widget that holds them."""
     import ipywidgets  # of the extra `lab`, not needed headless
 
@@ -132,8 +143,20 @@ def live_sampler(draw, temperature: float, position: float, seed: int):
     view.label = "a slice drawn from the prior"
 
     def show(*_):
-        view.status = "drawing …"
-        image = draw(heat.value, place.value, number.value)
+        view.status, shown = "drawing …", 0.0
+
+        def so_far(codes):
+            nonlocal shown
+            if time.monotonic() - shown < PAUSE:
+                return
+            rows = int((codes[0, :, 0] >= 0).sum())
+            part = decode(codes[:, :rows])
+            whole = part.shape[2] // rows * codes.shape[1]
+            blank = (0, 0, 0, whole - part.shape[2])
+            view.picture = pixels.png(pixels.grey(F.pad(part, blank)))
+            shown = time.monotonic()
+
+        image = decode(draw(heat.value, place.value, number.value, so_far))
         view.picture = pixels.png(pixels.grey(image))
         view.status = (
             f"temperature {heat.value:.1f}, position {place.value:.2f}, "

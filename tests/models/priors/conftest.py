@@ -16,6 +16,8 @@ def make_prior(kind, codebook_size=7, grid=(4, 3), organs=2, **how):
     else:
         model = PixelCNNPrior(codebook_size, grid, **size)
     model.use_codebook(torch.randn(codebook_size, size["code_dim"]))
+    if model.top_grid is not None:
+        model.top_vectors.normal_()
     for layer in (model.head, model.wish):  # the start is uniform
         torch.nn.init.normal_(layer.weight, std=0.2)
     return model.eval()

@@ -41,7 +41,7 @@ def test_samples_have_the_probabilities_of_the_model(make, kind):
 
 def test_draws_follow_temperature_top_k_and_top_p():
     logits = torch.log(torch.tensor([0.3, 0.5, 0.2])).expand(20_000, 3)
-    noise = gumbel(logits, torch.Generator().manual_seed(0))
+    noise = gumbel(logits.shape, torch.Generator().manual_seed(0))
 
     def shares(**how):
         return torch.bincount(draw(logits, noise, **how), minlength=3) / 20_000
@@ -104,6 +104,15 @@ def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     for_all[:2] = True
     drawn = prior.sample(HALF, codes=codes, keep=for_all)
     assert torch.equal(drawn[:, :2], codes[:, :2])
+
+
+def test_rows_are_told_as_they_are_drawn(prior):
+    told = []
+    codes = prior.sample(HALF, seed=1, guidance=2.0, on_row=told.append)
+    assert len(told) == 4
+    for row, so_far in enumerate(told):
+        assert torch.equal(so_far[:, : row + 1], codes[:, : row + 1])
+        assert (so_far[:, row + 1 :] == -1).all()
 
 
 def test_what_is_drawn_heeds_what_is_kept(prior):

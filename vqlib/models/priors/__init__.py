@@ -9,7 +9,7 @@ seed=...)``, so that one loop compares them. Taught in notebook 05.
 from vqlib.models.priors.base import CodePrior
 from vqlib.models.priors.controls import IndependentCodes, by_place, order0, uniform
 from vqlib.models.priors.pixelcnn import GatedLayer, PixelCNNPrior
-from vqlib.models.priors.sampling import draw, sample, sample_volume
+from vqlib.models.priors.sampling import draw, sample, sample_levels, sample_volume
 from vqlib.models.priors.transformer import Block, TransformerPrior
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "draw",
     "order0",
     "sample",
+    "sample_levels",
     "sample_volume",
     "uniform",
 ]

@@ -22,9 +22,11 @@ class CodePrior(nn.Module):
     """p(c | s) = ∏ p(c_i | c_<i, s) over a grid of codes in raster order.
 
     The condition s is the slice's relative position in its volume and, where that is
-    known, which organs it holds. A network adds ``features``, all places of a grid in
-    one pass, and for sampling ``start`` and ``step``, which go from one place to the
-    next without computing anything twice (see `vqlib.models.priors.sampling`).
+    known, which organs it holds; for the bottom codes of a VQ-VAE-2 also its top codes,
+    all of them, which were drawn before (Razavi et al. 2019, section 3.2). A network
+    adds ``features``, all places of a grid in one pass, and for sampling ``start`` and
+    ``step``, which go from one place to the next without computing anything twice (see
+    `vqlib.models.priors.sampling`).
 
     Args:
         codebook_size: K.
@@ -32,6 +34,8 @@ class CodePrior(nn.Module):
         dim: width of the network.
         code_dim: D, length of a code vector.
         organs: how many organs may be named as present or absent.
+        top_grid: grid of the top codes, for a prior over the bottom codes. K and D are
+            the same on both levels.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class CodePrior(nn.Module):
         dim: int,
         code_dim: int,
         organs: int = 0,
+        top_grid: tuple[int, int] | None = None,
     ):
         super().__init__()
         self.codebook_size, self.grid = codebook_size, tuple(grid)
@@ -61,28 +66,49 @@ class CodePrior(nn.Module):
         for layer in (self.head, self.wish):  # training starts at exactly log K nats
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-
-    def use_codebook(self, codebook: Tensor) -> None:
-        """Take the code vectors [K, D] of a VQ-VAE, centred and scaled."""
-        self.vectors[:-1, :-1] = _standard(codebook)
-
-    def check_codebook(self, codebook: Tensor) -> None:
-        """Raise `UserError` where this prior was trained with other code vectors."""
-        ours, theirs = self.vectors[:-1, :-1], _standard(codebook)
-        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, atol=1e-4):
-            raise UserError(
-                f"this prior belongs to another codebook ({len(ours)} codes there, "
-                f"{len(theirs)} here): use the VQ-VAE that it was trained with, or "
-                "train the prior again"
+        self.top_grid = top_grid
+        if top_grid is not None:
+            self.register_buffer("top_vectors", torch.zeros(codebook_size, code_dim))
+            self.top = nn.Sequential(
+                nn.Conv2d(code_dim, dim, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(dim, dim, 3, padding=1),
             )
 
+    def use_codebook(self, codebook: Tensor, top: Tensor | None = None) -> None:
+        """Take the code vectors [K, D] of a VQ-VAE, centred and scaled; for a prior
+        over bottom codes those of the ``top`` codes too."""
+        self.vectors[:-1, :-1] = _standard(codebook)
+        if top is not None:
+            self.top_vectors[:] = _standard(top)
+
+    def check_codebook(self, codebook: Tensor, top: Tensor | None = None) -> None:
+        """Raise `UserError` where this prior was trained with other code vectors."""
+        pairs = [(self.vectors[:-1, :-1], _standard(codebook))]
+        if top is not None:
+            pairs.append((self.top_vectors, _standard(top)))
+        for ours, theirs in pairs:
+            same = ours.shape == theirs.shape
+            if not same or not torch.allclose(ours, theirs, atol=1e-4):
+                raise UserError(
+                    f"this prior belongs to another codebook ({len(ours)} codes there, "
+                    f"{len(theirs)} here): use the VQ-VAE that it was trained with, or "
+                    "train the prior again"
+                )
+
     def conditions(
-        self, position: Tensor, organs: Tensor | None, hidden: Tensor | None = None
+        self,
+        position: Tensor,
+        organs: Tensor | None,
+        hidden: Tensor | None = None,
+        top: Tensor | None = None,
     ) -> Tensor:
-        """The condition as one vector a slice: [B, dim].
+        """The condition as one vector a slice, [B, 1, 1, dim]; with top codes as one
+        for each place, [B, h, w, dim].
 
         An organ of which nothing is known adds nothing; where ``hidden`` [B] is true,
-        all that is known of the slice gives way to one learned vector.
+        all that is known of the slice but its top codes gives way to one learned
+        vector.
         """
         octaves = math.pi * torch.arange(1, _FREQUENCIES + 1, device=position.device)
         angles = position.unsqueeze(1) * octaves  # [B, _FREQUENCIES]
@@ -91,9 +117,13 @@ class CodePrior(nn.Module):
             organs = position.new_full((len(position), len(self.organs)), -1)
         known = torch.stack([organs == 0, organs == 1], dim=2).to(told.dtype)
         told = told + known.flatten(1) @ self.organs.flatten(0, 1)  # [B, dim]
-        if hidden is None:
+        if hidden is not None:
+            told = torch.where(hidden.unsqueeze(1), self.nothing, told)
+        told = told[:, None, None]
+        if top is None:
             return told
-        return torch.where(hidden.unsqueeze(1), self.nothing, told)
+        seen = self.top(self.top_vectors[top].movedim(-1, 1))  # [B, dim, h/2, w/2]
+        return told + F.interpolate(seen, self.grid).movedim(1, -1)
 
     def logits(self, x: Tensor) -> Tensor:
         """[..., dim] -> [..., K]: a score of each code by its name, and one by how well
@@ -103,7 +133,7 @@ class CodePrior(nn.Module):
 
     def features(self, codes: Tensor, told: Tensor) -> Tensor:
         """What the network makes of the codes before each place: [B, n, w] (the first
-        rows of a grid, or all) and conditions [B, dim] -> [B, n, w, dim]."""
+        rows of a grid, or all) and of the `conditions` -> [B, n, w, dim]."""
         raise NotImplementedError
 
     def forward(
@@ -112,6 +142,7 @@ class CodePrior(nn.Module):
         position: Tensor,
         organs: Tensor | None = None,
         hidden: Tensor | None = None,
+        top: Tensor | None = None,
     ) -> Tensor:
         """Logits of every code given those before it.
 
@@ -121,6 +152,7 @@ class CodePrior(nn.Module):
             organs: [B, organs], 1 present, 0 absent, -1 unknown; all unknown when not
                 given.
             hidden: [B] bool, slices whose condition the network is not told.
+            top: [B, h/2, w/2] int64, for a prior over bottom codes.
 
         Returns:
             [B, h, w, K].
@@ -128,16 +160,20 @@ class CodePrior(nn.Module):
         Raises:
             UserError: codes of another grid or codebook, or a condition out of range.
         """
-        self.check(codes, position, organs)
-        told = self.conditions(position, organs, hidden)
+        self.check(codes, position, organs, top)
+        told = self.conditions(position, organs, hidden, top)
         return self.logits(self.features(codes, told))
 
     def log_prob(
-        self, codes: Tensor, position: Tensor, organs: Tensor | None = None
+        self,
+        codes: Tensor,
+        position: Tensor,
+        organs: Tensor | None = None,
+        top: Tensor | None = None,
     ) -> Tensor:
         """log p(c_i | c_<i, s) in nats: [B, h, w]. Its negative sum is the code length
         of the slice. Arguments as of ``forward``."""
-        logits = self(codes, position, organs).flatten(0, 2)
+        logits = self(codes, position, organs, top=top).flatten(0, 2)
         nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
         return -nats.view_as(codes)
 
@@ -150,7 +186,11 @@ class CodePrior(nn.Module):
         return sample_volume(self, positions, **how)
 
     def check(
-        self, codes: Tensor | None, position: Tensor, organs: Tensor | None = None
+        self,
+        codes: Tensor | None,
+        position: Tensor,
+        organs: Tensor | None = None,
+        top: Tensor | None = None,
     ) -> None:
         """Raise `UserError` for what this prior cannot be asked."""
         if not (position.min() >= 0 and position.max() <= 1):
@@ -168,19 +208,26 @@ class CodePrior(nn.Module):
                 raise UserError(
                     "organ presence is 1 (present), 0 (absent) or -1 (unknown)"
                 )
-        if codes is None:
-            return
-        if tuple(codes.shape[1:]) != self.grid or len(codes) != len(position):
+        if (top is None) != (self.top_grid is None):
             raise UserError(
-                f"codes of shape {tuple(codes.shape)}, but this prior was made for "
-                f"{(len(position), *self.grid)}: as many grids as positions; use the "
-                "VQ-VAE that it was trained with"
+                "this prior is over the codes of one level and is told no top codes"
+                if self.top_grid is None
+                else "this prior is over bottom codes: give the top codes of the slices"
             )
-        if codes.min() < 0 or codes.max() >= self.codebook_size:
-            raise UserError(
-                f"codes outside 0…{self.codebook_size - 1}; this prior belongs to "
-                "another codebook"
-            )
+        for given, grid in ((codes, self.grid), (top, self.top_grid)):
+            if given is None:
+                continue
+            if tuple(given.shape) != (len(position), *grid):
+                raise UserError(
+                    f"codes of shape {tuple(given.shape)}, but this prior was made for "
+                    f"{(len(position), *grid)}: as many grids as positions; use the "
+                    "VQ-VAE that it was trained with"
+                )
+            if given.min() < 0 or given.max() >= self.codebook_size:
+                raise UserError(
+                    f"codes outside 0…{self.codebook_size - 1}; this prior belongs to "
+                    "another codebook"
+                )
 
 
 def _standard(codebook: Tensor) -> Tensor:

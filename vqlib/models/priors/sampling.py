@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from vqlib.errors import UserError
+from vqlib.models.vqvae2 import Codes
 
-# logits [B, K] and a generator -> Gumbel noise of their shape, where they are
-Noise = Callable[[Tensor, torch.Generator], Tensor]
+# a shape [..., B, K], a generator and where -> Gumbel noise
+Noise = Callable[[tuple[int, ...], torch.Generator, torch.device], Tensor]
 
 
 class Sampled(Protocol):
@@ -25,24 +26,24 @@ class Sampled(Protocol):
     codebook_size: int
     grid: tuple[int, int]
 
-    def check(self, codes, position, organs=None) -> None:
+    def check(self, codes, position, organs=None, top=None) -> None:
         """Raise `UserError` for bad input."""
 
-    def conditions(self, position, organs, hidden) -> Tensor:
-        """The condition as one vector a slice, [B, dim]."""
+    def conditions(self, position, organs, hidden, top) -> Tensor:
+        """The condition: [B, 1, 1, dim] or [B, h, w, dim]."""
 
     def start(self, told: Tensor):
         """What is to be remembered from step to step, before the first code, given the
-        conditions [B, dim]."""
+        conditions."""
 
     def step(self, state, codes: Tensor, i: int) -> Tensor:
         """Logits [B, K] of code i. Of ``codes`` [B, N + 1] those before i are known;
         the others, and the column beyond the grid, hold K: no code."""
 
 
-def gumbel(logits: Tensor, random: torch.Generator) -> Tensor:
+def gumbel(shape: tuple[int, ...], random: torch.Generator, device=None) -> Tensor:
     """Independent Gumbel noise."""
-    uniform = torch.rand(logits.shape, generator=random, device=logits.device)  # < 1
+    uniform = torch.rand(shape, generator=random, device=device)  # < 1
     return -(-uniform.log()).log()
 
 
@@ -57,9 +58,11 @@ def sample(
     top_p: float | None = None,
     organs: Tensor | None = None,
     guidance: float = 1.0,
+    top: Tensor | None = None,
     codes: Tensor | None = None,
     keep: Tensor | None = None,
     noise: Noise = gumbel,
+    on_row: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Draw grids of codes, one for each slice position.
 
@@ -76,10 +79,13 @@ def sample(
             logits = free + w (told − free), where the network is not told (free) or
             told the condition; 1 is none, more exaggerates the condition. Doubles the
             cost.
+        top: [B, h/2, w/2], the top codes, for a prior over bottom codes.
         codes, keep: for inpainting. Where ``keep`` [B, h, w] or [h, w] is true the code
             of ``codes`` [B, h, w] stays, and the others are drawn. As the order is
             raster order, a drawn code heeds the kept ones before it, not those after.
         noise: where the chance comes from.
+        on_row: called after each row of codes with the grids so far, [B, h, w] int64;
+            -1 where nothing is drawn yet.
 
     Returns:
         codes [B, h, w] int64.
@@ -87,7 +93,7 @@ def sample(
     Raises:
         UserError: for whatever is out of range or does not fit.
     """
-    prior.check(codes, position, organs)
+    prior.check(codes, position, organs, top)
     _check_settings(temperature, top_k, top_p, guidance)
     (height, width), batch = prior.grid, len(position)
     length, device = height * width, position.device
@@ -97,20 +103,50 @@ def sample(
     if guided:  # the same slices a second time, with the condition hidden
         position = position.repeat(2)
         organs = None if organs is None else organs.repeat(2, 1)
+        top = None if top is None else top.repeat(2, 1, 1)
         hidden = torch.arange(2 * batch, device=device) >= batch
-    state = prior.start(prior.conditions(position, organs, hidden))
+    state = prior.start(prior.conditions(position, organs, hidden, top))
     drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
     for i in range(length):
+        row, column = divmod(i, width)
+        if temperature and column == 0:  # a row at once, which is faster
+            chance = noise((width, batch, prior.codebook_size), random, device)
         logits = prior.step(state, drawn, i)
         if guided:
             told, free = logits.chunk(2)
             logits = free + guidance * (told - free)
-        chance = noise(logits, random) if temperature else None
-        new = draw(logits, chance, temperature, top_k, top_p)
+        noisy = chance[column] if temperature else None
+        new = draw(logits, noisy, temperature, top_k, top_p)
         if kept is not None:
-            new = torch.where(kept[:, i], codes[:, i // width, i % width], new)
+            new = torch.where(kept[:, i], codes[:, row, column], new)
         drawn[:, i] = new.repeat(2) if guided else new
+        if on_row is not None and column == width - 1:
+            yet = torch.arange(length, device=device) <= i
+            so_far = drawn[:batch, :length].where(yet, -1)
+            on_row(so_far.view(batch, height, width))
     return drawn[:batch, :length].reshape(batch, height, width)
+
+
+def sample_levels(
+    top_prior: Sampled, bottom_prior: Sampled, position: Tensor, seed: int = 0, **how
+) -> Codes:
+    """Draw both levels of a VQ-VAE-2: the top codes, and the bottom codes given them.
+
+    Args:
+        top_prior, bottom_prior: in eval mode.
+        position: [B] in [0, 1].
+        seed: of the draws.
+        how: as of `sample`, for both.
+
+    Returns:
+        codes [B, h/2, w/2] and [B, h, w], as `VQVAE2.decode` takes them.
+
+    Raises:
+        UserError: as `sample`.
+    """
+    top = sample(top_prior, position, seed=seed, **how)
+    bottom = sample(bottom_prior, position, seed=seed + 1, top=top, **how)
+    return Codes(top, bottom)
 
 
 def sample_volume(
@@ -142,8 +178,8 @@ def sample_volume(
     together.diagonal().add_(1e-6)  # two slices at one position
     mix = torch.linalg.cholesky(together).to(positions.dtype)  # [B, B]
 
-    def noise(logits, random):
-        normal = torch.randn(logits.shape, generator=random, device=logits.device)
+    def noise(shape, random, device):
+        normal = torch.randn(shape, generator=random, device=device)
         return -(-torch.special.log_ndtr(mix @ normal)).log()  # normal -> Gumbel
 
     return sample(prior, positions, noise=noise, **how)

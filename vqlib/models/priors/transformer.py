@@ -78,7 +78,7 @@ class TransformerPrior(CodePrior):
     in the grid (`offsets`); what lies further back it finds by attention.
 
     Args:
-        codebook_size, grid, dim, code_dim, organs: see `CodePrior`.
+        codebook_size, grid, dim, code_dim, organs, top_grid: see `CodePrior`.
         layers, heads: size of the transformer.
         dropout: in the residual branches while training.
     """
@@ -93,10 +93,11 @@ class TransformerPrior(CodePrior):
         code_dim: int,
         dropout: float = 0.1,
         organs: int = 0,
+        top_grid: tuple[int, int] | None = None,
     ):
         if dim % heads:
             raise UserError(f"prior_dim {dim} is not a multiple of prior_heads {heads}")
-        super().__init__(codebook_size, grid, dim, code_dim, organs)
+        super().__init__(codebook_size, grid, dim, code_dim, organs, top_grid)
         self.offsets = offsets(grid[1])
         self.local = nn.Linear(len(self.offsets) * (code_dim + 1), dim)
         self.mix = nn.Sequential(nn.GELU(), nn.Linear(dim, dim))
@@ -117,9 +118,9 @@ class TransformerPrior(CodePrior):
         return torch.stack(shown, dim=-1)
 
     def _places(self, told: Tensor) -> Tensor:
-        """What is known of every grid position before any code: [B, dim] -> [B, N,
+        """What is known of every place before any code, given the `conditions`: [B, N,
         dim]."""
-        return (self.row + self.column).flatten(0, 1) + told.unsqueeze(1)
+        return (self.row + self.column + told).flatten(1, 2)
 
     def _surroundings(self, neighbours: Tensor) -> Tensor:
         """What the known neighbours say: indices [..., 6] -> [..., dim]."""
