@@ -3,8 +3,10 @@ for a processor time rather than for a number of steps."""
 
 import json
 import platform
+import statistics
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +38,24 @@ def circumstances() -> dict:
             name: version(name) for name in ("torch", "numpy", "torchmetrics")
         },
     }
+
+
+def spread(values: list[float]) -> float:
+    """Standard deviation over seeds; 0 of a single one."""
+    return statistics.stdev(values) if values[1:] else 0.0
+
+
+def over_seeds(rows: list[dict], what: str, scores: Sequence[str]) -> list[dict]:
+    """A line for each value of ``what``: mean and spread of its rows' scores."""
+    table = []
+    for name in dict.fromkeys(row[what] for row in rows):
+        line = {what: name}
+        for score in scores:
+            values = [row[score] for row in rows if row[what] == name]
+            line[score] = statistics.mean(values)
+            line[f"{score}_sd"] = spread(values)
+        table.append(line)
+    return table
 
 
 def tell(name: str, result: dict, store: bool) -> None:

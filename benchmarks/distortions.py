@@ -10,13 +10,12 @@ network; no weight was tuned.
     python benchmarks/distortions.py --data-dir DIR --store
 """
 
-import statistics
 from collections.abc import Callable
 
 import click
 import torch
 import torch.nn.functional as F
-from common import tell, train_for
+from common import over_seeds, tell, train_for
 from torch import Tensor, nn
 
 from vqlib import losses, metrics, profiles, recipes
@@ -150,19 +149,6 @@ def measure(name: str, distortion: Distortion, data, seconds: float, seed: int) 
     return row | {score: float(found[score]) for score in SCORES}
 
 
-def summary(rows: list[dict]) -> list[dict]:
-    """Mean and spread (standard deviation) over the seeds."""
-    table = []
-    for name in dict.fromkeys(row["distortion"] for row in rows):
-        line = {"distortion": name}
-        for score in ("slices_seen", *SCORES):
-            values = [row[score] for row in rows if row["distortion"] == name]
-            line[score] = statistics.mean(values)
-            line[f"{score}_sd"] = statistics.stdev(values) if values[1:] else 0.0
-        table.append(line)
-    return table
-
-
 @click.command(help=__doc__)
 @click.option("--data-dir", metavar="DIR", help="Slices; the phantom when left out.")
 @click.option("--seconds", default=30.0, show_default=True, help="CPU time of each.")
@@ -192,7 +178,7 @@ def main(data_dir, seconds: float, seeds: int, only, short: bool, store: bool) -
     except KeyboardInterrupt:  # the seeds that are complete count
         seeds = len(rows) // len(compared)
         rows = rows[: seeds * len(compared)]
-    table = summary(rows)
+    table = over_seeds(rows, "distortion", ("slices_seen", *SCORES))
     print(f"{'':<30}{'slices':>8}" + "".join(f"{score:>18}" for score in SCORES))
     for line in table:
         cells = (f"{line[s]:.3f} ± {line[f'{s}_sd']:.3f}" for s in SCORES)

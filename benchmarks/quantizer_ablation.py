@@ -8,10 +8,8 @@ interrupted run goes on.
     python benchmarks/quantizer_ablation.py --data-dir DIR --store
 """
 
-import statistics
-
 import click
-from common import tell
+from common import over_seeds, tell
 
 from vqlib import profiles, recipes
 from vqlib.data import open_data
@@ -56,19 +54,6 @@ def measure(name: str, data, steps: int | None, seed: int) -> dict:
     return row | load_json(run.part("vqvae") / "timing.json")
 
 
-def summary(rows: list[dict]) -> list[dict]:
-    """Mean and spread (standard deviation) over seeds of each row's scores."""
-    table = []
-    for name in dict.fromkeys(row["quantizer"] for row in rows):
-        line = {"quantizer": name}
-        for score in SCORES:
-            values = [row[score] for row in rows if row["quantizer"] == name]
-            line[score] = statistics.mean(values)
-            line[f"{score}_sd"] = statistics.stdev(values) if values[1:] else 0.0
-        table.append(line)
-    return table
-
-
 @click.command(help=__doc__)
 @click.option("--data-dir", metavar="DIR", help="Slices; the phantom when left out.")
 @click.option("--seeds", default=3, show_default=True)
@@ -82,7 +67,7 @@ def main(data_dir, seeds: int, steps: int | None, only, short, store: bool) -> N
         names, steps, seeds = [n for n in names if "," in n][:4], 10, 1
     data = open_data(data_dir, profiles.get("quick"))
     rows = [measure(n, data, steps, seed) for seed in range(seeds) for n in names]
-    table = summary(rows)
+    table = over_seeds(rows, "quantizer", SCORES)
     print(f"{'':<46}{'SSIM':>14}{'PSNR':>14}{'codes used':>14}{'perplexity':>14}")
     for line in table:
         cells = (

@@ -20,7 +20,7 @@ import time
 import click
 import numpy as np
 import torch
-from common import RESULTS, tell
+from common import RESULTS, spread, tell
 from torch.utils.flop_counter import FlopCounterMode
 
 from vqlib import metrics, profiles, recipes
@@ -204,10 +204,10 @@ def settle(name: str, gaps: dict[int, dict], rows: list[dict], patients) -> list
                     and grid in (None, row["grid"])
                 ]
                 line[kind] = statistics.mean(means)
-                line[f"{kind}_sd"] = _spread(means)
+                line[f"{kind}_sd"] = spread(means)
             by_seed = [of[bits][score] for of in gaps.values() if bits in of]
             line["by_seed"] = [float(values.mean()) for values in by_seed]
-            line["difference_sd"] = _spread(line["by_seed"])
+            line["difference_sd"] = spread(line["by_seed"])
             mean = metrics.patient_bootstrap(np.mean(by_seed, 0), patients)
             lines.append(line | {"difference": mean._asdict()})
     return lines
@@ -217,10 +217,6 @@ def _grid_at(rows: list[dict], bits: float) -> str:
     """Of the VQ-VAE that stands for this rate, not of the second way."""
     rates = RATES[rows[0]["size"]]
     return next(grid for grid, size, *_ in rates if bits_of(grid, size) == bits)
-
-
-def _spread(values: list[float]) -> float:
-    return statistics.stdev(values) if values[1:] else 0.0
 
 
 def codec_rows(name: str, data: SliceData, size: str, rates) -> list[dict]:

@@ -12,7 +12,7 @@ import statistics
 
 import click
 import torch
-from common import tell
+from common import spread, tell
 from torch import Tensor, nn
 
 from vqlib import losses, metrics, profiles, recipes
@@ -83,8 +83,9 @@ def summary(rows: list[dict]) -> list[str]:
         line = f"{kind:<12} β = {beta:<6g}"
         for key, (_, form) in COLUMNS.items():
             values = [row[key] for row in same]
-            spread = statistics.stdev(values) if values[1:] else 0.0
-            line += f"{statistics.mean(values):{form}} ± {spread:{form}}".rjust(18)
+            line += f"{statistics.mean(values):{form}} ± {spread(values):{form}}".rjust(
+                18
+            )
         lines.append(line)
     return lines
 

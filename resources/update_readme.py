@@ -104,6 +104,45 @@ def network_table(stored: dict) -> str:
     return rows_of(cells)
 
 
+def equal_cost_table(stored: dict) -> str:
+    """Test SSIM after equal processor time, and codes used: means over the seeds."""
+    places = sorted({(row["data"], row["grid"]) for row in stored["rows"]})
+    first = f"trained for {stored['cpu_seconds']:g} s of one core"
+    titles = [f"{SOURCES[d]}, {g.replace('x', ' × ')}" for d, g in places]
+    found: dict[tuple[str, str], dict] = {}
+    for row in stored["rows"]:
+        of_model = found.setdefault((row["model"], row["recipe"]), {})
+        of_model.setdefault((row["data"], row["grid"]), []).append(row)
+    cells = [[first, "trained by", *titles]]
+    for (model, recipe), of_model in found.items():
+        line = [model, "its own habits" if recipe == "own" else "our schedule"]
+        for place in places:
+            rows = of_model.get(place, [])
+            if not rows:
+                line.append("–")
+                continue
+            scores = [row["ssim"]["mean"] for row in rows]
+            spread = f" ± {statistics.stdev(scores):.3f}" if scores[1:] else ""
+            codes = statistics.mean(row["codes_used"] for row in rows)
+            line.append(f"{statistics.mean(scores):.3f}{spread}, {codes:.0f} codes")
+        cells.append(line)
+    return rows_of(cells)
+
+
+def equal_cost_words(stored: dict) -> str:
+    """Who is ahead, with each seed, and how far ours is in a fifth of the time."""
+    sentences = []
+    for line in (x for x in stored["verdict"] if x["score"] == "ssim"):
+        gaps = ", ".join(f"{gap:+.3f}" for gap in line["by_seed"])
+        fifth = line["ours_in_a_fifth"] - line["rival"]
+        sentences.append(
+            f"On the {SOURCES[line['data']]} at {line['grid'].replace('x', ' × ')} "
+            f"codes ours is {gaps} from the best rival ({line['best_rival']}), by "
+            f"seed, and {fifth:+.3f} after a fifth of the time."
+        )
+    return " ".join(sentences)
+
+
 def loading_words(stored: dict) -> str:
     """How fast a folder is opened, beside the plain loop over its files."""
     ratio = {name: row["ratio"] for name, row in stored["times"].items()}
@@ -181,6 +220,10 @@ def blocks(results: dict) -> dict[str, str]:
     for name, writers in {
         "rate_distortion": {"seeds": rates_table, "seeds-words": rates_words},
         "network": {"network": network_table},
+        "quality_at_equal_cost": {
+            "cost": equal_cost_table,
+            "cost-words": equal_cost_words,
+        },
         "model_costs": {"costs": costs_table, "costs-words": costs_words},
         "data_loading": {"loading": loading_words},
     }.items():

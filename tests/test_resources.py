@@ -183,6 +183,29 @@ def test_readme_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
+def test_the_race_at_equal_cost_is_told_with_its_seeds():
+    import update_readme
+
+    def row(model, seed, ssim, recipe="ours"):
+        found = {"data": "phantom", "grid": "32x16", "recipe": recipe, "seed": seed}
+        return found | {
+            "model": model,
+            "ssim": {"mean": ssim},
+            "codes_used": 100 + seed,
+        }
+
+    rows = [row("vqlib", 0, 0.8), row("vqlib", 1, 0.82), row("other", 0, 0.5, "own")]
+    verdict = {"data": "phantom", "grid": "32x16", "score": "ssim", "rival": 0.5}
+    verdict |= {"best_rival": "other", "ours_in_a_fifth": 0.4, "by_seed": [0.3, 0.32]}
+    stored = {"cpu_seconds": 120.0, "rows": rows, "verdict": [verdict]}
+    table = update_readme.equal_cost_table(stored)
+    for part in ("trained for 120 s", "0.810 ± 0.014, 100 codes", "0.500, 100 codes"):
+        assert part in table, part
+    words = update_readme.equal_cost_words(stored)
+    for part in ("+0.300, +0.320", "(other)", "-0.100 after a fifth"):
+        assert part in words, part
+
+
 def test_the_words_on_loading_follow_the_numbers():
     import update_readme
 
