@@ -113,69 +113,86 @@ class _Places:
     """The network at one place after another: its weights laid out for few operations,
     and what it remembers.
 
-    For a few slices on a CPU the horizontal stack is computed by NumPy, which takes a
-    microsecond for a small operation where PyTorch takes five. For more, PyTorch is as
-    fast.
+    For a few slices on a CPU they are arrays of NumPy, which takes a microsecond for a
+    small operation where PyTorch takes five. For more, PyTorch is as fast.
     """
 
     def __init__(self, prior: PixelCNNPrior, told: Tensor):
         few = len(told) <= 4 and told.dtype == torch.float32
         numpy = told.device.type == "cpu" and few
-        self.xp, self.prior, dim = np if numpy else torch, prior, told.shape[-1]
+        self.xp, self.dim, dim = np if numpy else torch, told.shape[-1], told.shape[-1]
 
         def lay(x: Tensor):
             x = x.detach().contiguous()
             return x.numpy() if numpy else x
 
         self.lay = lay
-        self.left = lay(prior.from_left(prior.vectors))  # [K + 1, dim]
-        self.places = lay(prior.row + prior.column)  # [h, w, dim]
-        nothing = told.new_zeros(len(told), 1, prior.grid[1] + 2, dim)
-        self.rows = [nothing for _ in prior.layers]  # the vertical stack's last inputs
-        told = [layer.condition(told) for layer in prior.layers]
-        self.told = [x.expand(-1, *prior.grid, -1).chunk(2, -1) for x in told]
+        places = (prior.row + prior.column).detach()  # [h, w, dim]
+        self.above = lay(prior.from_above(prior.vectors))  # [K + 1, dim]
+        self.left = lay(prior.from_left(prior.vectors))
+        self.places = lay(places)
+        border = told.new_zeros(len(told), prior.grid[1] + 2, dim)
         # σ(b) = (1 + tanh(b / 2)) / 2: the inner half goes into the weights
-        self.halves = torch.cat([nothing.new_ones(dim), nothing.new_full((dim,), 0.5)])
-        self.layers = []
+        halves = torch.cat([places.new_ones(dim), places.new_full((dim,), 0.5)])
+        self.layers, self.inputs = [], []  # the vertical stack's: row above, own row
         for layer in prior.layers:
-            left, own = layer.horizontal.weight.chunk(2, dim=1)
-            both = torch.cat([own.T * self.halves, left.T * self.halves], dim=1)
-            self.layers.append(  # for this place and the next; to the next layer
-                (lay(both), lay(layer.out.weight.T), lay(layer.out.bias))
+            for_v, for_x = (
+                (x + bias).expand(-1, *prior.grid, -1) * halves
+                for x, bias in zip(
+                    layer.condition(told).chunk(2, -1),
+                    (layer.vertical.bias, layer.down.bias + layer.horizontal.bias),
+                    strict=True,
+                )
             )
+            left, own = layer.horizontal.weight.chunk(2, dim=1)
+            self.layers.append(
+                (
+                    lay(layer.vertical.weight.permute(2, 3, 1, 0) * halves),
+                    lay(for_v),  # [B, h, w, 2 dim]
+                    lay(layer.down.weight.T / halves[:, None] * halves),
+                    lay(for_x),
+                    lay(torch.cat([own.T * halves, left.T * halves], dim=1)),
+                    lay(layer.out.weight.T),
+                    lay(layer.out.bias),
+                )
+            )
+            self.inputs.append([lay(border.clone()), lay(border.clone())])
         # scale and shift of the norm, and both ways to score a code: [dim, K] and [K]
         norm, vectors = prior.norm, prior.vectors[:-1, :-1]
         head = prior.head.weight + vectors @ prior.wish.weight
         bias = prior.head.bias + vectors @ prior.wish.bias + head @ norm.bias
         self.head, self.eps = (lay((head * norm.weight).T), lay(bias)), norm.eps
-        mean = nothing.new_full((dim, 1), 1 / dim)
+        mean = places.new_full((dim, 1), 1 / dim)
         self.mean, self.centre = lay(mean), lay(torch.eye(dim).to(mean) - mean)
+
+    def gate(self, x):
+        """As `gate`, of halved b."""
+        x = self.xp.tanh(x)
+        return x[..., : self.dim] * (0.5 * x[..., self.dim :] + 0.5)
 
     def begin(self, above: Tensor, row: int) -> None:
         """The vertical stack along a row, under codes [B, w]."""
-        prior = self.prior
-        places = prior.row[row] + prior.column[0]
-        v = (prior.from_above(prior.vectors[above]) + places).unsqueeze(1)
-        self.row, self.heard = row, []
-        for n, (layer, told) in enumerate(zip(prior.layers, self.told, strict=True)):
-            for_v, for_x = (x[:, row : row + 1] for x in told)
-            own = F.pad(v, (0, 0, 1, 1))  # [B, 1, w + 2, dim]
-            seen = layer.above(torch.cat([self.rows[n], own], dim=1), for_v)
-            self.rows[n], v = own, v + gate(seen)
-            heard = layer.down(seen) + for_x + layer.horizontal.bias
-            self.heard.append(self.lay(heard[:, 0] * self.halves))  # [B, w, 2 dim]
+        v = self.above[self.lay(above)] + self.places[row]  # [B, w, dim]
+        self.row, self.heard, width = row, [], v.shape[1]
+        for n, (taps, for_v, down, for_x, *_) in enumerate(self.layers):
+            self.inputs[n] = self.inputs[n][::-1]
+            self.inputs[n][1][:, 1:-1] = v
+            seen = for_v[:, row]
+            for x, of_row in zip(self.inputs[n], taps, strict=True):
+                for column, tap in enumerate(of_row):
+                    seen = seen + x[:, column : column + width] @ tap
+            v = v + self.gate(seen)
+            self.heard.append(seen @ down + for_x[:, row])  # [B, w, 2 dim]
         self.before = [0.0] * len(self.layers)  # of the place to the left
 
     def logits(self, left: Tensor, column: int) -> Tensor:
         """The horizontal stack at a place, beside codes [B]: [B, K]."""
         x = self.left[self.lay(left)] + self.places[self.row, column]  # [B, dim]
-        dim = x.shape[1]
-        for n, (both, out, bias) in enumerate(self.layers):
-            answer = x @ both
-            mixed = answer[:, : 2 * dim] + self.heard[n][:, column] + self.before[n]
-            self.before[n] = answer[:, 2 * dim :]
-            mixed = self.xp.tanh(mixed)
-            x = x + (mixed[:, :dim] * (0.5 * mixed[:, dim:] + 0.5)) @ out + bias
+        for n, (*_, both, out, bias) in enumerate(self.layers):
+            answer = x @ both  # for this place, and for the next
+            mixed = answer[:, : 2 * self.dim] + self.heard[n][:, column]
+            x = x + self.gate(mixed + self.before[n]) @ out + bias
+            self.before[n] = answer[:, 2 * self.dim :]
         x = x @ self.centre
         scale = ((x * x) @ self.mean + self.eps) ** -0.5
         weight, bias = self.head
