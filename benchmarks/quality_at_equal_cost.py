@@ -21,6 +21,7 @@ from torch import nn
 
 from vqlib import losses, metrics, profiles, recipes
 from vqlib.data import open_data
+from vqlib.errors import UserError
 from vqlib.runs import load_json, project_root, save_json
 
 GRIDS = ("32x16", "64x32")
@@ -114,7 +115,10 @@ def verdict(rows: list[dict]) -> list[dict]:
                     by_seed = scores.setdefault((row["model"], row["recipe"]), {})
                     by_seed[row["seed"]] = row[key]["mean"]
             means = {who: statistics.mean(of.values()) for who, of in scores.items()}
-            best = max((who for who in means if who[0] in RIVALS), key=means.get)
+            there = [who for who in means if who[0] in RIVALS]
+            if not there or not {(OURS, "ours"), (FIFTH, "ours")} <= means.keys():
+                continue  # not finished
+            best = max(there, key=means.get)
             ours, theirs = scores[OURS, "ours"], scores[best]
             answers.append(
                 {
@@ -147,6 +151,8 @@ def main(real, only, seconds: float, seeds: int, finished, short, store) -> None
     if short:
         seconds, seeds = 10.0, 1
     sources = {"phantom": None} | ({"real_slices": real} if real else {})
+    if only not in (None, *sources):
+        raise UserError("name the real slices as well: --real DIR")
     rows = []
     for source in (s for s in sources if only in (None, s)):
         data = open_data(sources[source], profiles.get("quick"))

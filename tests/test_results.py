@@ -50,6 +50,19 @@ def test_two_levels_of_codes_share_a_cell(run):
     assert rows["codes used"] == ["498", "120 / 300"]
 
 
+def test_each_model_has_the_bits_of_its_own_priors(run):
+    write_part(run, "vqvae")
+    write_part(run, "vqvae2")
+    lengths = {"prior": 3000.0, "prior_top": 700.0, "prior_top_pixelcnn": 600.0}
+    for part, bits in lengths.items():
+        save_json(run.part(part) / "metrics.json", {"bits_per_slice": bits})
+    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["… under the prior"] == ["3,000", "–"]  # one level alone is no slice
+    save_json(run.part("prior_bottom") / "metrics.json", {"bits_per_slice": 2000.0})
+    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["… under the prior"] == ["3,000", "2,700"]
+
+
 def test_text_is_aligned_and_markdown_is_a_table(run):
     write_part(run, "vqvae", bits_per_slice=4608.0)
     write_part(run, "vae_global", bits_per_slice=88.0)

@@ -16,6 +16,7 @@ MODELS = {
     "vqvae2": "VQ-VAE-2",
     "autoencoder": "autoencoder",
 }
+PRIORS = {"vqvae": ("prior",), "vqvae2": ("prior_top", "prior_bottom")}
 MISSING = "–"
 
 
@@ -51,10 +52,16 @@ def stored_benchmark(name: str) -> dict | None:
 def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
-    if priors := [results[part] for part in results if part.startswith("prior")]:
-        # their codes are the VQ-VAE's; a run may hold more than one, the better counts
-        bits = min(prior["bits_per_slice"] for prior in priors)
-        measured["vqvae"] = measured.get("vqvae", {}) | {"prior_bits": bits}
+    for model, priors in PRIORS.items():
+        # a run may hold more than one network for the same codes: the better counts
+        networks = ([p + network for p in priors] for network in ("", "_pixelcnn"))
+        lengths = [
+            sum(results[part]["bits_per_slice"] for part in parts)
+            for parts in networks
+            if all(part in results for part in parts)
+        ]
+        if lengths:
+            measured[model] = measured.get(model, {}) | {"prior_bits": min(lengths)}
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]
     for label, cell in _ROWS.items():

@@ -2,7 +2,7 @@
 
 Only the data sets and the augmentation need PyTorch, which is loaded with the first of
 them. Processes that draw, convert, check or decode do without: they start at once, and
-take a sixth of the memory.
+take a fraction of the memory.
 """
 
 from importlib import import_module
@@ -56,3 +56,7 @@ def __getattr__(name: str):
     if name not in _WITH_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WITH_TORCH})

@@ -48,7 +48,7 @@ import nibabel
 import numpy as np
 from filelock import FileLock
 
-from vqlib.data import decode, nifti, scaling
+from vqlib.data import decode, layout, nifti, scaling
 from vqlib.data.layout import SPLITS, Listing, SliceIndex
 from vqlib.runs import project_root
 
@@ -133,8 +133,9 @@ def cache_key(listing: Listing, size: tuple[int, int]) -> str:
 
 @lru_cache
 def _decoder() -> str:
-    """The code that turns files into slices, and the packages that it builds upon."""
-    sources = [inspect.getsource(module) for module in (decode, nifti, scaling)]
+    """The code that turns files into an entry, and the packages that it builds upon."""
+    modules = (decode, layout, nifti, scaling, sys.modules[__name__])
+    sources = [inspect.getsource(module) for module in modules]
     versions = [module.__version__ for module in (nibabel, np)]
     return "\n".join([*versions, *sources])
 

@@ -181,12 +181,12 @@ def _stored_splits(stored: StoredSlices, index: SliceIndex) -> list[SliceDataset
     datasets = []
     for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
         rows = slice(start, end)
-        table = torch.from_numpy(stored.table[rows])
         with torch.inference_mode(False):  # else none could tell that it was written to
+            table = torch.from_numpy(stored.table[rows])
             images = torch.from_numpy(stored.images[rows])
-        labels = None
-        if split in facts["labelled"]:
-            labels = torch.from_numpy(stored.labels[rows])
+            labels = None
+            if split in facts["labelled"]:
+                labels = torch.from_numpy(stored.labels[rows])
         datasets.append(
             SliceDataset(
                 images,

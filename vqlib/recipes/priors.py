@@ -76,7 +76,7 @@ def train_prior(
     as ``kind`` "prior_top" or "prior_bottom" one of the two over those of its VQ-VAE-2.
 
     Which network is the profile's ``prior``: the transformer lies in the run's part
-    ``prior``, the PixelCNN in ``prior_pixelcnn``. Arguments as of
+    ``prior`` (or ``kind``), the PixelCNN in ``prior_pixelcnn``. Arguments as of
     `vqlib.recipes.train`. Raises `UserError` as it does, and where the prior in the
     folder was trained on another codebook than the run's.
     """

@@ -147,9 +147,9 @@ def live_sampler(draw, decode, temperature: float, position: float, seed: int):
 
         def so_far(codes):
             nonlocal shown
-            if time.monotonic() - shown < PAUSE:
-                return
             rows = int((codes[0, :, 0] >= 0).sum())
+            if rows == codes.shape[1] or time.monotonic() - shown < PAUSE:
+                return  # the whole is shown below
             part = decode(codes[:, :rows])
             whole = part.shape[2] // rows * codes.shape[1]
             blank = (0, 0, 0, whole - part.shape[2])

@@ -15,9 +15,8 @@ def make_prior(kind, codebook_size=7, grid=(4, 3), organs=2, **how):
         model = TransformerPrior(codebook_size, grid, heads=2, **size)
     else:
         model = PixelCNNPrior(codebook_size, grid, **size)
-    model.use_codebook(torch.randn(codebook_size, size["code_dim"]))
-    if model.top_grid is not None:
-        model.top_vectors.normal_()
+    books = 1 if model.top_grid is None else 2
+    model.use_codebook(*torch.randn(books, codebook_size, size["code_dim"]))
     for layer in (model.head, model.wish):  # the start is uniform
         torch.nn.init.normal_(layer.weight, std=0.2)
     return model.eval()

@@ -77,8 +77,8 @@ def test_both_levels_are_drawn_one_after_the_other(make, bottom, kind):
     top, low = sample_levels(above, bottom, POSITION, seed=3, guidance=1.5)
     assert (top.shape, low.shape) == ((2, *TOP), (2, *GRID))
     assert torch.equal(top, above.sample(POSITION, seed=3, guidance=1.5))
-    again = sample_levels(above, bottom, POSITION, seed=3, guidance=1.5)
-    assert torch.equal(low, again.bottom)
+    _, again = sample_levels(above, bottom, POSITION, seed=3, guidance=1.5)
+    assert torch.equal(low, again)
     free = bottom.sample(POSITION, seed=4, guidance=1.5, top=(top + 1) % 7)
     assert not torch.equal(low, free)
 
@@ -89,12 +89,15 @@ def test_a_prior_of_bottom_codes_knows_both_codebooks(bottom):
     bottom.check_codebook(*books)
     with pytest.raises(UserError, match="belongs to another codebook"):
         bottom.check_codebook(books[0], books[0])
+    for half in (bottom.use_codebook, bottom.check_codebook):
+        with pytest.raises(UserError, match="give it the top codes too"):
+            half(books[0])
 
 
 @pytest.mark.parametrize(
     ("top", "message"),
     [
-        (None, "give the top codes"),
+        (None, "give it the top codes"),
         (torch.zeros(2, 3, 2, dtype=torch.int64), "made for"),
         (torch.zeros(1, 2, 3, dtype=torch.int64), "as many grids"),
         (torch.full((2, 2, 3), 7), "another codebook"),

@@ -3,7 +3,8 @@
 `transformer` and `pixelcnn` are the two networks, on what they share (`base`);
 `sampling` draws codes from either; `controls` are the models that know nothing of how
 codes meet. All of them have ``log_prob(codes, position)`` and ``sample(position,
-seed=...)``, so that one loop compares them. Taught in notebook 05.
+seed=...)``, so that one loop compares them; a prior over bottom codes wants ``top=``.
+Taught in notebook 05.
 """
 
 from vqlib.models.priors.base import CodePrior

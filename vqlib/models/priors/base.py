@@ -77,13 +77,16 @@ class CodePrior(nn.Module):
 
     def use_codebook(self, codebook: Tensor, top: Tensor | None = None) -> None:
         """Take the code vectors [K, D] of a VQ-VAE, centred and scaled; for a prior
-        over bottom codes those of the ``top`` codes too."""
+        over bottom codes those of the ``top`` codes too. Raises `UserError` where these
+        are missing, or given to another prior."""
+        self._check_levels(top)
         self.vectors[:-1, :-1] = _standard(codebook)
         if top is not None:
             self.top_vectors[:] = _standard(top)
 
     def check_codebook(self, codebook: Tensor, top: Tensor | None = None) -> None:
         """Raise `UserError` where this prior was trained with other code vectors."""
+        self._check_levels(top)
         pairs = [(self.vectors[:-1, :-1], _standard(codebook))]
         if top is not None:
             pairs.append((self.top_vectors, _standard(top)))
@@ -208,26 +211,30 @@ class CodePrior(nn.Module):
                 raise UserError(
                     "organ presence is 1 (present), 0 (absent) or -1 (unknown)"
                 )
-        if (top is None) != (self.top_grid is None):
-            raise UserError(
-                "this prior is over the codes of one level and is told no top codes"
-                if self.top_grid is None
-                else "this prior is over bottom codes: give the top codes of the slices"
-            )
-        for given, grid in ((codes, self.grid), (top, self.top_grid)):
+        self._check_levels(top)
+        levels = (("codes", codes, self.grid), ("top codes", top, self.top_grid))
+        for name, given, grid in levels:
             if given is None:
                 continue
             if tuple(given.shape) != (len(position), *grid):
                 raise UserError(
-                    f"codes of shape {tuple(given.shape)}, but this prior was made for "
-                    f"{(len(position), *grid)}: as many grids as positions; use the "
-                    "VQ-VAE that it was trained with"
+                    f"{name} of shape {tuple(given.shape)}, but this prior was made "
+                    f"for {(len(position), *grid)}: as many grids as positions; use "
+                    "the VQ-VAE that it was trained with"
                 )
             if given.min() < 0 or given.max() >= self.codebook_size:
                 raise UserError(
-                    f"codes outside 0…{self.codebook_size - 1}; this prior belongs to "
+                    f"{name} outside 0…{self.codebook_size - 1}; this prior belongs to "
                     "another codebook"
                 )
+
+    def _check_levels(self, top: Tensor | None) -> None:
+        if (top is None) != (self.top_grid is None):
+            raise UserError(
+                "this prior is over the codes of one level and is told no top codes"
+                if self.top_grid is None
+                else "this prior is over bottom codes: give it the top codes too"
+            )
 
 
 def _standard(codebook: Tensor) -> Tensor:

@@ -38,23 +38,14 @@ class GatedLayer(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.drop = nn.Dropout(dropout)
 
-    def above(self, v: Tensor, told: Tensor) -> Tensor:
-        """The vertical stack before its gate: rows [B, n + 1, w + 2, dim] with a border
-        of one above and on either side -> [B, n, w, 2 dim]."""
-        seen = self.vertical(v.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return seen + told
-
-    def along(self, left: Tensor, x: Tensor, seen: Tensor, told: Tensor) -> Tensor:
-        """The horizontal stack: [..., dim] twice and [..., 2 dim] -> [..., dim]."""
-        mixed = self.horizontal(torch.cat([left, x], dim=-1)) + self.down(seen) + told
-        return x + self.out(self.drop(gate(mixed)))
-
     def forward(self, v: Tensor, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """v, x: [B, h, w, dim]; told: the same, or [B, 1, 1, dim] -> v, x."""
         for_v, for_x = self.condition(told).chunk(2, dim=-1)
-        seen = self.above(F.pad(v, (0, 0, 1, 1, 1, 0)), for_v)
+        wide = F.pad(v, (0, 0, 1, 1, 1, 0)).permute(0, 3, 1, 2)  # a row above, borders
+        seen = self.vertical(wide).permute(0, 2, 3, 1) + for_v  # [B, h, w, 2 dim]
         left = F.pad(x, (0, 0, 1, 0))[:, :, :-1]
-        return v + gate(seen), self.along(left, x, seen, for_x)
+        mixed = self.horizontal(torch.cat([left, x], dim=-1)) + self.down(seen) + for_x
+        return v + gate(seen), x + self.out(self.drop(gate(mixed)))
 
 
 class PixelCNNPrior(CodePrior):
@@ -94,7 +85,8 @@ class PixelCNNPrior(CodePrior):
         return x
 
     def start(self, told: Tensor) -> "_Places":
-        """An empty cache."""
+        """Nothing remembered yet, and the weights laid out: as of evaluation, and
+        detached."""
         return _Places(self, told)
 
     def step(self, state: "_Places", codes: Tensor, i: int) -> Tensor:
@@ -137,7 +129,7 @@ class _Places:
         self.layers, self.inputs = [], []  # the vertical stack's: row above, own row
         for layer in prior.layers:
             for_v, for_x = (
-                (x + bias).expand(-1, *prior.grid, -1) * halves
+                ((x + bias) * halves).detach().expand(-1, *prior.grid, -1)
                 for x, bias in zip(
                     layer.condition(told).chunk(2, -1),
                     (layer.vertical.bias, layer.down.bias + layer.horizontal.bias),
@@ -148,9 +140,9 @@ class _Places:
             self.layers.append(
                 (
                     lay(layer.vertical.weight.permute(2, 3, 1, 0) * halves),
-                    lay(for_v),  # [B, h, w, 2 dim]
+                    for_v.numpy() if numpy else for_v,  # [B, h, w, 2 dim]
                     lay(layer.down.weight.T / halves[:, None] * halves),
-                    lay(for_x),
+                    for_x.numpy() if numpy else for_x,
                     lay(torch.cat([own.T * halves, left.T * halves], dim=1)),
                     lay(layer.out.weight.T),
                     lay(layer.out.bias),

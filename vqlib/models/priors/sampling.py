@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from vqlib.errors import UserError
-from vqlib.models.vqvae2 import Codes
 
 # a shape [..., B, K], a generator and where -> Gumbel noise
 Noise = Callable[[tuple[int, ...], torch.Generator, torch.device], Tensor]
@@ -129,14 +128,14 @@ def sample(
 
 def sample_levels(
     top_prior: Sampled, bottom_prior: Sampled, position: Tensor, seed: int = 0, **how
-) -> Codes:
+) -> tuple[Tensor, Tensor]:
     """Draw both levels of a VQ-VAE-2: the top codes, and the bottom codes given them.
 
     Args:
         top_prior, bottom_prior: in eval mode.
         position: [B] in [0, 1].
-        seed: of the draws.
-        how: as of `sample`, for both.
+        seed: of the top draws; the bottom ones have the next.
+        how: temperature, top_k, top_p, organs and guidance of `sample`, for both.
 
     Returns:
         codes [B, h/2, w/2] and [B, h, w], as `VQVAE2.decode` takes them.
@@ -146,7 +145,7 @@ def sample_levels(
     """
     top = sample(top_prior, position, seed=seed, **how)
     bottom = sample(bottom_prior, position, seed=seed + 1, top=top, **how)
-    return Codes(top, bottom)
+    return top, bottom
 
 
 def sample_volume(
