@@ -133,9 +133,17 @@ def test_a_network_that_cannot_be_compiled_is_told(home, slices, monkeypatch):
     assert "compiler found); leave out --compile" in refused(*command, "--compile")
 
 
-def test_phantom_wants_three_numbers(home):
-    assert "such as 12,4,5" in refused("data", "phantom", "x", "--patients", "3,a")
+def test_phantom_wants_three_numbers_or_one(home, monkeypatch):
+    for wrong in ("3,a", "2", "4,4", "0"):
+        assert "such as 12,4,5" in refused("data", "phantom", "x", "--patients", wrong)
     assert not (home / "x").exists()
+    asked = []
+    monkeypatch.setattr(
+        "vqlib.data.phantom.write_phantom", lambda _, **how: asked.append(how)
+    )
+    for given in ("3", "40", "5,1,2"):
+        assert run("data", "phantom", "x", "--patients", given).exit_code == 0
+    assert [how["patients"] for how in asked] == [(1, 1, 1), (32, 4, 4), (5, 1, 2)]
 
 
 def test_check_of_a_good_folder(slices):

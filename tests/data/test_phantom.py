@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import multiprocessing
+import os
+import signal
+import threading
 
 import nibabel as nib
 import numpy as np
@@ -265,6 +269,31 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("vqlib.data.phantom.write._write_volume", stop)
     with pytest.raises(KeyboardInterrupt):
         write_phantom(tmp_path / "half", (1, 1, 1), 1, slices=1, jobs=1, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_process_that_is_ended_from_outside_is_told_in_one_line(tmp_path):
+    """Killed as the system does where memory is short."""
+    known = {child.pid for child in multiprocessing.active_children()}
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(0.05):
+            for child in multiprocessing.active_children():
+                if child.pid not in known:
+                    os.kill(child.pid, signal.SIGKILL)
+                    return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(UserError, match="ended from outside") as fault:
+            write_phantom(tmp_path / "new", (2, 1, 1), 3, jobs=2, progress=False)
+    finally:
+        stop.set()
+        killer.join()
+    assert "\n" not in str(fault.value)
     assert list(tmp_path.iterdir()) == []
 
 

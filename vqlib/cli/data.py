@@ -19,8 +19,9 @@ def data() -> None:
     "--patients",
     default="12,4,5",
     show_default=True,
-    metavar="N,N,N",
-    help="Men in train, validate and test.",
+    metavar="N[,N,N]",
+    help="Men in train, validate and test; or in all, of whom a tenth each goes to "
+    "validate and test.",
 )
 @click.option("--weeks", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -36,11 +37,15 @@ def phantom(folder, patients, weeks, seed, slices, volumes) -> None:
 
     try:
         counts = tuple(int(part) for part in patients.split(","))
+        if len(counts) == 1:
+            held_out = max(1, round(counts[0] / 10))
+            counts = (counts[0] - 2 * held_out, held_out, held_out)
         if len(counts) != 3 or min(counts) < 1:
             raise ValueError
     except ValueError:
         raise UserError(
-            f"--patients {patients!r} must be three positive numbers such as 12,4,5"
+            f"--patients {patients!r} must be three positive numbers such as "
+            "12,4,5, or at least 3"
         ) from None
     write_phantom(
         Path(folder),

@@ -7,16 +7,14 @@ them into place is the business of `vqlib.data.ledger`.
 import errno
 import hashlib
 import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqlib.data import workers
 from vqlib.data.ledger import COLUMNS
 from vqlib.data.nifti import nifti_bytes
 from vqlib.data.plan import Scan
@@ -68,7 +66,7 @@ def cut_all(
     # spawn: a fork of a process that runs threads (torch, Jupyter) may hang
     context = multiprocessing.get_context("spawn")
     processes = min(processes, len(jobs))
-    with ProcessPoolExecutor(processes, context, _begin) as pool:
+    with ProcessPoolExecutor(processes, context, workers.begin) as pool:
         try:
             futures = {pool.submit(_attempt, job): job for job in jobs}
             for future in as_completed(futures):
@@ -80,18 +78,6 @@ def cut_all(
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _begin() -> None:
-    """Ctrl-C is for the process that hands out the work; when that is killed, this one
-    would wait for more work for ever."""
-
-    def end_with_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _attempt(job: Job) -> list[dict] | UserError:

@@ -11,12 +11,14 @@ import multiprocessing
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from vqlib.data import workers
 from vqlib.data.nifti import nifti_bytes
 from vqlib.data.phantom.patient import Grid
 from vqlib.data.phantom.volume import make_volume
@@ -163,15 +165,20 @@ def _run(tasks: list[_Job], jobs: int, progress: bool) -> None:
             return
         # spawn: a fork of a process that runs threads (torch, Jupyter) may hang
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(tasks)), context) as pool:
+        jobs = min(jobs, len(tasks))
+        with ProcessPoolExecutor(jobs, context, workers.begin) as pool:
             try:
                 futures = [pool.submit(_write_volume, task) for task in tasks]
                 for future in as_completed(futures):
                     future.result()
                     bar.update()
-            except BaseException:
+            except BrokenProcessPool:
+                raise UserError(
+                    "a process that drew the phantom was ended from outside, perhaps "
+                    "for want of memory; close other programs and try again"
+                ) from None
+            finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise
 
 
 def _write_volume(job: _Job) -> None:
