@@ -103,9 +103,11 @@ def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
         torch.tensor([10, 5, 1, 0]),
         (0.4, 0.2),
     )
-    left, right = figure.axes[:2]
+    left, grey, often = figure.axes[:3]
     assert [len(c.get_offsets()) for c in left.collections] == [1, 2]
-    assert [len(c.get_offsets()) for c in right.collections] == [1, 3]
+    for axis, values in ((grey, [0.1, 0.2, 0.3]), (often, [10, 5, 1])):
+        assert [len(c.get_offsets()) for c in axis.collections] == [1, 3]
+        assert axis.collections[1].get_array() == pytest.approx(values)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         "dark (1)",
         "bright (2)",

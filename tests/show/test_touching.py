@@ -249,14 +249,33 @@ def live_explorer():
 def test_explorer_links_palette_and_slices_both_ways():
     c = live_explorer()
     view, palette = c["slice: press a place"], c["palette of codes"]
-    assert view.status == "third: 16 times here"
+    assert view.status.startswith("third: 16 times here; under the cursor code ")
     assert palette.status == "code 3: note 3"
     pressed(view, (0, 3))  # code 0 there
     assert palette.status == "code 0: note 0"
-    assert view.status == "third: 16 times here"  # still the slice that was pressed
+    assert view.status.startswith("third: 16 times")  # still the slice that was pressed
     assert c["slice"].max == 2  # the slices that have code 0
     c["slice"].value = 1
-    assert view.status == "first: 32 times here"
+    assert view.status.startswith("first: 32 times here")
+
+
+def test_the_status_follows_a_cursor_that_is_moved_by_the_keyboard():
+    codes = torch.arange(3 * 32).view(3, *GRID) % 5
+    painting = controls(
+        painter.live_painter(codes, decode, patches(), GROUPS, TITLES, 0, 1)
+    )["slice to paint on"]
+    notes = [f"note {k}" for k in range(5)]
+    exploring = controls(
+        explorer.live_explorer(
+            torch.rand(3, 1, *SIZE), codes, patches(), GROUPS, notes, TITLES, 3
+        )
+    )["slice: press a place"]
+    for cursor in ([0, 0], [3, 2], [7, 3]):
+        place = boards.pixels.to_place(cursor, GRID)
+        painting.cursor = exploring.cursor = cursor
+        assert painting.status.startswith(f"code {int(codes[0][place])} here")
+        row = next(i for i, title in enumerate(TITLES) if title in exploring.status)
+        assert exploring.status.endswith(f"cursor code {int(codes[row][place])}")
 
 
 def test_explorer_headless_draws_the_slices_that_have_most_of_it(headless):

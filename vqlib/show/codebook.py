@@ -17,7 +17,7 @@ from vqlib.show.style import WIDTH, as_slices
 
 
 def codebook_plane(points, kinds, names, grey, counts, shares=None) -> Figure:
-    """The codebook in two dimensions: by kind on the left, by grey value on the right.
+    """The codebook in two dimensions: coloured by kind, by grey value, by frequency.
 
     Args:
         points: `[K, 2]`.
@@ -31,7 +31,7 @@ def codebook_plane(points, kinds, names, grey, counts, shares=None) -> Figure:
     counts = np.asarray(counts, dtype=float)
     area = 8 + 120 * counts / max(counts.max(), 1)
     figure, axes = plt.subplots(
-        1, 2, figsize=(WIDTH, 4.2), layout="constrained", sharex=True, sharey=True
+        1, 3, figsize=(WIDTH, 3.4), layout="constrained", sharex=True, sharey=True
     )
     for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
         own = kinds == kind
@@ -50,23 +50,29 @@ def codebook_plane(points, kinds, names, grey, counts, shares=None) -> Figure:
     )
     for handle in legend.legend_handles:
         handle.set_sizes([30])
-    used = np.isfinite(grey)
-    axes[1].scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
-    shown = axes[1].scatter(
-        *points[used].T,
-        s=area[used],
-        c=grey[used],
-        cmap="viridis",
-        edgecolor="0.3",
-        linewidth=0.4,
+    used = np.isfinite(grey) & (counts > 0)
+    colourings = (
+        (grey, None, "mean grey value of its patches"),
+        (counts, LogNorm(), "occurrences"),
     )
-    figure.colorbar(shown, ax=axes[1], label="mean grey value of its patches")
+    for axis, (values, norm, label) in zip(axes[1:], colourings, strict=True):
+        axis.scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
+        shown = axis.scatter(
+            *points[used].T,
+            s=area[used],
+            c=values[used],
+            norm=norm,
+            cmap="viridis",
+            edgecolor="0.3",
+            linewidth=0.4,
+        )
+        figure.colorbar(shown, ax=axis, label=label, location="bottom")
     if shares is None:
         for axis in axes:
             axis.set(xticks=[], yticks=[], xlabel="(distances have no unit here)")
         return figure
     for axis in axes:
-        axis.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
+        axis.set_xlabel(f"component 1 ({shares[0]:.0%})")
     axes[0].set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
     return figure
 

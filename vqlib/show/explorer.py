@@ -70,7 +70,13 @@ def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
         picture = pixels.grey(images[row], scale=scale)
         here = codes[row] == palette.code
         view.picture = pixels.png(pixels.fill(picture, here, HIT))
-        view.status = f"{titles[row]}: {int(here.sum())} times here"
+        tell()
+
+    def tell(*_):
+        row = rows[min(number.value, len(rows)) - 1]
+        here = int((codes[row] == palette.code).sum())
+        under = int(codes[row][pixels.to_place(view.cursor, grid)])
+        view.status = f"{titles[row]}: {here} times here; under the cursor code {under}"
 
     def choose():
         rows[:] = richest(codes, palette.code)
@@ -91,6 +97,7 @@ def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
 
     palette.observe(choose)
     view.on_press(press)
+    view.observe(tell, "cursor")  # moved by the keyboard
     number.observe(draw, "value")
     choose()
     left = ipywidgets.VBox([palette.widget, places])

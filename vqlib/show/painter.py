@@ -123,6 +123,9 @@ def live_painter(codes, decode, patches, groups, titles, row: int, other: int):
         image = decode(painting.codes[None])
         view.picture = pixels.png(pixels.grey(image))
         still.picture = pixels.png(pixels.change(image - start))
+        tell()
+
+    def tell(*_):
         i, j = pixels.to_place(view.cursor, grid)
         view.status = (
             f"code {int(painting.codes[i, j])} here; "
@@ -154,6 +157,7 @@ def live_painter(codes, decode, patches, groups, titles, row: int, other: int):
         return clicked
 
     view.on_press(press)
+    view.observe(tell, "cursor")  # moved by the keyboard
     slices.observe(take, "value")
     undo.on_click(then_draw(lambda: painting.undo()))
     reset.on_click(then_draw(lambda: painting.reset()))
