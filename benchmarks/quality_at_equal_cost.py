@@ -119,22 +119,17 @@ def verdict(rows: list[dict]) -> list[dict]:
             if not there or not {(OURS, "ours"), (FIFTH, "ours")} <= means.keys():
                 continue  # not finished
             best = max(there, key=means.get)
-            ours, theirs = scores[OURS, "ours"], scores[best]
-            answers.append(
-                {
-                    "data": data,
-                    "grid": grid,
-                    "score": key,
-                    "ours": means[OURS, "ours"],
-                    "ours_in_a_fifth": means[FIFTH, "ours"],
-                    "best_rival": best[0],
-                    "recipe": best[1],
-                    "rival": means[best],
-                    "by_seed": [
-                        ours[s] - theirs[s] for s in sorted(ours.keys() & theirs)
-                    ],
-                }
+            ours, fifth, theirs = (
+                scores[who] for who in ((OURS, "ours"), (FIFTH, "ours"), best)
             )
+            seeds = sorted(ours.keys() & fifth.keys() & theirs.keys())
+            answer = {"data": data, "grid": grid, "score": key}
+            answer |= {"best_rival": best[0], "recipe": best[1]}
+            for name, of in (("ours", ours), ("ours_in_a_fifth", fifth)):
+                answer[name] = statistics.mean(of[seed] for seed in seeds)
+            answer["rival"] = statistics.mean(theirs[seed] for seed in seeds)
+            answer["by_seed"] = [ours[seed] - theirs[seed] for seed in seeds]
+            answers.append(answer)
     return answers
 
 

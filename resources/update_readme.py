@@ -124,7 +124,8 @@ def equal_cost_table(stored: dict) -> str:
             scores = [row["ssim"]["mean"] for row in rows]
             spread = f" ± {statistics.stdev(scores):.3f}" if scores[1:] else ""
             codes = statistics.mean(row["codes_used"] for row in rows)
-            line.append(f"{statistics.mean(scores):.3f}{spread}, {codes:.0f} codes")
+            word = "code" if codes == 1 else "codes"
+            line.append(f"{statistics.mean(scores):.3f}{spread}, {codes:.0f} {word}")
         cells.append(line)
     return rows_of(cells)
 
@@ -137,8 +138,9 @@ def equal_cost_words(stored: dict) -> str:
         fifth = line["ours_in_a_fifth"] - line["rival"]
         sentences.append(
             f"On the {SOURCES[line['data']]} at {line['grid'].replace('x', ' × ')} "
-            f"codes ours is {gaps} from the best rival ({line['best_rival']}), by "
-            f"seed, and {fifth:+.3f} after a fifth of the time."
+            f"codes ours is {gaps} from the best rival ({line['best_rival']}; "
+            f"{'by seed' if line['by_seed'][1:] else 'one seed'}), and {fifth:+.3f} "
+            "after a fifth of the time."
         )
     return " ".join(sentences)
 
