@@ -283,9 +283,8 @@ class PriorObjective(nn.Module):
             organs = batch.get("organs")
             if organs is not None:
                 organs = organs.masked_fill(chance[1] < self.hide_organs, -1)
-        top = batch.get("top")  # of a VQ-VAE-2's bottom codes
-        given = batch["position"], organs, hidden, top
-        logits = self.model(codes, *given)  # [B, h, w, K]
+        more = {"top": batch["top"]} if "top" in batch else {}  # for bottom codes
+        logits = self.model(codes, batch["position"], organs, hidden, **more)
         logits = at_least_float32(logits)
         loss = F.cross_entropy(logits.flatten(0, 2), codes.flatten())
         return {"loss": loss}
