@@ -202,7 +202,7 @@ def test_the_race_at_equal_cost_is_told_with_its_seeds():
     for part in ("trained for 120 s", "0.810 ± 0.014, 100 codes", "0.500, 100 codes"):
         assert part in table, part
     words = update_readme.equal_cost_words(stored)
-    for part in ("+0.300, +0.320", "(other)", "-0.100 after a fifth"):
+    for part in ("+0.300, +0.320", "(other; by seed)", "-0.100 after a fifth"):
         assert part in words, part
 
 

@@ -50,7 +50,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         file.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(runs, "save_file", broken)
+    monkeypatch.setattr("safetensors.torch.save_file", broken)
     with pytest.raises(OSError, match="space"):
         runs.save_checkpoint(path, {"a": torch.ones(2)}, {})
     assert torch.equal(runs.load_checkpoint(path)[0]["a"], torch.zeros(2))

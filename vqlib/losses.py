@@ -284,7 +284,7 @@ class PriorObjective(nn.Module):
             if organs is not None:
                 organs = organs.masked_fill(chance[1] < self.hide_organs, -1)
         more = {"top": batch["top"]} if "top" in batch else {}  # for bottom codes
-        logits = self.model(codes, batch["position"], organs, hidden, **more)
+        logits = self.model(codes, batch["position"], organs, hidden, **more)  # K last
         logits = at_least_float32(logits)
         loss = F.cross_entropy(logits.flatten(0, 2), codes.flatten())
         return {"loss": loss}
