@@ -1,6 +1,8 @@
 """Downloading into a folder, with a stand-in for the archive, and the credits."""
 
+import errno
 import json
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -133,6 +135,31 @@ def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     line = refusal(download, CHOSEN, tmp_path / "file" / "x", Archive(), False)
     assert "cannot be written" in line
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, downloads, monkeypatch):
+    target = tmp_path / "mine"
+    target.mkdir()
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    line = refusal(check_target, CHOSEN, target, downloads)
+    assert "cannot be read (Permission denied)" in line
+
+
+def test_credits_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(path, text, **how):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(fetching, "citations", lambda dois: {})
+    monkeypatch.setattr(fetching, "index_version", lambda: "IDC v99")
+    monkeypatch.setattr(Path, "write_text", refuse)
+    line = refusal(fetching.write_credits, CHOSEN, tmp_path)
+    assert "credits.json cannot be written (No space left" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_disk_too_small(tmp_path, downloads, monkeypatch):

@@ -198,7 +198,8 @@ def make_slices(
 
 
 def write_credits(used: list[Series], folder: Path) -> None:
-    """Whose scans the slices show, for the captions of figures: ``credits.json``."""
+    """Whose scans the slices show, for the captions of figures: ``credits.json``.
+    Raises `UserError` where it cannot be written."""
     cite = citations(series.doi for series in used)
     data_sets = {(s.collection, licence_name(s.licence), s.doi): s for s in used}
     value = {
@@ -222,8 +223,16 @@ def write_credits(used: list[Series], folder: Path) -> None:
     }
     temporary = folder / f".{CREDITS}.{os.getpid()}.tmp"
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, folder / CREDITS)
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, folder / CREDITS)
+    except OSError as fault:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{folder / CREDITS} cannot be written ({fault.strerror}); the slices are "
+            "there, so free some space and run the same command again"
+        ) from None
 
 
 def size_text(size: float) -> str:
@@ -245,7 +254,12 @@ def _names(folder: Path) -> set[str]:
         raise UserError(f"{folder} is a file; choose another DIR")
     if not folder.exists():
         return set()
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    try:
+        return {path.name for path in folder.iterdir() if path.name[0] != "."}
+    except OSError as fault:
+        raise UserError(
+            f"{folder} cannot be read ({fault.strerror}); choose another DIR"
+        ) from None
 
 
 def _existing(path: Path) -> Path:
