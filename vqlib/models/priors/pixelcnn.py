@@ -105,8 +105,9 @@ class _Places:
     """The network at one place after another: its weights laid out for few operations,
     and what it remembers.
 
-    For a few slices on a CPU they are arrays of NumPy, which takes a microsecond for a
-    small operation where PyTorch takes five. For more, PyTorch is as fast.
+    For a few slices on a CPU they are arrays of NumPy, whose small operations take a
+    fraction of PyTorch's time. With more slices the threads of both would get into each
+    other's way.
     """
 
     def __init__(self, prior: PixelCNNPrior, told: Tensor):
