@@ -20,7 +20,7 @@ import time
 import click
 import numpy as np
 import torch
-from common import RESULTS, spread, tell
+from common import RESULTS, circumstances, spread, tell
 from torch.utils.flop_counter import FlopCounterMode
 
 from vqlib import metrics, profiles, recipes
@@ -301,6 +301,20 @@ def larger_slices(sources: dict, size: str, steps: int | None, store: bool) -> N
     tell("codecs", {"rows": rows, "codecs": codecs, "gaps": gaps}, store)
 
 
+def with_stored(found: dict) -> dict:
+    """What was found, beside what is stored of other rates and data sets."""
+    path = RESULTS / "rate_distortion.json"
+    old = load_json(path) if path.exists() else {"command": ""}
+    of = {(line["data"], line["bits"]) for line in found["settled"]}
+    both = {
+        key: [row for row in old.get(key, []) if (row["data"], row["bits"]) not in of]
+        + rows
+        for key, rows in found.items()
+    }
+    commands = [*old["command"].split("; "), circumstances()["command"]]
+    return both | {"command": "; ".join(dict.fromkeys(filter(None, commands)))}
+
+
 @click.command(help=__doc__)
 @click.option("--real", metavar="DIR", help="Real slices, besides the phantom.")
 @click.option("--only", type=click.Choice(["phantom", "real_slices"]), help="Of both.")
@@ -343,8 +357,10 @@ def main(real, only, seeds, steps, bits, ways, finished, size, short, store) -> 
     for name, data in datas.items():
         settled += settle(name, gaps[name], rows, data.test.patients.numpy())
     tell_settled(settled)
-    result = {"profile": base.name, "steps": base.steps, "settled": settled}
-    tell("rate_distortion", result | {"rows": rows, "codecs": codecs}, store)
+    result = {"settled": settled, "rows": rows, "codecs": codecs}
+    if store and (bits or only):
+        result = with_stored(result)
+    tell("rate_distortion", {"profile": base.name, "steps": base.steps} | result, store)
 
 
 if __name__ == "__main__":
