@@ -53,6 +53,7 @@ def test_every_profile_is_consistent(name):
         ("quick", {"patience": -1}, "patience must be positive"),
         ("quick", {"weight_ema": 1.0}, "weight_ema must be less than 1"),
         ("quick", {"augment": 1}, "augment must be bool"),
+        ("quick", {"flip": True}, "set augment to true as well"),
         ("quick", {"epochs": True}, "epochs must be int"),
         ("quick", {"epochs": 0}, "epochs must be positive"),
         ("quick", {"learning_rate": "1e-3"}, "learning_rate must be float"),

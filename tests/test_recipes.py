@@ -358,9 +358,12 @@ def test_what_is_missing_is_told_with_the_notebook_that_makes_it(data):
 
 
 def test_augmentation_is_for_training_alone(data, monkeypatch):
-    shown = []
+    shown, flips = [], []
 
     class Bright:
+        def __init__(self, flip):
+            flips.append(flip)
+
         def __call__(self, images):
             shown.append(images)
             return images.clamp_min(0.9)
@@ -376,6 +379,11 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     with torch.no_grad():
         means = [net(data.test.images).mean() for net in (plain, bright)]
     assert means[1] > means[0] + 0.05
+    mirrored = dataclasses.replace(settings, flip=True)
+    recipes.train("autoencoder", mirrored, data, Run("mirrored"))
+    assert flips == [False, True]
+    with pytest.raises(UserError, match="flip: False there, True now"):
+        recipes.load("autoencoder", mirrored, data, Run("bright"))
     with pytest.raises(UserError, match="augment: False there, True now"):
         recipes.load("autoencoder", settings, data, Run("plain"))
 

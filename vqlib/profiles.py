@@ -43,6 +43,7 @@ class Profile:
     learning_rate: float = 4e-3
     ssim_weight: float = 0.1  # of 1 − SSIM beside L1, for all autoencoders
     augment: bool = False  # show them slices moved, turned, sized and shaded anew
+    flip: bool = False  # and every second one mirrored, left for right
     # quantizer of the VQ-VAE
     quantizer: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
     gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
@@ -249,6 +250,8 @@ def get(name: str, /, **overrides) -> Profile:
 def _refuse_what_does_not_fit(profile: Profile) -> None:
     """Raise `UserError` before any work is done."""
     _ = profile.grid_shape
+    if profile.flip and not profile.augment:
+        raise UserError("flip is a part of augmentation; set augment to true as well")
     if profile.quantizer not in QUANTIZERS:
         raise unknown_name("quantizer", profile.quantizer, QUANTIZERS)
     if profile.gradient_estimator not in ESTIMATORS:

@@ -144,6 +144,74 @@ def test_a_folder_that_is_moved_keeps_its_entry(study, tmp_path, decoded):
     assert data.train.index.records[0].path.is_relative_to(moved)
 
 
+def test_a_copy_and_a_touched_file_are_known_by_their_bytes(
+    study, root, tmp_path, decoded
+):
+    before = content(opened(study))
+    copy = shutil.copytree(study, tmp_path / "copy", copy_function=shutil.copyfile)
+    data = opened(copy)
+    assert content(data) == before
+    assert data.train.index.records[0].path.is_relative_to(copy)
+    for path in copy.glob("*/*_3.nii.gz"):
+        os.utime(path, ns=(1, 1))
+    assert content(opened(copy)) == before
+    assert len(decoded) == len(entries(root)) == 1
+
+
+def test_a_copy_keeps_what_the_original_gives_up(study, root, tmp_path, decoded):
+    before = content(opened(study))
+    copy = Path(shutil.copytree(study, tmp_path / "copy"))
+    opened(copy)
+    change_pixels(study)
+    assert content(opened(study)) != before
+    assert content(opened(copy)) == before
+    assert len(decoded) == len(entries(root)) == 2
+    shutil.rmtree(copy)
+    add(study)
+    opened(study)
+    assert len(entries(root)) == 1
+
+
+def same_size(folder):
+    """Another pixel in a file that is not compressed."""
+    path = folder / "keras_slices_train" / "case_012_week_0_slice_4.nii"
+    pixels = np.ones((256, 128), np.int16)
+    pixels[7, 9] = 1 + path.exists()
+    nib.save(nib.Nifti1Image(pixels, np.eye(4)), path)
+    path = folder / "keras_slices_seg_train" / "seg_012_week_0_slice_4.nii"
+    nib.save(nib.Nifti1Image(np.zeros((256, 128), np.uint8), np.eye(4)), path)
+
+
+def same_size_of_a_label(folder):
+    path = folder / "keras_slices_seg_train" / "seg_012_week_0_slice_4.nii"
+    label = np.zeros((256, 128), np.uint8)
+    label[3, 3] = path.exists()
+    nib.save(nib.Nifti1Image(label, np.eye(4)), path)
+    if not label.any():
+        path = folder / "keras_slices_train" / "case_012_week_0_slice_4.nii"
+        nib.save(nib.Nifti1Image(np.ones((256, 128), np.int16), np.eye(4)), path)
+
+
+@pytest.mark.parametrize("act", [same_size, same_size_of_a_label])
+def test_a_copy_with_another_pixel_is_decoded(study, tmp_path, decoded, act):
+    act(study)
+    opened(study)
+    copy = Path(shutil.copytree(study, tmp_path / "copy"))
+    act(copy)
+    data = opened(copy)
+    assert len(decoded) == 2
+    assert content(data) == content(opened(copy, cache=False))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null"])
+def test_states_that_cannot_be_read_are_found_again(study, root, decoded, text):
+    before = content(opened(study))
+    (entry,) = entries(root)
+    (entry / "states.json").write_text(text)
+    assert content(opened(study)) == before
+    assert len(decoded) == len(entries(root)) == 1
+
+
 def change_pixels(folder):
     write_slice(folder, "train", 12, 0, 3, np.full((256, 128), 7, np.int16))
 
@@ -264,7 +332,7 @@ def test_what_is_not_the_caches_own_is_left_alone(study, root):
 
 
 def shorten(path):
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-2])  # more than a last line end
 
 
 def garble(path):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from pydicom.uid import JPEGLSLossless, RLELossless
 from scan_files import coronal_series, dicom_image, sample, turn, write_dicom
 from slice_files import refusal
@@ -272,26 +274,88 @@ def test_compressed_pixels(tmp_path, monkeypatch):
     assert "pip install pylibjpeg pylibjpeg-libjpeg" in line
 
 
-def test_damaged_files_never_end_in_a_traceback(tmp_path):
-    """Random bytes anywhere in a header: a fault, a refusal, or a volume."""
-    path = write_dicom(tmp_path, coronal_series(**TINY)[:3])[0]
-    good = path.read_bytes()
-    header = len(good) - 2 * 12 * 16
-    rng = np.random.default_rng(2)
-    for _ in range(60):
-        damaged = bytearray(good)
-        at = rng.integers(132, header)
-        damaged[at : at + 3] = rng.bytes(min(3, header - at))
-        path.write_bytes(damaged)
-        sources, faults, _ = find_volumes(tmp_path, progress=False)
-        assert all("\n" not in fault for fault in faults)
-        for source in sources:
-            try:
-                volume = read_volume(source)
-            except UserError:
-                assert refusal(read_volume, source)
-            else:
-                assert np.isfinite(volume.affine).all()
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """A folder with three images, and the bytes of the first."""
+    folder = tmp_path_factory.mktemp("series")
+    path = write_dicom(folder, coronal_series(**TINY)[:3])[0]
+    return path, path.read_bytes()
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(
+    damage=st.lists(
+        st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)),
+        min_size=1,
+        max_size=3,
+    ),
+    keep=st.none() | st.floats(0, 1),
+)
+def test_damaged_files_never_end_in_a_traceback(series, damage, keep):
+    """Random bytes anywhere in a header, or an end too early: a fault, a refusal, or a
+    volume."""
+    path, good = series
+    content, header = bytearray(good), len(good) - 2 * 12 * 16
+    for at, some in damage:
+        at = 128 + at % (header - 128)
+        content[at : at + len(some)] = some
+    end = len(good) if keep is None else int(keep * len(good))
+    path.write_bytes(content[:end])
+    sources, faults, _ = find_volumes(path.parent, progress=False)
+    assert all("\n" not in fault for fault in faults)
+    for source in sources:
+        try:
+            volume = read_volume(source)
+        except UserError:
+            assert refusal(read_volume, source)
+        else:
+            assert np.isfinite(volume.affine).all()
+            assert np.isfinite(volume.pixels).all()
+
+
+TAGS = {
+    "ImageOrientationPatient": st.lists(
+        st.floats(allow_nan=False, width=16), min_size=0, max_size=7
+    ),
+    "ImagePositionPatient": st.lists(
+        st.floats(allow_nan=False, width=16), min_size=0, max_size=4
+    ),
+    "PixelSpacing": st.lists(st.floats(-9, 99, width=16), min_size=0, max_size=3),
+    "Rows": st.integers(0, 2**16 - 1),
+    "Columns": st.integers(0, 2**16 - 1),
+    "BitsAllocated": st.sampled_from([0, 1, 8, 12, 16, 32, 64]),
+    "PixelRepresentation": st.integers(0, 3),
+    "SamplesPerPixel": st.integers(0, 4),
+    "PhotometricInterpretation": st.sampled_from(["MONOCHROME1", "RGB", "", "X"]),
+    "RescaleSlope": st.floats(-9, 9, width=16) | st.none(),
+    "NumberOfFrames": st.integers(0, 9),
+}
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(tags=st.fixed_dictionaries({}, optional=TAGS), of=st.sampled_from([1, 3]))
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_tags_give_a_volume_a_fault_or_a_refusal(series, tags, of):
+    """In one image, so that it differs from the others of its series, or in all."""
+    images = coronal_series(**TINY)[:3]
+    for image in images[:of]:
+        for name, value in tags.items():
+            setattr(image, name, value)
+    try:
+        write_dicom(series[0].parent, images)
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        assume(False)  # cannot be written down
+    sources, faults, _ = find_volumes(series[0].parent, progress=False)
+    assert sources or faults
+    assert all("\n" not in fault for fault in faults)
+    for source in sources:
+        try:
+            volume = read_volume(source)
+        except UserError:
+            assert refusal(read_volume, source)
+        else:
+            assert np.isfinite(volume.affine).all()
+            assert volume.pixels.ndim == 3
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):

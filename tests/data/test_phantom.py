@@ -5,11 +5,14 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from vqlib.data.phantom import make_volume, write_phantom
 from vqlib.data.phantom.patient import Grid, Patient, Week
@@ -270,6 +273,39 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_phantom(tmp_path / "half", (1, 1, 1), 1, slices=1, jobs=1, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, sys
+from vqlib.data.phantom import write
+from vqlib.data.phantom.write import write_phantom
+draw = write._write_volume
+
+def draw_and_die(job):
+    draw(job)
+    os._exit(9)
+
+write._write_volume = draw_and_die
+write_phantom(sys.argv[1], (1, 1, 1), 1, slices=1, jobs=1, progress=False)
+"""
+
+
+def test_what_a_killed_run_leaves_is_removed_by_the_next(written, tmp_path):
+    settings = dict(patients=(2, 1, 1), weeks=2, seed=1, slices=2)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "new")])
+    assert killed.returncode == 9
+    assert (tmp_path / ".new.tmp").is_dir()
+    assert not (tmp_path / "new").exists()
+    write_phantom(tmp_path / "new", **settings, progress=False)
+    assert digests(tmp_path / "new") == digests(written)
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_two_runs_for_one_folder(tmp_path):
+    with FileLock(tmp_path / ".new.lock"):
+        with pytest.raises(UserError, match="another process is writing a phantom to"):
+            write_phantom(tmp_path / "new", (1, 1, 1), 1, slices=1, progress=False)
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")

@@ -10,13 +10,13 @@ from notes. A **fault** makes loading fail, or would spoil a result without a wo
   makes them white and black;
 - a spacing that cannot be (not finite, or outside 0.05 … 50 mm) and an affine that is
   singular: the header is damaged, and who knows what else;
+- no affine: nothing says which side is left;
 - a picture that is in two splits under two patients' numbers.
 
 A **note** is worth knowing and needs no change: few slices in a volume, gaps in the
 numbering, blank slices, several shapes, types, spacings or orientations, a spacing that
-is not HipMRI's, no affine (nothing says which side is left), pixels below zero, a
-picture twice in one split, labels in some splits only, labels that occur nowhere or lie
-on another grid, files that are not read.
+is not HipMRI's, pixels below zero, a picture twice in one split, labels in some splits
+only, labels that occur nowhere or lie on another grid, files that are not read.
 """
 
 import os
@@ -111,8 +111,6 @@ def _notes(slices: list[Examined]) -> list[str]:
     odd = [s for s in slices if possible(s.spacing) and by(s.spacing) != usual]
     spacings = _kinds(by(s.spacing) for s in odd)
     notes += _some(f"slices not of {usual} mm as figures assume, but {spacings}", odd)
-    lost = [s for s in slices if not s.axes]
-    notes += _some("slices without an affine, so nothing says which side is left", lost)
     axes = {s.axes for s in slices} - {""}
     if any(not a.startswith("LS") for a in axes):
         kinds = _kinds(s.axes for s in slices if s.axes)

@@ -6,19 +6,24 @@ one maps what lies there, at once and without taking memory for pages not used::
     cache/KEY/images.npy   [N, 1, H, W] float32, as the models see them
     cache/KEY/labels.npy   [N, H, W] uint8, where there are labels
     cache/KEY/slices.npy   [N, 3] float64, of each slice: patient, week, position
-    cache/KEY/index.json   which splits and which folder they are of
+    cache/KEY/index.json   how many slices each split has, and what they were made of
+    cache/KEY/states.json  the folders that were found to hold just this
 
 Slices are stored scaled and at the size of the run: everything else would have to be
 converted at each use, and ``images`` could not be mapped. HipMRI takes 1.7 GB at
 256 x 128.
 
-KEY is a sum over the name, size and two times of every file, the size of the run, and
-the code that decodes. Not over the files' bytes: reading those would take as long as
-decoding them. A program that changes a file changes the time of its last modification
+KEY is a sum over the bytes of every file, their names, the size of the run, and the
+code that decodes. Reading all bytes at each opening would take seconds, so the states
+of folders in which they were read are kept: a sum over the name, size and two times of
+every file. A program that changes a file changes the time of its last modification
 and, even where it sets that back, the time of its last change (of which Windows keeps
-the creation instead). What is stored under a key never changes; another content is
-another key. An entry is checked for its length and for the sums of a few slices, which
-a machine that loses its power spoils; a bit that flips on the disk is not found.
+the creation instead). A folder in an unknown state is compared by its bytes with what
+is there, if names and sizes are the same: a copy is not decoded again.
+
+What is stored under a key never changes; another content is another key. An entry is
+checked for its length and for the sums of a few slices, which a machine that loses its
+power spoils; a bit that flips on the disk is not found.
 
 Where the cache cannot be used (no space, no permission), slices are read into memory,
 and one line says so. ``VQLIB_CACHE`` is another folder for it, or ``off``. It may be
@@ -37,10 +42,9 @@ import secrets
 import shutil
 import sys
 import threading
-import zlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,63 +52,15 @@ import nibabel
 import numpy as np
 from filelock import FileLock
 
-from vqlib.data import decode, layout, nifti, scaling
-from vqlib.data.layout import SPLITS, Listing, SliceIndex
-from vqlib.runs import project_root
+from vqlib.data import decode, layout, nifti, scaling, stored
+from vqlib.data.layout import SPLITS, Listing, SliceIndex, SliceRecord
+from vqlib.data.stored import StoredSlices, map_entry, sampled_sums
+from vqlib.runs import project_root, save_json
 
 WAIT = 600  # seconds for another process that fills the cache
 SPARE = 2**28  # bytes that must stay free on the disk
 
-_OURS = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{8}\.part)?")
-
-
-@dataclass(frozen=True)
-class StoredSlices:
-    """What lies decoded in one folder of the cache."""
-
-    images: np.ndarray  # [N, 1, H, W] float32, mapped: writing stays in memory
-    labels: np.ndarray | None  # [N, H, W] uint8, mapped; 0 in a split without labels
-    table: np.ndarray  # [N, 3] float64: patient, week, position
-    facts: dict  # index.json
-    file: Path  # images.npy
-    offset: int  # of the first slice in that file, in bytes
-
-    def rows(self, start: int, end: int) -> "StoredRows":
-        """To read the images from ``start`` to ``end``, as batches want them."""
-        offset = self.offset + start * self.images[0].nbytes
-        return StoredRows((end - start, *self.images.shape[1:]), self.file, offset)
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Reads slices of one split from the file behind ``images``.
-
-    A page that is touched through the mapping counts as memory of the process until
-    the system wants it back, so an epoch would seem to take as much as all slices.
-    Reading the rows of a batch is as fast, and leaves the pages with the system.
-    """
-
-    shape: tuple[int, ...]  # [N, 1, H, W]
-    file: Path
-    offset: int
-
-    def read(self, rows: list[int]) -> np.ndarray | None:
-        """Images of some rows: `[B, 1, H, W]` float32. None where the file is gone or
-        a row out of range."""
-        if not all(0 <= row < self.shape[0] for row in rows):
-            return None
-        batch = np.empty((len(rows), *self.shape[1:]), np.float32)
-        size = 4 * math.prod(self.shape[1:])
-        try:
-            # opened each time: processes and threads that share a position mix up rows
-            with open(self.file, "rb", buffering=0) as file:
-                for row, image in zip(rows, batch, strict=True):
-                    file.seek(self.offset + row * size)
-                    if file.readinto(image) != size:
-                        return None
-        except OSError:
-            return None
-        return batch
+_OURS = re.compile(r"[0-9a-f]{32}(\.part)?")
 
 
 def cache_folder(data_folder: Path) -> Path | None:
@@ -121,20 +77,33 @@ def cache_folder(data_folder: Path) -> Path | None:
     return None if unasked else folder
 
 
-def cache_key(listing: Listing, size: tuple[int, int]) -> str:
-    """What decoded slices depend on, as 32 hexadecimal digits."""
-    digest = hashlib.sha256(f"{size} {_decoder()}".encode())
+def _outline(listing: Listing, size: tuple[int, int], times: bool) -> str:
+    """What can be told of decoded slices without reading a file, as 32 hexadecimal
+    digits: names, sizes and, of a state of a folder, times."""
+    digest = hashlib.sha256(f"{size} {times} {_decoder()}".encode())
     for folder, files in listing.items():
         names, *stamps = zip(*files, strict=True) if files else ((), ())
         digest.update(os.fsencode("\n".join([folder, *names, ""])))
-        digest.update(np.array(stamps, "<i8").tobytes())
+        digest.update(np.array(stamps if times else stamps[:1], "<i8").tobytes())
     return digest.hexdigest()[:32]
+
+
+def _content_of(record: SliceRecord) -> bytes:
+    """A sum over the bytes of a slice's files."""
+    digest = hashlib.sha256(record.path.read_bytes()).digest()
+    if record.label_path is not None:
+        digest += hashlib.sha256(record.label_path.read_bytes()).digest()
+    return digest
+
+
+def _key(outline: str, contents: list[bytes]) -> str:
+    return hashlib.sha256(b"".join([outline.encode(), *contents])).hexdigest()[:32]
 
 
 @lru_cache
 def _decoder() -> str:
     """The code that turns files into an entry, and the packages that it builds upon."""
-    modules = (decode, layout, nifti, scaling, sys.modules[__name__])
+    modules = (decode, layout, nifti, scaling, stored, sys.modules[__name__])
     sources = [inspect.getsource(module) for module in modules]
     versions = [module.__version__ for module in (nibabel, np)]
     return "\n".join([*versions, *sources])
@@ -152,20 +121,23 @@ def open_stored(
     root = cache_folder(folder)
     if root is None:
         return None
-    entry = root / cache_key(listing, size)
-    if stored := _map(entry, size):
-        return stored
+    state = _outline(listing, size, times=True)
+    if found := _in_state(root, state, size):
+        return found
     index = SliceIndex.from_listing(folder, listing)
     for split in SPLITS:
         index.split(split)  # a folder that lacks one is refused before it is decoded
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock", timeout=WAIT):
-            stored = _map(entry, size)  # by another process, meanwhile
-            if stored is None:
-                _fill(entry, index, size, progress)
-                stored = _map(entry, size)
-        return stored
+            found = _in_state(root, state, size)  # by another process, meanwhile
+            if found is None:
+                entry = _same_content(root, index, size)
+                entry = entry or _fill(root, index, size, progress)
+                states = _states(entry) | {state: str(folder.resolve())}
+                save_json(entry / "states.json", states)
+                found = map_entry(entry, size)
+        return found
     except OSError as fault:  # a time-out of the lock is one as well
         reason = fault.strerror or fault
         print(
@@ -176,54 +148,67 @@ def open_stored(
         return None
 
 
-def _map(entry: Path, size: tuple[int, int]) -> StoredSlices | None:
-    """What an entry holds; None where it is missing, incomplete or damaged."""
-    try:
-        facts = json.loads((entry / "index.json").read_text(encoding="utf-8"))
-        n, file = sum(facts["slices"]), entry / "images.npy"
-        table, _ = _map_array(entry / "slices.npy", (n, 3), np.float64)
-        images, offset = _map_array(file, (n, 1, *size), np.float32)
-        if _sums(file, offset, n, size) != facts["sums"]:
-            return None
-        labels = None
-        if facts["labelled"]:
-            labels, _ = _map_array(entry / "labels.npy", (n, *size), np.uint8)
-        return StoredSlices(images, labels, table, facts, file, offset)
-    except (OSError, ValueError, KeyError, TypeError):
+def _in_state(root: Path, state: str, size: tuple[int, int]) -> StoredSlices | None:
+    """What was decoded from a folder in just this state."""
+    found = (map_entry(e, size) for e in _entries(root) if state in _states(e))
+    return next(filter(None, found), None)
+
+
+def _same_content(root: Path, index: SliceIndex, size: tuple[int, int]) -> Path | None:
+    """The whole entry that was decoded from a folder with the same bytes: a copy, or
+    this one before its times changed. Reads every file, and only where there is an
+    entry of files with these names and sizes."""
+    outline = _outline(index.listing, size, times=False)
+    if not any(_facts(entry).get("outline") == outline for entry in _entries(root)):
         return None
+    try:
+        with ThreadPoolExecutor(decode.THREADS) as pool:
+            entry = root / _key(outline, list(pool.map(_content_of, index.records)))
+    except OSError:  # told when it is decoded
+        return None
+    return entry if map_entry(entry, size) else None
 
 
-def _map_array(path: Path, shape: tuple[int, ...], dtype) -> tuple[np.ndarray, int]:
-    array = np.lib.format.open_memmap(path, mode="c")  # fails for a file cut short
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{path} holds something else")
-    return array, array.offset
+def _entries(root: Path) -> list[Path]:
+    """Those that are whole."""
+    names = os.listdir(root) if root.is_dir() else ()
+    return [root / n for n in names if _OURS.fullmatch(n) and not n.endswith(".part")]
 
 
-def _sums(file: Path, offset: int, n: int, size: tuple[int, int]) -> list[int]:
-    """CRC-32 of 16 of the ``n`` slices in a file, the first and the last included."""
-    length, sums = 4 * math.prod(size), []
-    with open(file, "rb") as stored:
-        for row in np.linspace(0, n - 1, 16).astype(int).tolist():
-            stored.seek(offset + row * length)
-            sums.append(zlib.crc32(stored.read(length)))
-    return sums
+def _states(entry: Path) -> dict[str, str]:
+    """State: folder; nothing where that cannot be read."""
+    return _read(entry / "states.json")
 
 
-def _fill(entry: Path, index: SliceIndex, size: tuple[int, int], progress: bool):
+def _facts(entry: Path) -> dict:
+    return _read(entry / "index.json")
+
+
+def _read(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _fill(root: Path, index: SliceIndex, size: tuple[int, int], progress: bool) -> Path:
     """Decode an index into an entry, which appears whole or not at all. The caller
     holds the lock of the cache."""
-    _clear(entry, index.folder.resolve(), size)
-    part = _part(entry)
+    _clear(root, index.folder.resolve(), size)
+    part = _part(root)
     part.mkdir()
     try:
-        _write(part, index, size, progress)
+        entry = root / _write(part, index, size, progress)
+        _discard(entry)  # a damaged one
         part.rename(entry)
+        return entry
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool):
+def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool) -> str:
+    """Decode an index into a folder, and return the key of what is in it."""
     records, n = index.records, len(index)
     slices = Counter(record.split for record in records)
     labelled = [s for s in SPLITS if f"keras_slices_seg_{s}" in index.listing]
@@ -231,7 +216,7 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
     if shutil.disk_usage(part).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     facts = {
-        "folder": str(index.folder.resolve()),
+        "outline": _outline(index.listing, size, times=False),
         "size": list(size),
         "slices": [slices[split] for split in SPLITS],
         "labelled": labelled,
@@ -239,7 +224,7 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
     table = [[record.case, record.week] for record in records]
     positions = decode.relative_positions(index)[:, None]
     np.save(part / "slices.npy", np.hstack([table, positions], dtype=np.float64))
-    lock = threading.Lock()
+    lock, contents = threading.Lock(), [b""] * n
     with ExitStack() as files:
         images = files.enter_context(open(part / "images.npy", "wb"))
         at_image = _begin(images, (n, 1, *size), np.float32)
@@ -255,10 +240,13 @@ def _write(part: Path, index: SliceIndex, size: tuple[int, int], progress: bool)
                 if kinds is not None:
                     labels.seek(at_label + first * kinds[0].nbytes)
                     labels.write(np.ascontiguousarray(kinds))
+            for row in rows:
+                contents[row] = _content_of(records[row])
 
         decode.decode(index, size, store, progress)
-    facts["sums"] = _sums(part / "images.npy", at_image, n, size)
-    (part / "index.json").write_text(json.dumps(facts), encoding="utf-8")
+    facts["sums"] = sampled_sums(part / "images.npy", at_image, n, size)
+    save_json(part / "index.json", facts)
+    return _key(facts["outline"], contents)
 
 
 def _begin(file, shape: tuple[int, ...], dtype) -> int:
@@ -271,25 +259,34 @@ def _begin(file, shape: tuple[int, ...], dtype) -> int:
     return start
 
 
-def _clear(entry: Path, folder: Path, size: tuple[int, int]) -> None:
-    """Make room for an entry: remove what killed processes have left, what was decoded
-    from an earlier state of the folder at that size, and from folders that are gone."""
-    for old in entry.parent.iterdir():
-        if not _OURS.fullmatch(old.name):
+def _clear(root: Path, folder: Path, size: tuple[int, int]) -> None:
+    """Make room for an entry: remove what killed processes have left, and what no
+    folder holds any more: it is gone, or is this one in an earlier state."""
+    for path in root.iterdir():
+        if not _OURS.fullmatch(path.name):
             continue
-        if not old.name.endswith(".part") and old != entry:
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                facts = json.loads((old / "index.json").read_text(encoding="utf-8"))
-                same = (facts["folder"], facts["size"]) == (str(folder), list(size))
-                if not same and Path(facts["folder"]).is_dir():
-                    continue
-        # renamed first: what is half removed must not be taken for whole
-        doomed = _part(entry.with_name(old.name[:32]))
-        with suppress(OSError):  # Windows keeps what a process has mapped
-            old.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        if not path.name.endswith(".part"):
+            earlier = _facts(path).get("size") in (list(size), None)
+            left = {
+                state: holder
+                for state, holder in _states(path).items()
+                if Path(holder).is_dir() and not (earlier and Path(holder) == folder)
+            }
+            if left:
+                with suppress(OSError):
+                    save_json(path / "states.json", left)
+                continue
+        _discard(path)
 
 
-def _part(entry: Path) -> Path:
+def _discard(path: Path) -> None:
+    """Renamed first: what is half removed must not be taken for whole."""
+    doomed = _part(path.parent)
+    with suppress(OSError):  # not there; or Windows keeps what a process has mapped
+        path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _part(root: Path) -> Path:
     """A name for an entry that is not whole."""
-    return entry.with_name(f"{entry.name}.{secrets.token_hex(4)}.part")
+    return root / f"{secrets.token_hex(16)}.part"

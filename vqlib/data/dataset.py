@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from vqlib.data.cache import StoredRows, StoredSlices, open_stored
+from vqlib.data.cache import open_stored
 from vqlib.data.decode import decode, relative_positions
 from vqlib.data.layout import SPLITS, SliceIndex, list_folder
+from vqlib.data.stored import StoredRows, StoredSlices
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root

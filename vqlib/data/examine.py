@@ -89,6 +89,9 @@ def _judge_header(found: Examined, image: nib.Nifti1Image) -> None:
         remedy = "correct its header (pixdim), or convert the volume again"
         found.faults.append(Fault(path, what, remedy))
     if not _placed(image):
+        what = "has no affine, so nothing says which side is left"
+        remedy = "write it into the header (sform), or convert the volume again"
+        found.faults.append(Fault(path, what, remedy))
         return
     axes = image.affine[:3, :3]
     sides = np.linalg.norm(axes, axis=0)

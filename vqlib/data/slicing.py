@@ -23,7 +23,7 @@ from vqlib.data.sources import Source
 from vqlib.data.volumes import read_volume
 from vqlib.errors import UserError
 
-POOL_FROM = 12  # scans; starting processes takes as long as cutting this many
+POOL_FROM = 5  # scans; starting processes takes as long as cutting this many
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def train(
         validate=_autoencoder_validation(kind, data.validate, profile.codebook_size),
         fabric=fabric,
         description=f"training {kind}",
-        augment=Augment() if profile.augment else None,
+        augment=Augment(flip=profile.flip) if profile.augment else None,
         on_epoch=on_epoch,
     )
     if not (folder / "metrics.json").exists() and fabric.is_global_zero:

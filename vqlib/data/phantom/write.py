@@ -3,7 +3,8 @@
 Volumes are drawn by as many processes as there are cores. Each volume depends on its
 own seed alone and every gzip header carries time zero, so the bytes are the same
 whatever the number of processes. All is written beside the folder under a temporary
-name and renamed at the end: an interrupted run leaves nothing that looks whole.
+name and renamed at the end: an interrupted run leaves nothing that looks whole, and the
+next one removes what a killed one has left.
 """
 
 import json
@@ -12,9 +13,11 @@ import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 from tqdm.auto import tqdm
 
@@ -69,35 +72,63 @@ def write_phantom(
     folder = Path(folder)
     patients = _check_counts(patients, weeks, seed, slices, jobs)
     _check_folder(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        for split in () if volumes else SPLITS:
-            (temporary / f"keras_slices_{split}").mkdir()
-            (temporary / f"keras_slices_seg_{split}").mkdir()
-        tasks = _plan(temporary, patients, weeks, seed, slices, volumes)
-        _run(tasks, os.cpu_count() if jobs is None else jobs, progress)
-        settings = {
-            "generator": "vqlib phantom",
-            "version": VERSION,
-            "seed": seed,
-            "patients": dict(zip(SPLITS, patients, strict=True)),
-            "weeks": weeks,
-            "slices": slices,
-        }
-        text = json.dumps(settings, indent=2) + "\n"
-        (temporary / "phantom.json").write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()  # empty, as checked above; not every system renames onto it
-        temporary.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            temporary = folder.with_name(f".{folder.name}.tmp")
+            shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+            try:
+                temporary.mkdir()
+                _write(
+                    temporary, patients, weeks, seed, slices, jobs, progress, volumes
+                )
+                if folder.exists():
+                    folder.rmdir()  # empty; not every system renames onto it
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the phantom there ({error.strerror or error}); "
             "choose another folder or free some space"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Keeps a second run for the same folder out; ends with the process."""
+    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"another process is writing a phantom to {folder}; wait until it has ended"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _write(folder, patients, weeks, seed, slices, jobs, progress, volumes) -> None:
+    for split in () if volumes else SPLITS:
+        (folder / f"keras_slices_{split}").mkdir()
+        (folder / f"keras_slices_seg_{split}").mkdir()
+    tasks = _plan(folder, patients, weeks, seed, slices, volumes)
+    _run(tasks, os.cpu_count() if jobs is None else jobs, progress)
+    settings = {
+        "generator": "vqlib phantom",
+        "version": VERSION,
+        "seed": seed,
+        "patients": dict(zip(SPLITS, patients, strict=True)),
+        "weeks": weeks,
+        "slices": slices,
+    }
+    text = json.dumps(settings, indent=2) + "\n"
+    (folder / "phantom.json").write_text(text, encoding="utf-8")
 
 
 def _check_counts(patients, weeks, seed, slices, jobs) -> tuple[int, int, int]:
