@@ -48,7 +48,10 @@ def generated(settings, data, run, n: int, seed: int) -> dict[str, Slices]:
     return {
         "real codes, decoded": Slices(decode(known[nearest]), positions),
         "VQ-VAE + prior": Slices(
-            decode(models["prior"].sample(positions, seed=seed)), positions
+            decode(
+                models["prior"].sample(positions, seed=seed, guidance=settings.guidance)
+            ),
+            positions,
         ),
         "VAE, one vector": Slices(vae("vae_global", n, settings.latent_dim), None),
         "VAE, spatial N(0, I)": Slices(vae("vae", n, channels, *grid), None),

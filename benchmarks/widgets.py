@@ -19,6 +19,7 @@ from common import tell
 
 from vqlib import profiles, recipes
 from vqlib.data import SliceDataset
+from vqlib.metrics import atlas
 from vqlib.show import boards, browser, explorer, images, painter
 from vqlib.show.touch import Touch
 
@@ -63,9 +64,18 @@ def redraws(profile_name: str) -> dict:
     )
 
     leafing = browser.live_browser(data, {0: {0: list(range(n))}}, (0.0, 1.0))
-    painting = painter.live_painter(codes, decode, patches, groups, titles, 0, 1)
+    painting = painter.live_painter(
+        codes, decode, patches, groups, titles, 0, 1, (slice(4, 8), slice(2, 6))
+    )
     exploring = explorer.live_explorer(
-        slices, codes, patches, groups, titles * k, titles, 0
+        slices,
+        codes,
+        patches,
+        groups,
+        titles * k,
+        titles,
+        0,
+        lambda code: atlas.example_patches(slices, codes, code),
     )
     board = boards.live_board(push, zero, list(range(8)), spread)
 

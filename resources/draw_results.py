@@ -52,7 +52,9 @@ def panels(run: Run, profile, seed: int, data_dir=None) -> dict[str, torch.Tenso
         torch.manual_seed(seed)  # a VAE reconstructs from draws
         columns[MODELS[kind]] = model.reconstruct(targets)
     prior = recipes.load("prior", profile, data, run, seed)
-    codes = prior.sample(data.test.positions[rows], seed=seed)
+    codes = prior.sample(
+        data.test.positions[rows], seed=seed, guidance=profile.guidance
+    )
     columns["generated with the prior"] = models["vqvae"].decode(codes)
     return columns
 

@@ -428,6 +428,15 @@ def test_a_folder_without_a_model_belongs_to_nobody(data):
     assert recipes.read_metrics(run, "vae")["slices"] == 8
 
 
+def test_how_samples_are_drawn_belongs_to_no_training(data):
+    run = Run("r")
+    recipes.train("vae", SETTINGS, data, run)
+    other = dataclasses.replace(SETTINGS, guidance=1.0)
+    recipes.load("vae", other, data, run)
+    settings = json.loads((run.part("vae") / "settings.json").read_text())
+    assert "guidance" not in settings
+
+
 @pytest.fixture
 def bright_bladder(data):
     """The same slices with labels: bright is bladder, the rest body."""

@@ -1,6 +1,7 @@
 """Notebooks 01, 04 and 05 in JupyterLab, touched as a reader would touch them."""
 
 import json
+import re
 import time
 
 import pytest
@@ -75,11 +76,76 @@ def test_latent_analysis(open_notebook):
     """One run of the notebook for all of its widgets."""
     notebook = open_notebook("04_latent_analysis")
     notebook.run_all()
+    paint_the_prostate(notebook)
     paint(notebook)
+    drag(notebook)
     paint_by_keyboard(notebook)
     explore(notebook)
     push_latents(notebook)
     assert notebook.errors() == []
+
+
+def paint_the_prostate(notebook) -> None:
+    """Away and back, by keyboard: the cursor begins on it, and the other slice is one
+    of the same man without it."""
+    label = "slice to paint on"
+    view = notebook.touch(label)
+    whole = pixels(view)
+    choose(notebook, label, "paint with", "the other slice")
+    for _ in range(9):  # to the largest brush
+        slide(notebook, label, "brush size")
+    view.focus()
+    notebook.page.keyboard.press("Enter")
+    gone = after(view, whole)
+    assert places_painted(notebook, label) > 0
+    notebook.screenshot("painter", "without_the_prostate", label)
+    choose(notebook, label, "paint with", "as it was")
+    view.focus()
+    notebook.page.keyboard.press("Enter")
+    assert after(view, gone) == whole
+    for _ in range(9):
+        slide(notebook, label, "brush size", "ArrowLeft")
+    choose(notebook, label, "paint with", "the chosen code")
+
+
+def drag(notebook) -> None:
+    """A quick stroke leaves no holes, and one undo takes it back."""
+    label = "slice to paint on"
+    view = notebook.touch(label)
+    notebook.widget(label).get_by_role("button", name="reset").click()
+    choose(notebook, label, "paint with", "the chosen code")
+    choose_rarest(notebook, label)
+    for _ in range(9):
+        slide(notebook, label, "brush size", "ArrowLeft")
+    whole, box, mouse = pixels(view), view.bounding_box(), notebook.page.mouse
+    x, y = (box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"])
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 0.5 * box["width"], y)  # half the columns in one event
+    mouse.up()
+    painted = after(view, whole)
+    end = time.monotonic() + 10
+    while time.monotonic() < end and places_painted(notebook, label) < 7:
+        time.sleep(0.05)
+    assert places_painted(notebook, label) >= 7  # of 16 columns
+    notebook.widget(label).get_by_role("button", name="undo").click()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and pixels(view) != whole:
+        time.sleep(0.05)
+    assert pixels(view) == whole != painted
+
+
+def places_painted(notebook, label: str) -> int:
+    text = notebook.widget(label).inner_text()
+    return int(re.search(r"(\d+) of \d+ codes painted", text)[1])
+
+
+def choose_rarest(notebook, label: str) -> None:
+    """A code that hardly stands anywhere already."""
+    choose(notebook, label, "codes", "all, by frequency")
+    palette = notebook.widget(label).locator('[aria-label="palette of codes"]')
+    for _ in range(15):
+        palette.press("ArrowRight")
 
 
 def paint(notebook) -> None:
@@ -88,10 +154,7 @@ def paint(notebook) -> None:
     view = notebook.touch(label)
     whole = pixels(view)
     notebook.screenshot("painter", "before", label)
-    choose(notebook, label, "codes", "all, by frequency")
-    palette = notebook.widget(label).locator('[aria-label="palette of codes"]')
-    for _ in range(15):  # on to the rarest code, which is not there already
-        palette.press("ArrowRight")
+    choose_rarest(notebook, label)
     press(view, 0.3, 0.4)
     painted = after(view, whole)
     notebook.widget(label).get_by_role("button", name="undo").click()
@@ -109,7 +172,7 @@ def paint(notebook) -> None:
     now = after(view, gone)
     while now != whole:  # the strokes are drawn one by one
         now = after(view, now)
-    assert "0 of" in notebook.widget(label).inner_text()
+    assert places_painted(notebook, label) == 0
 
 
 def paint_by_keyboard(notebook) -> None:
@@ -165,7 +228,9 @@ def push_latents(notebook) -> None:
         handle.press("ArrowRight")
     after(view, first)
     notebook.screenshot("latents", "after", label)
+    pushed = pixels(view)
     notebook.widget(label).get_by_role("button", name="all to 0").click()
+    assert after(view, pushed) == first
 
 
 def test_sampler(open_notebook):

@@ -50,6 +50,33 @@ def test_company_leaves_out_what_the_places_tell():
     assert bits[bits == bits].abs().max() < 1e-9
 
 
+def test_neighbour_lift_is_how_much_more_often_than_by_chance():
+    codes = torch.zeros(1, 4, 2, dtype=torch.int64)
+    codes[0, :, 0] = torch.tensor([0, 0, 1, 2])  # below
+    codes[0, :, 1] = torch.tensor([0, 0, 1, 0])  # right above
+    lift = atlas.neighbour_lift(codes, 4)
+    assert lift.shape == (4, 4)
+    assert lift[1, 1].item() == pytest.approx(2.0)  # 1/4 over 1/4 x 1/4
+    assert lift[2, 0].item() == pytest.approx(torch.tensor(4 / 3).log2().item())
+    assert lift[0, 1].isnan()
+    assert lift[3].isnan().all()
+    independent = atlas.neighbour_lift(random_codes(n=4000), 4)
+    assert independent.abs().max() < 0.1
+
+
+def test_example_patches_are_real_ones_with_what_is_around():
+    codes = torch.zeros(2, 4, 5, dtype=torch.int64)
+    codes[1, 2, 3] = codes[0, 1, 1] = codes[0, 0, 2] = 7  # the last one at an edge
+    images = torch.arange(2 * 8 * 10.0).view(2, 1, 8, 10)
+    found = atlas.example_patches(images, codes, 7)
+    assert found.shape == (2, 6, 6)
+    assert torch.equal(found[0], images[0, 0, 0:6, 0:6])
+    assert torch.equal(found[1], images[1, 0, 2:8, 4:10])
+    assert len(atlas.example_patches(images, codes, 7, limit=1)) == 1
+    assert atlas.example_patches(images, codes, 3).shape == (0, 6, 6)
+    assert len(atlas.example_patches(images, codes, 0, limit=5)) == 5
+
+
 def test_usual_codes_count_only_what_the_mask_allows():
     codes = torch.tensor([[[1, 2]], [[1, 3]], [[0, 3]]])
     where = torch.tensor([[[True, False]], [[True, False]], [[True, False]]])

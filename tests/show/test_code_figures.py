@@ -134,6 +134,25 @@ def test_reach_maps_are_centred_and_take_zeros():
     assert len(panels(figure)) == 3
 
 
+def test_company_matrix_is_symmetric_about_chance():
+    lift = np.array([[2.0, -1.0], [np.nan, 0.5]])
+    figure = book.company_matrix(lift)
+    image = figure.axes[0].images[0]
+    assert image.get_clim() == (-2, 2)
+    assert np.array_equal(image.get_array().filled(9), [[2, 9], [-1, 0.5]])  # upright
+
+
+def test_purity_points_are_in_the_colour_of_the_meaning():
+    labels = np.array([0, 1, 1, -1])
+    meanings = labels, np.array([0.5, 1.0, 0.7, 0.0]), np.array([10.0, 20, 30, 0])
+    figure = book.purity_points(meanings, ("air", "bone", "gut"))
+    axis = figure.axes[0]
+    shown = [dots.get_offsets().data.tolist() for dots in axis.collections]
+    assert shown == [[[10.0, 0.5]], [[20.0, 1.0], [30.0, 0.7]]]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["air (1)", "bone (2)"]
+
+
 def test_patch_rows_take_rows_of_different_length():
     rows = {"bone": torch.rand(3, 12, 12), "fat": torch.rand(1, 12, 12)}
     figure = book.patch_rows(rows, ("alone",))

@@ -50,6 +50,9 @@ def patches():
     return torch.linspace(0, 1, 5)[:, None, None].expand(5, 4, 4)
 
 
+BOX = slice(1, 3), slice(0, 2)  # of the code grid
+
+
 def leaves(widget):
     if not isinstance(widget, ipywidgets.Box):
         return [widget]
@@ -154,10 +157,11 @@ def test_a_stroke_changes_its_square_and_can_be_taken_back():
 
 def test_painter_paints_where_it_is_pressed():
     codes = some_codes()
-    widget = painter.live_painter(codes, decode, patches(), GROUPS, TITLES, 0, 1)
+    widget = painter.live_painter(codes, decode, patches(), GROUPS, TITLES, 0, 1, BOX)
     c = controls(widget)
     view, palette = c["slice to paint on"], c["palette of codes"]
     assert shown(view).max() == 0
+    assert boards.pixels.to_place(view.cursor, GRID) == (1, 0)  # amid the block
     palette.cursor = [2, 0]
     pressed(view, (6, 3))
     want = np.zeros(SIZE)
@@ -171,7 +175,9 @@ def test_painter_paints_where_it_is_pressed():
 
 
 def test_painter_takes_an_organ_away_and_brings_it_back():
-    widget = painter.live_painter(some_codes(), decode, patches(), GROUPS, TITLES, 2, 0)
+    widget = painter.live_painter(
+        some_codes(), decode, patches(), GROUPS, TITLES, 2, 0, BOX
+    )
     c = controls(widget)
     view, before = c["slice to paint on"], controls(widget)["slice to paint on"].picture
     c["paint with"].value, c["brush size"].value = "the other slice", 2
@@ -190,7 +196,9 @@ def test_painter_takes_an_organ_away_and_brings_it_back():
 def test_two_painters_do_not_share_anything():
     one, two = (
         controls(
-            painter.live_painter(some_codes(), decode, patches(), GROUPS, TITLES, 0, 1)
+            painter.live_painter(
+                some_codes(), decode, patches(), GROUPS, TITLES, 0, 1, BOX
+            )
         )
         for _ in range(2)
     )
@@ -235,13 +243,18 @@ def test_palette_wraps_and_reads_the_cursor_by_rows():
     assert palette.code == 39 - 19
 
 
+def examples(code):
+    """As many as the code's number."""
+    return torch.rand(code, 6, 6, generator=torch.Generator().manual_seed(code))
+
+
 def live_explorer():
     random = torch.Generator().manual_seed(0)
     images = torch.rand(3, 1, *SIZE, generator=random)
     notes = [f"note {k}" for k in range(5)]
     return controls(
         explorer.live_explorer(
-            images, some_codes(), patches(), GROUPS, notes, TITLES, 3
+            images, some_codes(), patches(), GROUPS, notes, TITLES, 3, examples
         )
     )
 
@@ -259,15 +272,34 @@ def test_explorer_links_palette_and_slices_both_ways():
     assert view.status.startswith("first: 32 times here")
 
 
+def test_explorer_shows_real_patches_of_the_chosen_code():
+    c = live_explorer()
+    real, palette = c["real patches"], c["palette of codes"]
+    assert real.status == "3 real patches that got it"
+    assert real.picture == pixels.png(pixels.sheet(examples(3), 4))
+    before = real.picture
+    pressed(c["slice: press a place"], (0, 3))
+    assert palette.status == "code 0: note 0"
+    assert real.status == "0 real patches that got it"
+    assert real.picture != before
+
+
 def test_the_status_follows_a_cursor_that_is_moved_by_the_keyboard():
     codes = torch.arange(3 * 32).view(3, *GRID) % 5
     painting = controls(
-        painter.live_painter(codes, decode, patches(), GROUPS, TITLES, 0, 1)
+        painter.live_painter(codes, decode, patches(), GROUPS, TITLES, 0, 1, BOX)
     )["slice to paint on"]
     notes = [f"note {k}" for k in range(5)]
     exploring = controls(
         explorer.live_explorer(
-            torch.rand(3, 1, *SIZE), codes, patches(), GROUPS, notes, TITLES, 3
+            torch.rand(3, 1, *SIZE),
+            codes,
+            patches(),
+            GROUPS,
+            notes,
+            TITLES,
+            3,
+            examples,
         )
     )["slice: press a place"]
     for cursor in ([0, 0], [3, 2], [7, 3]):
@@ -287,9 +319,11 @@ def test_explorer_headless_draws_the_slices_that_have_most_of_it(headless):
         [f"note {k}" for k in range(5)],
         TITLES,
         0,
+        lambda code: examples(2 + code),
     )
-    titles = [axis.get_title() for axis in plt.gcf().axes]
-    assert titles == ["first", "third"]
+    figures = [plt.figure(number).axes for number in plt.get_fignums()]
+    assert [axis.get_title() for axis in figures[-2]] == ["first", "third"]
+    assert len([axis for axis in figures[-1] if axis.images]) == 2
 
 
 def from_latent(z):
@@ -375,8 +409,8 @@ def test_every_control_has_a_label():
     args = patches(), GROUPS
     widgets = [
         browser.live_browser(dataset(), {4: {0: [0, 1]}}, (0.0, 1.0)),
-        painter.live_painter(codes, decode, *args, TITLES, 0, 1),
-        explorer.live_explorer(random, codes, *args, ["n"] * 5, TITLES, 0),
+        painter.live_painter(codes, decode, *args, TITLES, 0, 1, BOX),
+        explorer.live_explorer(random, codes, *args, ["n"] * 5, TITLES, 0, examples),
         boards.live_board(from_latent, {"zero": torch.zeros(3)}, [0], torch.ones(3)),
         boards.live_sampler(from_prior, as_grey, 1.0, 0.5, 0),
     ]

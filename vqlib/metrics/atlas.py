@@ -85,6 +85,36 @@ def company(codes: Tensor, codebook_size: int, reach: int = 3, seed: int = 0) ->
     return result
 
 
+def neighbour_lift(codes: Tensor, codebook_size: int) -> Tensor:
+    """Which codes keep company: ``log2 p(a, b) / (p(a) p(b))`` of code b right above
+    code a, towards the head (pointwise mutual information: Church & Hanks 1990,
+    aclanthology.org/J90-1003).
+
+    `[N, h, w]` -> `[K, K]` by (a, b); NaN for pairs that never occur."""
+    below, above = codes[:, :, :-1], codes[:, :, 1:]
+    pairs = contingency(below, above, codebook_size, codebook_size)
+    shares = pairs / pairs.sum()
+    alone = shares.sum(1, keepdim=True) * shares.sum(0, keepdim=True)
+    return torch.where(pairs > 0, (shares / alone).log2(), torch.nan)
+
+
+def example_patches(images: Tensor, codes: Tensor, code: int, limit: int = 8) -> Tensor:
+    """Real patches that got a code, evenly from all that did, each with one patch
+    around it.
+
+    images `[N, 1, H, W]` and codes `[N, h, w]` -> `[n, 3 p, 3 p]`, n from 0 to
+    ``limit``; places at the edge of the grid are left out.
+    """
+    p = images.shape[-1] // codes.shape[-1]
+    places = torch.nonzero(codes[:, 1:-1, 1:-1] == code)
+    rows = torch.linspace(0, len(places) - 1, min(limit, len(places))).long()
+    cuts = [
+        images[n, :, i * p : (i + 3) * p, j * p : (j + 3) * p]
+        for n, i, j in places[rows].tolist()
+    ]
+    return torch.cat([images.new_zeros(0, 3 * p, 3 * p), *cuts])
+
+
 def usual_codes(codes: Tensor, where: Tensor, codebook_size: int) -> Tensor:
     """The most frequent code at each place, over the slices where a mask is True: codes
     and mask `[N, h, w]` -> `[h, w]`, −1 where the mask never is."""

@@ -31,9 +31,10 @@ def claim(
 
 def _settings(profile: Profile, data: SliceData, seed: int, kind: str) -> dict:
     """What a trained part depends on: not on how the phantom was made, which the data's
-    fingerprint tells; only the prior on the prior's settings; only these two on the
-    quantizer's; the segmenter on its own and the size alone."""
-    ignored = ["phantom_"]
+    fingerprint tells, nor on how samples are drawn; only the prior on the prior's
+    settings; only these two on the quantizer's; the segmenter on its own and the size
+    alone."""
+    ignored = ["phantom_", "guidance"]
     if kind != "segmenter":
         ignored.append("segmenter_")
     if not kind.startswith("prior"):

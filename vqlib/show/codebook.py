@@ -5,6 +5,7 @@ Everything drawn here was computed before (`vqlib.metrics.codes`, `.atlas`).
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -84,6 +85,49 @@ def pair_density(x, y, xlabel: str, ylabel: str) -> Figure:
     figure.colorbar(drawn, ax=axis, label="pairs of codes")
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
+    return figure
+
+
+def company_matrix(lift) -> Figure:
+    """How much more often than by chance codes stand above each other: `[n, n]`, log2,
+    by the code below and the one above; NaN, pairs that never met, is grey."""
+    lift = np.asarray(lift, dtype=float)
+    limit = max(np.nanmax(np.abs(lift), initial=0.0), 1e-3)
+    figure, axis = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.85")
+    shown = axis.imshow(lift.T, origin="lower", cmap=colours, vmin=-limit, vmax=limit)
+    axis.set_xlabel("code a, by its first principal component")
+    axis.set_ylabel("code b, right above a, likewise")
+    axis.set(xticks=[], yticks=[])
+    figure.colorbar(shown, ax=axis, label="$\\log_2$ of how often, over chance")
+    return figure
+
+
+def purity_points(meanings, names: Sequence[str]) -> Figure:
+    """Each code by frequency and purity, in the colour of its meaning.
+
+    Args:
+        meanings: ``label``, ``purity`` and ``count`` of the K codes; label −1 for a
+            code that never occurs.
+        names: of the labels.
+    """
+    label, purity, count = (np.asarray(x) for x in meanings)
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
+        own = label == kind
+        if own.any():
+            axis.scatter(
+                count[own],
+                purity[own],
+                s=18,
+                color=colour,
+                edgecolor="0.3",
+                linewidth=0.4,
+                label=f"{name} ({own.sum()})",
+            )
+    axis.set(xscale="log", xlabel="occurrences of a code", ylabel="purity")
+    axis.set_ylim(top=1.04)
+    figure.legend(title="most often", loc="outside right upper")
     return figure
 
 

@@ -1,11 +1,13 @@
 """Where a code occurs, and which code occurs here: palette and slices, linked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import torch
 from torch import Tensor
 
 from vqlib.show import pixels
+from vqlib.show.codebook import patch_rows
 from vqlib.show.codes import HIT, hits
 from vqlib.show.palette import Palette
 from vqlib.show.widgets import is_headless, present
@@ -19,10 +21,12 @@ def codebook_explorer(
     notes: Sequence[str],
     titles: Sequence[str],
     begin: int,
+    examples: Callable[[int], Tensor],
 ) -> None:
     """Choose a code and see where it occurs; press a place and see which code it has.
 
-    Headless it draws the three slices that have most of the first code.
+    Headless it draws the three slices that have most of the first code, and real
+    patches that got it.
 
     Args:
         images: `[N, 1, H, W]`.
@@ -32,15 +36,20 @@ def codebook_explorer(
         notes: a line on each of the K codes.
         titles: one for each slice.
         begin: the code to begin with.
+        examples: code → `[n, a, b]`, real patches that got it.
     """
     if not is_headless():
-        present(live_explorer(images, codes, patches, groups, notes, titles, begin))
+        args = (images, codes, patches, groups, notes, titles, begin, examples)
+        present(live_explorer(*args))
         return
     rows = richest(codes, begin)[:3]
     where = codes[rows] == begin
     hits(images[rows], where, titles=[titles[row] for row in rows])
     plt.suptitle(f"code {begin}: {notes[begin]}")
     plt.show()
+    if len(real := examples(begin)):
+        patch_rows({f"code {begin}": real})
+        plt.show()
 
 
 def richest(codes: Tensor, code: int) -> list[int]:
@@ -50,7 +59,7 @@ def richest(codes: Tensor, code: int) -> list[int]:
     return order[: max(1, int((amount > 0).sum()))].tolist()
 
 
-def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
+def live_explorer(images, codes, patches, groups, notes, titles, begin: int, examples):
     """The explorer with its controls; returns the widget that holds them."""
     import ipywidgets  # of the extra `lab`, not needed headless
 
@@ -63,6 +72,7 @@ def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
     shape, aspect = list(grid), pixels.ASPECT
     view = Touch(shape=shape, label="slice: press a place", width=420, aspect=aspect)
     places = Touch(touchable=False, label="map", width=250, aspect=aspect)
+    words = Touch(touchable=False, label="real patches", width=250)
     rows: list[int] = []
 
     def draw(*_):
@@ -84,9 +94,17 @@ def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
         places.picture = pixels.png(pixels.heat(share))
         places.status = f"map: in up to {float(share.max()):.0%} of the slices here"
         palette.sheet.status = f"code {palette.code}: {notes[palette.code]}"
+        show_examples()
         number.max = len(rows)
         number.value = 1
         draw()
+
+    def show_examples():
+        real = examples(palette.code)
+        words.status = f"{len(real)} real patches that got it"
+        picture = pixels.sheet(real if len(real) else torch.zeros(1, 3, 3), columns=4)
+        words.aspect = picture.shape[1] / picture.shape[0]
+        words.picture = pixels.png(picture)
 
     def press(cell, _):
         row = rows[number.value - 1]
@@ -100,5 +118,5 @@ def live_explorer(images, codes, patches, groups, notes, titles, begin: int):
     view.observe(tell, "cursor")  # moved by the keyboard
     number.observe(draw, "value")
     choose()
-    left = ipywidgets.VBox([palette.widget, places])
+    left = ipywidgets.VBox([palette.widget, places, words])
     return ipywidgets.HBox([left, ipywidgets.VBox([number, view])])

@@ -76,11 +76,12 @@ def code_painter(
         groups: name → codes, as the palette lists them, in this order.
         titles: one for each slice.
         example: the slice to begin with, the other slice that a brush takes codes from,
-            and the block of the fixed edit, as rows and columns of the code grid.
+            and the block of the fixed edit, as rows and columns of the code grid; the
+            cursor begins in its middle.
     """
     row, other, box = example
     if not is_headless():
-        present(live_painter(codes, decode, patches, groups, titles, row, other))
+        present(live_painter(codes, decode, patches, groups, titles, *example))
         return
     painting = Painting(codes[row])
     painting.codes[box] = codes[other][box]
@@ -94,8 +95,9 @@ def code_painter(
     plt.show()
 
 
-def live_painter(codes, decode, patches, groups, titles, row: int, other: int):
-    """The painter with its controls; returns the widget that holds them."""
+def live_painter(codes, decode, patches, groups, titles, row: int, other: int, box):
+    """The painter with its controls, its cursor in the middle of a block of places;
+    returns the widget that holds them."""
     import ipywidgets  # of the extra `lab`, not needed headless
 
     from vqlib.show.touch import Touch
@@ -109,7 +111,7 @@ def live_painter(codes, decode, patches, groups, titles, row: int, other: int):
     undo, reset = (ipywidgets.Button(description=name) for name in ("undo", "reset"))
     view = Touch(
         shape=list(grid),
-        cursor=[grid[0] // 2, grid[1] // 2],
+        cursor=pixels.to_cell([(s.start + s.stop - 1) // 2 for s in box], grid),
         label="slice to paint on",
         width=512,
         aspect=pixels.ASPECT,

@@ -73,6 +73,13 @@ function render({ model, el }) {
       Math.floor(((event.clientY - box.top) / box.height) * rows),
     ];
   };
+  // the cells on the way, so that a quick stroke has no holes
+  const path = (from, to) => {
+    const steps = Math.max(...from.map((n, axis) => Math.abs(to[axis] - n)));
+    return Array.from({ length: steps }, (_, k) =>
+      from.map((n, axis) => Math.round(n + ((to[axis] - n) * (k + 1)) / steps))
+    );
+  };
   let last = null; // cell of the stroke that is being drawn
   frame.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !model.get("touchable")) return;
@@ -85,8 +92,8 @@ function render({ model, el }) {
   frame.addEventListener("pointermove", (event) => {
     const cell = under(event);
     if (last === null || String(cell) === String(last)) return;
+    for (const between of path(last, cell)) press(between, false);
     last = cell;
-    press(last, false);
   });
   const lift = () => (last = null);
   frame.addEventListener("pointerup", lift);
