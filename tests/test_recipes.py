@@ -470,6 +470,42 @@ def test_the_segmenter_depends_on_its_own_settings_alone(bright_bladder):
         recipes.load("segmenter", more, bright_bladder, run)
 
 
+def test_soften_blurs_every_second_slice_each_by_its_own_width():
+    torch.manual_seed(0)
+    spot = torch.zeros(200, 1, 32, 16)
+    spot[:, :, 16, 8] = 1
+    soft = recipes.segmenter.soften(spot, 2.0)
+    assert soft.shape == spot.shape
+    assert torch.allclose(soft.sum((1, 2, 3)), torch.ones(200), atol=1e-4)
+    peaks = soft[:, 0, 16, 8]
+    sharp = peaks > 0.999
+    assert 60 < sharp.sum() < 140  # some are blurred by next to nothing
+    assert len(peaks[~sharp].unique()) > 50
+    assert peaks.min() == pytest.approx(1 / (2 * math.pi * 4), rel=0.1)  # σ = 2
+    assert torch.allclose(soft, soft.flip(2).roll(1, 2), atol=1e-5)
+    assert torch.allclose(soft, soft.flip(3).roll(1, 3), atol=1e-5)  # round
+    flat = torch.full((9, 1, 32, 16), 0.7)
+    assert torch.allclose(recipes.segmenter.soften(flat, 2.0), flat)  # to the border
+
+
+def test_the_segmenter_sees_soft_slices_in_training_alone(bright_bladder, monkeypatch):
+    shown = []
+
+    def seen(images, most):
+        shown.append((len(images), most))
+        return images
+
+    monkeypatch.setattr(recipes.segmenter, "soften", seen)
+    settings = dataclasses.replace(SETTINGS, segmenter_blur=0.0)
+    recipes.train_segmenter(settings, bright_bladder, Run("sharp"))
+    assert shown == []
+    settings = dataclasses.replace(SETTINGS, segmenter_blur=1.5)
+    recipes.train_segmenter(settings, bright_bladder, Run("soft"))
+    assert {most for _, most in shown} == {1.5}
+    with pytest.raises(UserError, match=r"segmenter_blur: 0\.0 there, 1\.5 now"):
+        recipes.load("segmenter", settings, bright_bladder, Run("sharp"))
+
+
 def test_without_labels_there_is_no_segmenter(data):
     with pytest.raises(UserError, match="no labels to train a segmenter on"):
         recipes.train_segmenter(SETTINGS, data, Run("r"))

@@ -72,6 +72,7 @@ class Profile:
     segmenter_steps: int = 400
     segmenter_batch_size: int = 8
     segmenter_learning_rate: float = 5e-3
+    segmenter_blur: float = 0.0  # of half of its slices, up to so many pixels
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -162,7 +163,11 @@ def parse_shape(what: str, text: str) -> tuple[int, int]:
 _PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", prior="pixelcnn"),  # which learns more in the same minutes
+        Profile(
+            "quick",
+            prior="pixelcnn",  # which learns more in the same minutes
+            segmenter_blur=2.0,
+        ),
         Profile(
             "full",
             size="256x128",
@@ -184,6 +189,7 @@ _PROFILES = {
             pixelcnn_layers=12,
             segmenter_steps=4000,
             segmenter_batch_size=32,
+            segmenter_blur=4.0,
         ),
         Profile(
             "smoke",
@@ -210,6 +216,7 @@ _PROFILES = {
             pixelcnn_layers=2,
             segmenter_steps=8,
             segmenter_batch_size=4,
+            segmenter_blur=1.0,
         ),
     )
 }

@@ -1,7 +1,10 @@
 """The segmenter: the instrument by which the score card finds organs in slices that
 have no labels."""
 
+from functools import partial
+
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
@@ -45,6 +48,25 @@ def balanced(slices: LabelledSlices) -> Subset:
     return Subset(slices, rows.tolist())
 
 
+def soften(images: Tensor, most: float) -> Tensor:
+    """Blur slices `[B, 1, H, W]`, every second one by lot, each by a Gaussian of its
+    own width, up to ``most`` pixels.
+
+    Decoders smooth. A network that has seen sharp slices alone takes smoothness for
+    another tissue: in *real* slices that went through the quick profile's VQ-VAE it
+    found a tenth of the bone, and samples with anatomy could not be told from samples
+    without.
+    """
+    n, reach = len(images), max(1, round(3 * most))
+    width = most * torch.rand(n) * (torch.rand(n) < 0.5) + 1e-3
+    places = torch.arange(-reach, reach + 1.0)
+    kernels = torch.exp(-0.5 * (places / width[:, None]) ** 2)  # [B, 2 reach + 1]
+    kernels = (kernels / kernels.sum(1, keepdim=True)).to(images)
+    wide = F.pad(images, (reach,) * 4, mode="replicate").transpose(0, 1)
+    down = F.conv2d(wide, kernels[:, None, :, None], groups=n)  # a kernel each
+    return F.conv2d(down, kernels[:, None, None], groups=n).transpose(0, 1)
+
+
 def train_segmenter(
     profile: Profile,
     data: SliceData,
@@ -85,6 +107,9 @@ def train_segmenter(
         validate=lambda objective: mean_losses(objective, held_out),
         fabric=fabric,
         description="training segmenter",
+        augment=partial(soften, most=profile.segmenter_blur)
+        if profile.segmenter_blur
+        else None,
         on_epoch=on_epoch,
     )
     model.cpu()
