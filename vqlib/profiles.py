@@ -67,7 +67,7 @@ class Profile:
     prior_learning_rate: float = 3e-3
     pixelcnn_dim: int = 64  # channels of the PixelCNN
     pixelcnn_layers: int = 6
-    guidance: float = 3.0  # of sampling, on what the prior is told; 1: none
+    guidance: float = 2.0  # of sampling, on what the prior is told; 1: none
     # segmenter, the score card's instrument
     segmenter_steps: int = 400
     segmenter_batch_size: int = 8

@@ -5,7 +5,7 @@ import torch
 from vqlib.metrics.anatomy import (
     anatomy,
     areas,
-    border_shares,
+    borders,
     dice,
     pieces,
     presence,
@@ -24,13 +24,13 @@ def a_map():
 def test_areas_and_borders_are_counted():
     label = a_map()
     np.testing.assert_allclose(areas(label)[0] * 128, [16, 96, 0, 8, 0, 8])
-    shares = border_shares(label)
-    assert shares.sum() == pytest.approx(1)
-    np.testing.assert_array_equal(shares, shares.T)
+    found = borders(torch.cat([label, label]))
+    np.testing.assert_array_equal(found, found.T)
     # 16 with the background, 4 between the organs, 8 each with the body
-    assert shares[3, 5] * 2 * 36 == pytest.approx(4)
-    assert shares[1, 3] * 2 * 36 == pytest.approx(8)
-    assert border_shares(torch.zeros(2, 8, 8, dtype=torch.uint8)).sum() == 0
+    assert found[3, 5] == 4
+    assert found[1, 3] == 8
+    assert found.sum() == 2 * 36
+    assert borders(torch.zeros(2, 8, 8, dtype=torch.uint8)).sum() == 0
 
 
 def test_pieces_are_counted_slice_by_slice():
@@ -61,6 +61,8 @@ def test_a_set_is_not_far_from_itself_and_each_question_sees_its_fault():
     parted = real.clone()
     parted[:, :, 3][parted[:, :, 3] == 5] = 1
     assert anatomy(parted, real)["neighbours"] > 0.1
+    finer = real.repeat(1, 2, 2)[:, ::2, ::2].repeat(1, 2, 2)  # four small ones, alike
+    assert anatomy(finer[:, :16, :8], real)["neighbours"] > 0.5
     broken = real.clone()
     broken[:, 13, 1] = 5
     assert anatomy(broken, real)["pieces"] == 1

@@ -32,8 +32,9 @@ def anatomy(
 
     - ``areas``: Wasserstein-1 distance between the areas of an organ in the two sets,
       in mean real areas of it; the mean over organs.
-    - ``neighbours``: of all borders between two labels, which share would have to
-      change its pair of labels (the total variation distance).
+    - ``neighbours``: how much border between each two labels there is in a slice, too
+      much and too little, summed over pairs, in all the border that real slices have.
+      Amounts, not shares: a picture of noise has borders everywhere, in no odd mix.
     - ``pieces``: difference in the mean number of connected pieces of each label,
       summed over labels.
     - ``places``: difference between the shares of slices in which an organ is present,
@@ -43,11 +44,12 @@ def anatomy(
     mean = true.mean(0)
     organs = np.flatnonzero(mean[1:] > 0) + 1  # that real slices have at all
     sizes = [wasserstein_distance(ours[:, o], true[:, o]) / mean[o] for o in organs]
-    borders = np.abs(border_shares(labels) - border_shares(real)).sum() / 2
+    usual = borders(real)
+    wrong = np.abs(borders(labels) - usual).sum() / max(usual.sum(), 1e-9)
     apart = np.abs(pieces(labels) - pieces(real)).sum()
     found = {
         "areas": float(np.mean(sizes)) if sizes else 0.0,
-        "neighbours": float(borders),
+        "neighbours": float(wrong),
         "pieces": float(apart),
         "places": None,
     }
@@ -65,9 +67,9 @@ def areas(labels: Tensor) -> np.ndarray:
     return (counts / pixels.shape[1]).numpy()
 
 
-def border_shares(labels: Tensor) -> np.ndarray:
-    """Of all borders between pixels of two labels, the share of each pair of labels, in
-    a whole set `[N, H, W]`: `[6, 6]`, symmetric, with sum 1 (0 without any border)."""
+def borders(labels: Tensor) -> np.ndarray:
+    """Mean length of the border between each two labels in a slice, in sides of pixels:
+    `[N, H, W]` → `[6, 6]`, symmetric, with each border on either side."""
     table = np.zeros(_LABELS * _LABELS)
     for dim in (-2, -1):
         n = labels.shape[dim] - 1
@@ -75,8 +77,7 @@ def border_shares(labels: Tensor) -> np.ndarray:
         pairs = (a * _LABELS + b)[a != b].numpy()
         table += np.bincount(pairs, minlength=len(table))
     table = table.reshape(_LABELS, _LABELS)
-    table = table + table.T
-    return table / max(table.sum(), 1)
+    return (table + table.T) / len(labels)
 
 
 def pieces(labels: Tensor) -> np.ndarray:
