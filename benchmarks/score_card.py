@@ -43,6 +43,10 @@ def generated(settings, data, run, n: int, seed: int) -> dict[str, Slices]:
 
     rows = torch.randint(len(known), (n, *grid), generator=random)
     uniform = torch.randint(settings.codebook_size, (n, *grid), generator=random)
+    controls = recipes.control_priors(
+        recipes.CodeDataset(vqvae, data.train), settings.codebook_size
+    )
+    by_place = controls["by_place_and_position"].sample(positions, seed=seed)
     nearest = (data.train.positions - positions[:, None]).abs().argmin(1)
     channels = settings.latent_channels
     return {
@@ -55,6 +59,7 @@ def generated(settings, data, run, n: int, seed: int) -> dict[str, Slices]:
         ),
         "VAE, one vector": Slices(vae("vae_global", n, settings.latent_dim), None),
         "VAE, spatial N(0, I)": Slices(vae("vae", n, channels, *grid), None),
+        "codes by place and position": Slices(decode(by_place), positions),
         "independent codes": Slices(decode(known.gather(0, rows)), None),
         "uniform codes": Slices(decode(uniform), None),
     }

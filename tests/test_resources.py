@@ -206,6 +206,36 @@ def test_the_race_at_equal_cost_is_told_with_its_seeds():
         assert part in words, part
 
 
+def test_the_score_card_is_told_by_its_numbers():
+    import update_readme
+
+    def card(value, **other):
+        return dict.fromkeys(update_readme.CARD, value) | other
+
+    real = {"real, other patients": card(0.0), "real codes, decoded": card(0.1)}
+    ours = card(1.0, recall=0.3, texture=9.4, areas=None)
+    stored = {
+        "cards": real
+        | {"VQ-VAE + prior": ours, "noise": card(2.0, recall=0.1, texture=9.0)},
+        "usefulness": {
+            name: {"mean": 0.5 + 0.1 * n}
+            for n, name in enumerate(
+                ("real", "VQ-VAE + prior", "real and VQ-VAE + prior")
+            )
+        },
+        "samples": 64,
+        "command": "python this.py",
+    }
+    table = update_readme.card_table(stored).splitlines()
+    assert table[4].startswith("| VQ-VAE + prior | 9 | 1 | 1.00 | 0.30 | – |")
+    words = update_readme.card_words(stored)
+    assert "Of 2 ways" in words
+    assert "first in Fréchet, segmenter, recall, organ borders" in words
+    assert "others are first in Fréchet, texture (noise), precision (noise)" in words
+    assert "Dice of 0.50 on the test patients, on as many samples 0.60" in words
+    assert "on both 0.70 (`python this.py`)" in words
+
+
 def test_the_words_on_loading_follow_the_numbers():
     import update_readme
 
