@@ -151,7 +151,7 @@ CARD = {  # columns of README's table of samples: heading, digits
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "areas": ("organ areas", 2),
-    "neighbours": ("organ borders", 2),
+    "neighbours": ("organ neighbours", 2),
     "places": ("organ positions", 2),
     "nearest": ("to the nearest training slice", 2),
 }
