@@ -146,8 +146,8 @@ def equal_cost_words(stored: dict) -> str:
 
 
 CARD = {  # columns of README's table of samples: heading, digits
-    "texture": ("Fréchet, texture", 0),
-    "shape": ("Fréchet, segmenter", 0),
+    "texture": ("Fréchet (texture)", 0),
+    "shape": ("Fréchet (segmenter)", 0),
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "areas": ("organ areas", 2),
@@ -182,13 +182,13 @@ def card_words(stored: dict) -> str:
             continue  # neither near nor far is good
         best = (max if key in ("precision", "recall") else min)(there, key=there.get)
         ours = best == "VQ-VAE + prior"
-        (ahead if ours else behind).append(heading if ours else f"{heading} ({best})")
+        (ahead if ours else behind).append(heading if ours else f"{heading}: {best}")
     useful = {name: dice["mean"] for name, dice in stored["usefulness"].items()}
     with_samples = useful["real and VQ-VAE + prior"]
     return (
         f"Of {len(sets)} ways to make slices the VQ-VAE with its prior is first in "
         f"{', '.join(ahead) or 'nothing'}; others are first in "
-        f"{', '.join(behind) or 'nothing'}. A segmenter trained on "
+        f"{'; '.join(behind) or 'nothing'}. A segmenter trained on "
         f"{stored['samples']} real slices reaches a mean Dice of {useful['real']:.2f} "
         f"on the test patients, on as many samples {useful['VQ-VAE + prior']:.2f}, on "
         f"both {with_samples:.2f} (`{stored['command']}`)."

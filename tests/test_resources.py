@@ -230,8 +230,8 @@ def test_the_score_card_is_told_by_its_numbers():
     assert table[4].startswith("| VQ-VAE + prior | 9 | 1 | 1.00 | 0.30 | – |")
     words = update_readme.card_words(stored)
     assert "Of 2 ways" in words
-    assert "first in Fréchet, segmenter, recall, organ neighbours" in words
-    assert "others are first in Fréchet, texture (noise), precision (noise)" in words
+    assert "first in Fréchet (segmenter), recall, organ neighbours" in words
+    assert "others are first in Fréchet (texture): noise; precision: noise" in words
     assert "Dice of 0.50 on the test patients, on as many samples 0.60" in words
     assert "on both 0.70 (`python this.py`)" in words
 
