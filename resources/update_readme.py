@@ -253,6 +253,30 @@ def costs_words(stored: dict) -> str:
     )
 
 
+def scaling_words(stored: dict) -> str:
+    """With which power a training step grows, and what other ways of it cost."""
+    powers = ", ".join(
+        f"{row['exponent']:.2f} with {row['quantity']}" for row in stored["scaling"]
+    )
+    usual = {
+        row["profile"]: row["milliseconds"]
+        for row in stored["ways"]
+        if row["way"] == "float32"
+    }
+    ways: dict[str, list[str]] = {}
+    for row in stored["ways"]:
+        if row["way"] != "float32":
+            ratio = row["milliseconds"] / usual[row["profile"]]
+            ways.setdefault(row["way"], []).append(f"{ratio:.2f} ({row['profile']})")
+    others = "; ".join(f"{way} {', '.join(times)}" for way, times in ways.items())
+    where = "one core" if stored["device"] == "cpu" else "a GPU"
+    return (
+        f"Exponents of a step of the VQ-VAE on {where}, fitted to the three largest "
+        f"sizes: {powers}. Its time in other ways, in units of float32's: {others} "
+        f"(`{stored['command']}`)."
+    )
+
+
 def memory(mib: float) -> str:
     """MiB, or GiB where there are many."""
     return f"{mib / 1024:.1f} GiB" if mib >= 1000 else f"{mib:.3g} MiB"
@@ -278,6 +302,7 @@ def blocks(results: dict) -> dict[str, str]:
         },
         "score_card": {"card": card_table, "card-words": card_words},
         "model_costs": {"costs": costs_table, "costs-words": costs_words},
+        "scaling": {"scaling-words": scaling_words},
         "data_loading": {"loading": loading_words},
     }.items():
         path = BENCHMARKS / f"{name}.json"

@@ -1,12 +1,16 @@
 """The drawings are what their scripts draw, the README's table what was measured."""
 
+import json
 import re
 import runpy
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "resources"
@@ -140,6 +144,42 @@ def test_the_table_of_rates_has_a_row_for_each_rate():
     assert table(0.02)[2].startswith("| phantom | 1,024 | 1 | 0.800 | 0.820 | +0.020")
 
 
+def test_scaling_is_drawn_on_log_axes_with_its_exponent(tmp_path, monkeypatch):
+    row = {"quantity": "codes K", "values": [64, 256, 1024, 4096]}
+    row |= {"milliseconds": [5.0, 10.0, 20.0, 40.0], "exponent": 0.5}
+    stored, picture = tmp_path / "s.json", tmp_path / "s.png"
+    stored.write_text(json.dumps({"scaling": [row, row | {"quantity": "pixels"}]}))
+    run_script("draw_scaling.py", "--stored", stored, picture, monkeypatch=monkeypatch)
+    assert Image.open(picture).width > 600
+    axes = plt.gcf().axes
+    assert [axis.get_xlabel() for axis in axes] == ["codes K", "pixels"]
+    assert {axis.get_xscale() + axis.get_yscale() for axis in axes} == {"loglog"}
+    fitted = axes[0].lines[1]
+    assert np.allclose(fitted.get_ydata(), [10, 20, 40])
+    assert fitted.get_label() == "exponent 0.50"
+    plt.close("all")
+
+
+def test_scaling_is_told_by_its_exponents_and_ways():
+    import update_readme
+
+    ways = [
+        {"profile": profile, "way": way, "milliseconds": ms}
+        for profile, way, ms in (
+            ("quick", "float32", 100.0),
+            ("quick", "bfloat16", 150.0),
+            ("full", "float32", 10.0),
+            ("full", "bfloat16", 9.0),
+        )
+    ]
+    rows = [{"quantity": "codes K", "exponent": 0.523}]
+    stored = {"scaling": rows, "ways": ways, "device": "cpu", "command": "python x.py"}
+    words = update_readme.scaling_words(stored)
+    assert "on one core" in words
+    assert "0.52 with codes K" in words
+    assert "bfloat16 1.50 (quick), 0.90 (full) (`python x.py`)" in words
+
+
 def test_costs_are_told_per_model_with_their_check():
     import update_readme
 
@@ -164,8 +204,6 @@ def test_costs_are_told_per_model_with_their_check():
 
 
 def test_a_notebook_tells_its_measured_time():
-    import json
-
     import update_readme
 
     cell = {"source": ["# T\n", "Quick profile on two CPU cores: about **x**; more"]}

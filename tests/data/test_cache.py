@@ -203,13 +203,17 @@ def test_a_copy_with_another_pixel_is_decoded(study, tmp_path, decoded, act):
     assert content(data) == content(opened(copy, cache=False))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"a": 3, "b": null}'])
 def test_states_that_cannot_be_read_are_found_again(study, root, decoded, text):
     before = content(opened(study))
     (entry,) = entries(root)
     (entry / "states.json").write_text(text)
     assert content(opened(study)) == before
     assert len(decoded) == len(entries(root)) == 1
+    (entry / "states.json").write_text(text)
+    change_pixels(study)
+    assert content(opened(study)) != before
+    assert len(entries(root)) == 1
 
 
 def change_pixels(folder):

@@ -170,14 +170,17 @@ def _same_content(root: Path, index: SliceIndex, size: tuple[int, int]) -> Path 
 
 
 def _entries(root: Path) -> list[Path]:
-    """Those that are whole."""
-    names = os.listdir(root) if root.is_dir() else ()
+    """Those that are whole; none where the cache cannot be listed."""
+    names = []
+    with suppress(OSError):
+        names = os.listdir(root)
     return [root / n for n in names if _OURS.fullmatch(n) and not n.endswith(".part")]
 
 
 def _states(entry: Path) -> dict[str, str]:
     """State: folder; nothing where that cannot be read."""
-    return _read(entry / "states.json")
+    found = _read(entry / "states.json")
+    return {state: holder for state, holder in found.items() if isinstance(holder, str)}
 
 
 def _facts(entry: Path) -> dict:
