@@ -41,11 +41,12 @@ def slide(notebook, label: str, name: str, key: str = "ArrowRight") -> None:
     slider.locator(".noUi-handle").first.press(key)
 
 
-def choose(notebook, label: str, name: str, option: str) -> None:
+def choose(notebook, label: str, name: str, option=None, **which) -> None:
+    """An option of a menu, by its text or, as ``index=0``, by its place."""
     menu = notebook.widget(label).locator(
         ".widget-dropdown", has=notebook.page.locator(f"label:text-is('{name}')")
     )
-    menu.locator("select").select_option(option)
+    menu.locator("select").select_option(option, **which)
 
 
 def press(touch, column: float, row: float) -> None:
@@ -86,11 +87,16 @@ def test_latent_analysis(open_notebook):
 
 
 def paint_the_prostate(notebook) -> None:
-    """Away and back, by keyboard: the cursor begins on it, and the other slice is one
-    of the same man without it."""
+    """Away and back, by keyboard: the cursor begins on it. The first slice, hardly in
+    the body, has none."""
     label = "slice to paint on"
     view = notebook.touch(label)
     whole = pixels(view)
+    menu = notebook.widget(label).locator(
+        ".widget-dropdown", has=notebook.page.locator("label:text-is('other')")
+    )
+    usual = menu.locator("select").input_value()
+    choose(notebook, label, "other", index=0)
     choose(notebook, label, "paint with", "the other slice")
     for _ in range(9):  # to the largest brush
         slide(notebook, label, "brush size")
@@ -106,6 +112,7 @@ def paint_the_prostate(notebook) -> None:
     for _ in range(9):
         slide(notebook, label, "brush size", "ArrowLeft")
     choose(notebook, label, "paint with", "the chosen code")
+    choose(notebook, label, "other", usual)
 
 
 def drag(notebook) -> None:
