@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from vqlib.runs import load_json
 from vqlib.show import use_style
@@ -25,7 +26,11 @@ STORED = Path(__file__).parents[1] / "benchmarks" / "results" / "scaling.json"
 def panels(rows: list[dict]):
     """A panel for each quantity: `values`, `milliseconds` and the fitted `exponent`."""
     figure, axes = plt.subplots(
-        1, len(rows), figsize=(2.6 * len(rows), 2.8), layout="constrained"
+        1,
+        len(rows),
+        figsize=(2.6 * len(rows), 2.8),
+        layout="constrained",
+        sharey=True,
     )
     for axis, row in zip(np.atleast_1d(axes), rows, strict=True):
         values, times = np.array(row["values"]), np.array(row["milliseconds"])
@@ -35,7 +40,10 @@ def panels(rows: list[dict]):
         fitted = middle[1] * (last / middle[0]) ** row["exponent"]
         label = f"exponent {row['exponent']:.2f}"
         axis.loglog(last, fitted, "--", color="0.4", base=10, label=label)
-        axis.set(xlabel=row["quantity"], title="")
+        axis.set_xlabel(row["quantity"])
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            ticks.set_minor_formatter(NullFormatter())
         axis.legend(loc="upper left")
     np.atleast_1d(axes)[0].set_ylabel("ms per step, one core")
     return figure
