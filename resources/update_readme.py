@@ -210,8 +210,8 @@ def loading_words(stored: dict) -> str:
         f"{ratio['later opening']:.0f} times, and a shuffled epoch of batches "
         f"{ratio['epoch']:.0f} times. The process that decodes and reads takes {alone} "
         f"MB at its peak, all in all; one that has PyTorch loaded, whose import takes "
-        f"{within['import torch']} MB, takes {own} MB more. Making that phantom took "
-        f"{stored['phantom_seconds'] / 60:.1f} minutes "
+        f"{within['import torch']} MB, takes {own} MB more. Making a phantom of that "
+        f"size took {stored['phantom_seconds'] / 60:.1f} minutes "
         "(`python benchmarks/data_loading.py --store`)."
     )
 
