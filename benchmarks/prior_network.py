@@ -24,21 +24,20 @@ from vqlib.runs import Run
 CANDIDATES = {
     "transformer": [
         {},
-        {"prior_batch_size": 4},
-        {"prior_batch_size": 16},
+        {"prior_batch_size": 8},
         {"prior_learning_rate": 1e-3},
         {"prior_dropout": 0.0},
         {"prior_dim": 128, "prior_layers": 2},
     ],
     "pixelcnn": [
         {},
-        {"prior_batch_size": 4},
-        {"prior_batch_size": 16},
+        {"prior_batch_size": 8},
         {"prior_learning_rate": 1e-3},
         {"prior_learning_rate": 6e-3},
         {"prior_dropout": 0.0},
-        {"pixelcnn_dim": 96, "pixelcnn_layers": 4},
-        {"pixelcnn_dim": 48, "pixelcnn_layers": 10},
+        {"pixelcnn_layers": 1},
+        {"pixelcnn_layers": 3},
+        {"pixelcnn_dim": 96},
     ],
 }
 

@@ -66,7 +66,7 @@ class Profile:
     prior_batch_size: int = 4
     prior_learning_rate: float = 3e-3
     pixelcnn_dim: int = 64  # channels of the PixelCNN
-    pixelcnn_layers: int = 6
+    pixelcnn_layers: int = 2  # each with two vertical convolutions
     guidance: float = 2.0  # of sampling, on what the prior is told; 1: none
     # segmenter, the score card's instrument
     segmenter_steps: int = 400
@@ -166,6 +166,7 @@ _PROFILES = {
         Profile(
             "quick",
             prior="pixelcnn",  # which learns more in the same minutes
+            prior_steps=2520,
             segmenter_blur=2.0,
         ),
         Profile(
@@ -186,7 +187,7 @@ _PROFILES = {
             prior_batch_size=32,
             prior_learning_rate=3e-4,
             pixelcnn_dim=192,
-            pixelcnn_layers=12,
+            pixelcnn_layers=6,
             segmenter_steps=4000,
             segmenter_batch_size=32,
             segmenter_blur=4.0,
@@ -213,7 +214,7 @@ _PROFILES = {
             prior_epochs=2,
             prior_batch_size=4,
             pixelcnn_dim=8,
-            pixelcnn_layers=2,
+            pixelcnn_layers=1,
             segmenter_steps=8,
             segmenter_batch_size=4,
             segmenter_blur=1.0,

@@ -14,7 +14,7 @@ from vqlib.show.vae import slice_rows
 from vqlib.show.widgets import is_headless, present
 
 REACH = 3.0  # standard deviations either way
-PAUSE = 0.05  # seconds from one picture of a slice that is being drawn to the next
+PAUSE = 0.1  # seconds from one picture of a slice that is being drawn to the next
 
 # temperature, position, seed and `on_row` of `vqlib.models.priors.sampling.sample` ->
 # codes [1, h, w]
@@ -100,7 +100,8 @@ def sampler(
     position: float = 0.5,
     seed: int = 0,
 ) -> None:
-    """Draw new slices, and watch them grow: temperature, position in the volume, seed.
+    """Draw new slices: temperature, position in the volume, seed. A slice that takes
+    longer than a tenth of a second is shown while it grows.
 
     Headless it draws one at each of three temperatures.
 
@@ -143,7 +144,7 @@ def live_sampler(draw, decode, temperature: float, position: float, seed: int):
     view.label = "a slice drawn from the prior"
 
     def show(*_):
-        view.status, shown = "drawing …", 0.0
+        view.status, shown = "drawing …", time.monotonic()
 
         def so_far(codes):
             nonlocal shown

@@ -79,11 +79,31 @@ def test_step_by_step_is_the_whole_pass(prior, codes, organs):
     with torch.no_grad():
         whole = prior(codes, position, organs, hidden).flatten(1, 2)
         state = prior.start(prior.conditions(position, organs, hidden))
-        known = torch.full((2, 13), 7)
+        known = state.lay(torch.full((2, 13), 7))
         for i in range(12):
-            step = prior.step(state, known, i)
+            step = torch.as_tensor(prior.step(state, known, i))
             torch.testing.assert_close(step, whole[:, i], atol=1e-5, rtol=1e-4)
             known[:, i] = codes.flatten(1)[:, i]
+
+
+@pytest.mark.parametrize("batch", [1, 5])  # few slices on a CPU go another way
+def test_the_pixelcnn_remembers_all_the_rows_that_its_skips_reach(make, batch):
+    model = make("pixelcnn", grid=(20, 2), layers=2)
+    codes = torch.randint(7, (batch, 20, 2))
+    position = torch.linspace(0, 1, batch)
+    with torch.no_grad():
+        whole = model(codes, position).flatten(1, 2)
+        state = model.start(model.conditions(position, None))
+        known = state.lay(torch.full((batch, 41), 7))
+        for i in range(40):
+            step = torch.as_tensor(model.step(state, known, i))
+            torch.testing.assert_close(step, whole[:, i], atol=1e-5, rtol=1e-4)
+            known[:, i] = codes.flatten(1)[:, i]
+        for row, seen in ((2, False), (3, True), (18, True)):  # 1 + 1 + 2 + 4 + 8 up
+            changed = codes.clone()
+            changed[:, row] = (changed[:, row] + 1) % 7
+            same = torch.allclose(model(changed, position)[:, 19], whole[:, -2:])
+            assert same != seen, row
 
 
 def test_position_and_organs_matter_and_can_be_hidden(prior, codes):

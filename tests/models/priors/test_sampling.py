@@ -67,7 +67,8 @@ def test_guidance_goes_from_the_free_answer_to_the_told_one_and_beyond(prior):
 
     def first(hidden):
         told = prior.conditions(position, organs, torch.tensor([hidden]))
-        return prior.step(prior.start(told), none, 0)
+        state = prior.start(told)
+        return torch.as_tensor(prior.step(state, state.lay(none), 0))
 
     free, told = first(True), first(False)
     for w in (0.0, 1.0, 3.0):
@@ -151,7 +152,10 @@ def test_the_noise_of_each_slice_in_a_volume_is_gumbel(prior):
             pass
 
         def start(self, told):
-            pass
+            return self
+
+        def lay(self, x):
+            return x
 
         def step(self, state, codes, i):
             return torch.zeros(len(codes), 500)

@@ -58,9 +58,9 @@ def test_step_by_step_is_the_whole_pass(bottom, codes, copies):
     position = POSITION.repeat(copies)
     whole = bottom(low, position, top=top).flatten(1, 2)
     state = bottom.start(bottom.conditions(position, None, top=top))
-    known = torch.full((2 * copies, 25), 7)
+    known = state.lay(torch.full((2 * copies, 25), 7))
     for i in range(24):
-        step = bottom.step(state, known, i)
+        step = torch.as_tensor(bottom.step(state, known, i))
         torch.testing.assert_close(step, whole[:, i], atol=1e-5, rtol=1e-4)
         known[:, i] = low.flatten(1)[:, i]
 

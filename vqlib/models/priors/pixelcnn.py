@@ -6,9 +6,15 @@ one sees what lies to the left in the same row, and is told by the vertical one 
 lies above. Together they see every code before the present one, where one masked
 convolution on another leaves a blind spot to the upper right.
 
+Unlike the paper's, the vertical stack takes two convolutions to a layer, and they skip
+rows (dilation, as in WaveNet, arXiv 1609.03499), so that few layers see far up. It runs
+once a row, the horizontal one once a code: what the first learns is cheap to sample.
+
 Nothing is masked here: kernels that would be half zero are cut to the half that is not,
 which is the same function at half the cost. Taught in notebook 05.
 """
+
+from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -16,6 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.models.priors.base import CodePrior
+
+_REACHES = ((1, 2), (4, 8))  # rows up of a layer's two convolutions, in turn
 
 
 def gate(x: Tensor) -> Tensor:
@@ -25,27 +33,42 @@ def gate(x: Tensor) -> Tensor:
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks (figure 2 of the paper), channels last."""
+    """One layer of both stacks (figure 2 of the paper), channels last.
 
-    def __init__(self, dim: int, dropout: float):
+    Args:
+        dim: channels of either stack.
+        reaches: for each of its vertical convolutions, how many rows up it looks.
+        dropout: in the horizontal stack's residual branch while training.
+    """
+
+    def __init__(self, dim: int, reaches: tuple[int, ...], dropout: float):
         super().__init__()
-        self.vertical = nn.Conv2d(dim, 2 * dim, (2, 3))  # the row above, and its own
+        self.vertical = nn.ModuleList(  # a row above, and its own
+            nn.Conv2d(dim, 2 * dim, (2, 3), dilation=(reach, 1)) for reach in reaches
+        )
         self.horizontal = nn.Linear(
             2 * dim, 2 * dim
         )  # the one to the left, and its own
         self.down = nn.Linear(2 * dim, 2 * dim)  # from the vertical to the horizontal
-        self.condition = nn.Linear(dim, 4 * dim)
+        self.condition = nn.Linear(dim, (len(reaches) + 1) * 2 * dim)
         self.out = nn.Linear(dim, dim)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, v: Tensor, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        """v, x: [B, h, w, dim]; told: the same, or [B, 1, 1, dim] -> v, x."""
-        for_v, for_x = self.condition(told).chunk(2, dim=-1)
-        wide = F.pad(v, (0, 0, 1, 1, 1, 0)).permute(0, 3, 1, 2)  # a row above, borders
-        seen = self.vertical(wide).permute(0, 2, 3, 1) + for_v  # [B, h, w, 2 dim]
+    def told(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """What the condition adds to each vertical convolution, and to the horizontal
+        one: [..., dim] -> [..., 2 dim] each."""
+        return self.condition(condition).chunk(len(self.vertical) + 1, dim=-1)
+
+    def forward(self, v: Tensor, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """v, x: [B, h, w, dim]; condition: the same, or [B, 1, 1, dim] -> v, x."""
+        *for_v, for_x = self.told(condition)
+        for conv, told in zip(self.vertical, for_v, strict=True):
+            wide = F.pad(v, (0, 0, 1, 1, conv.dilation[0], 0))  # rows above, borders
+            seen = conv(wide.movedim(3, 1)).movedim(1, 3) + told  # [B, h, w, 2 dim]
+            v = v + gate(seen)
         left = F.pad(x, (0, 0, 1, 0))[:, :, :-1]
         mixed = self.horizontal(torch.cat([left, x], dim=-1)) + self.down(seen) + for_x
-        return v + gate(seen), x + self.out(self.drop(gate(mixed)))
+        return v, x + self.out(self.drop(gate(mixed)))
 
 
 class PixelCNNPrior(CodePrior):
@@ -53,7 +76,7 @@ class PixelCNNPrior(CodePrior):
 
     Args:
         codebook_size, grid, dim, code_dim, organs, top_grid: see `CodePrior`.
-        layers: each lets it look one row and one column further.
+        layers: each lets it look one column further, and some rows.
         dropout: in the horizontal stack's residual branches while training.
     """
 
@@ -71,7 +94,10 @@ class PixelCNNPrior(CodePrior):
         super().__init__(codebook_size, grid, dim, code_dim, organs, top_grid)
         self.from_above = nn.Linear(code_dim + 1, dim)
         self.from_left = nn.Linear(code_dim + 1, dim)
-        self.layers = nn.ModuleList(GatedLayer(dim, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            GatedLayer(dim, reaches, dropout)
+            for reaches in islice(cycle(_REACHES), layers)
+        )
 
     def features(self, codes: Tensor, told: Tensor) -> Tensor:
         """See `CodePrior`."""
@@ -89,16 +115,14 @@ class PixelCNNPrior(CodePrior):
         detached."""
         return _Places(self, told)
 
-    def step(self, state: "_Places", codes: Tensor, i: int) -> Tensor:
+    def step(self, state: "_Places", codes, i: int):
         """Logits [B, K] of code i. The vertical stack runs once a row, for the whole
         row; the horizontal one at each place."""
         width = self.grid[1]
         row, column = divmod(i, width)
-        nothing = codes[:, -1:]
         if column == 0:
-            above = codes[:, i - width : i] if row else nothing.expand(-1, width)
-            state.begin(above, row)
-        return state.logits(codes[:, i - 1] if column else nothing[:, 0], column)
+            state.begin(codes[:, i - width : i] if row else codes[:, -1:], row)
+        return state.logits(codes[:, i - 1 if column else -1], column)
 
 
 class _Places:
@@ -112,44 +136,33 @@ class _Places:
 
     def __init__(self, prior: PixelCNNPrior, told: Tensor):
         few = len(told) <= 4 and told.dtype == torch.float32
-        numpy = told.device.type == "cpu" and few
-        self.xp, self.dim, dim = np if numpy else torch, told.shape[-1], told.shape[-1]
-
-        def lay(x: Tensor):
-            x = x.detach().contiguous()
-            return x.numpy() if numpy else x
-
-        self.lay = lay
-        places = (prior.row + prior.column).detach()  # [h, w, dim]
+        self.numpy = told.device.type == "cpu" and few
+        self.xp = np if self.numpy else torch
+        self.dim = dim = told.shape[-1]
+        lay, grid = self.lay, prior.grid
+        places = prior.row + prior.column  # [h, w, dim]
+        # σ(b) = (1 + tanh(b / 2)) / 2: the inner half goes into the weights
+        halves = torch.cat([places.new_ones(dim), places.new_full((dim,), 0.5)])
+        self.vertical, self.down, self.horizontal = [], [], []
+        for layer in prior.layers:
+            *for_v, for_x = layer.told(told)
+            for conv, added in zip(layer.vertical, for_v, strict=True):
+                weight = conv.weight.permute(2, 3, 1, 0)  # [2, 3, dim, 2 dim]
+                added = ((added + conv.bias) * halves).expand(-1, *grid, -1)
+                border = told.new_zeros(len(told), grid[1] + 2, dim)
+                past = [lay(border.clone()) for _ in range(conv.dilation[0] + 1)]
+                self.vertical.append((lay(weight * halves), lay(added), past))
+            heard = layer.down.weight.T / halves[:, None] * halves
+            bias = layer.down.bias + layer.horizontal.bias
+            added = ((for_x + bias) * halves).expand(-1, *grid, -1)
+            self.down.append((len(self.vertical) - 1, lay(heard), lay(added)))
+            left, own = layer.horizontal.weight.chunk(2, dim=1)
+            both = torch.cat([own.T * halves, left.T * halves], dim=1)
+            out = layer.out.weight.T, layer.out.bias
+            self.horizontal.append((lay(both), *map(lay, out)))
         self.above = lay(prior.from_above(prior.vectors))  # [K + 1, dim]
         self.left = lay(prior.from_left(prior.vectors))
         self.places = lay(places)
-        border = told.new_zeros(len(told), prior.grid[1] + 2, dim)
-        # σ(b) = (1 + tanh(b / 2)) / 2: the inner half goes into the weights
-        halves = torch.cat([places.new_ones(dim), places.new_full((dim,), 0.5)])
-        self.layers, self.inputs = [], []  # the vertical stack's: row above, own row
-        for layer in prior.layers:
-            for_v, for_x = (
-                ((x + bias) * halves).detach().expand(-1, *prior.grid, -1)
-                for x, bias in zip(
-                    layer.condition(told).chunk(2, -1),
-                    (layer.vertical.bias, layer.down.bias + layer.horizontal.bias),
-                    strict=True,
-                )
-            )
-            left, own = layer.horizontal.weight.chunk(2, dim=1)
-            self.layers.append(
-                (
-                    lay(layer.vertical.weight.permute(2, 3, 1, 0) * halves),
-                    for_v.numpy() if numpy else for_v,  # [B, h, w, 2 dim]
-                    lay(layer.down.weight.T / halves[:, None] * halves),
-                    for_x.numpy() if numpy else for_x,
-                    lay(torch.cat([own.T * halves, left.T * halves], dim=1)),
-                    lay(layer.out.weight.T),
-                    lay(layer.out.bias),
-                )
-            )
-            self.inputs.append([lay(border.clone()), lay(border.clone())])
         # scale and shift of the norm, and both ways to score a code: [dim, K] and [K]
         norm, vectors = prior.norm, prior.vectors[:-1, :-1]
         head = prior.head.weight + vectors @ prior.wish.weight
@@ -158,30 +171,37 @@ class _Places:
         mean = places.new_full((dim, 1), 1 / dim)
         self.mean, self.centre = lay(mean), lay(torch.eye(dim).to(mean) - mean)
 
+    def lay(self, x: Tensor):
+        """The tensor as the array that is computed with, in the same memory where it
+        can be."""
+        x = x.detach().contiguous()
+        return x.numpy() if self.numpy else x
+
     def gate(self, x):
         """As `gate`, of halved b."""
         x = self.xp.tanh(x)
         return x[..., : self.dim] * (0.5 * x[..., self.dim :] + 0.5)
 
-    def begin(self, above: Tensor, row: int) -> None:
-        """The vertical stack along a row, under codes [B, w]."""
-        v = self.above[self.lay(above)] + self.places[row]  # [B, w, dim]
-        self.row, self.heard, width = row, [], v.shape[1]
-        for n, (taps, for_v, down, for_x, *_) in enumerate(self.layers):
-            self.inputs[n] = self.inputs[n][::-1]
-            self.inputs[n][1][:, 1:-1] = v
-            seen = for_v[:, row]
-            for x, of_row in zip(self.inputs[n], taps, strict=True):
+    def begin(self, above, row: int) -> None:
+        """The vertical stack along a row, under codes [B, w], or [B, 1] for all."""
+        v = self.above[above] + self.places[row]  # [B, w, dim]
+        self.row, width, seen = row, v.shape[1], []
+        for taps, added, past in self.vertical:
+            past.append(past.pop(0))  # the oldest row's memory is the new row's
+            past[-1][:, 1:-1] = v
+            answer = added[:, row]
+            for x, of_row in zip((past[0], past[-1]), taps, strict=True):
                 for column, tap in enumerate(of_row):
-                    seen = seen + x[:, column : column + width] @ tap
-            v = v + self.gate(seen)
-            self.heard.append(seen @ down + for_x[:, row])  # [B, w, 2 dim]
-        self.before = [0.0] * len(self.layers)  # of the place to the left
+                    answer = answer + x[:, column : column + width] @ tap
+            v = v + self.gate(answer)
+            seen.append(answer)
+        self.heard = [seen[n] @ down + x[:, row] for n, down, x in self.down]
+        self.before = [0.0] * len(self.down)  # of the place to the left
 
-    def logits(self, left: Tensor, column: int) -> Tensor:
+    def logits(self, left, column: int):
         """The horizontal stack at a place, beside codes [B]: [B, K]."""
-        x = self.left[self.lay(left)] + self.places[self.row, column]  # [B, dim]
-        for n, (*_, both, out, bias) in enumerate(self.layers):
+        x = self.left[left] + self.places[self.row, column]  # [B, dim]
+        for n, (both, out, bias) in enumerate(self.horizontal):
             answer = x @ both  # for this place, and for the next
             mixed = answer[:, : 2 * self.dim] + self.heard[n][:, column]
             x = x + self.gate(mixed + self.before[n]) @ out + bias
@@ -189,4 +209,4 @@ class _Places:
         x = x @ self.centre
         scale = ((x * x) @ self.mean + self.eps) ** -0.5
         weight, bias = self.head
-        return torch.as_tensor((x * scale) @ weight + bias)
+        return (x * scale) @ weight + bias

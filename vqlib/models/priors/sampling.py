@@ -10,10 +10,13 @@ itself stays an exact draw from the prior. Taught in notebook 05, section 5.6.
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vqlib.errors import UserError
+
+Array = Tensor | np.ndarray
 
 # a shape [..., B, K], a generator and where -> Gumbel noise
 Noise = Callable[[tuple[int, ...], torch.Generator, torch.device], Tensor]
@@ -33,9 +36,10 @@ class Sampled(Protocol):
 
     def start(self, told: Tensor):
         """What is to be remembered from step to step, before the first code, given the
-        conditions."""
+        conditions. Its ``lay`` turns a tensor into the kind of array that ``step``
+        takes and gives: a tensor, or one of NumPy in the same memory."""
 
-    def step(self, state, codes: Tensor, i: int) -> Tensor:
+    def step(self, state, codes: Array, i: int) -> Array:
         """Logits [B, K] of code i. Of ``codes`` [B, N + 1] those before i are known;
         the others, and the column beyond the grid, hold K: no code."""
 
@@ -106,19 +110,25 @@ def sample(
         hidden = torch.arange(2 * batch, device=device) >= batch
     state = prior.start(prior.conditions(position, organs, hidden, top))
     drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
+    known = state.lay(drawn)  # the same memory
+    if kept is not None:
+        kept, given = state.lay(kept), state.lay(codes.flatten(1))
     for i in range(length):
-        row, column = divmod(i, width)
+        column = i % width
         if temperature and column == 0:  # a row at once, which is faster
             chance = noise((width, batch, prior.codebook_size), random, device)
-        logits = prior.step(state, drawn, i)
+            chance = state.lay(chance)
+        logits = prior.step(state, known, i)
         if guided:
-            told, free = logits.chunk(2)
+            told, free = logits[:batch], logits[batch:]
             logits = free + guidance * (told - free)
         noisy = chance[column] if temperature else None
-        new = draw(logits, noisy, temperature, top_k, top_p)
+        known[:batch, i] = draw(logits, noisy, temperature, top_k, top_p)
         if kept is not None:
-            new = torch.where(kept[:, i], codes[:, row, column], new)
-        drawn[:, i] = new.repeat(2) if guided else new
+            stays, new = kept[:, i], known[:batch, i]
+            new[:] = stays * given[:, i] + ~stays * new
+        if guided:
+            known[batch:, i] = known[:batch, i]
         if on_row is not None and column == width - 1:
             yet = torch.arange(length, device=device) <= i
             so_far = drawn[:batch, :length].where(yet, -1)
@@ -185,25 +195,26 @@ def sample_volume(
 
 
 def draw(
-    logits: Tensor,
-    noise: Tensor | None,
+    logits: Array,
+    noise: Array | None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-) -> Tensor:
+) -> Array:
     """One code from each row of logits: [B, K] -> [B]; ``noise`` is Gumbel [B, K]."""
     if temperature == 0:
         return logits.argmax(-1)
-    logits = logits / temperature
     if top_k is not None and top_k < logits.shape[-1]:
+        logits, noise = torch.as_tensor(logits), torch.as_tensor(noise)
         worst = logits.topk(top_k).values[:, -1:]
         logits = logits.masked_fill(logits < worst, -torch.inf)
     if top_p is not None and top_p < 1:
+        logits, noise = torch.as_tensor(logits), torch.as_tensor(noise)
         likeliest, order = logits.sort(descending=True)
-        share = likeliest.softmax(-1)
+        share = (likeliest / temperature).softmax(-1)
         beyond = share.cumsum(-1) - share >= top_p  # enough before this one
         logits = logits.masked_fill(beyond.gather(-1, order.argsort()), -torch.inf)
-    return (logits + noise).argmax(-1)
+    return (logits + temperature * noise).argmax(-1)  # as of logits / T + noise
 
 
 def _check_settings(temperature, top_k, top_p, guidance) -> None:

@@ -70,6 +70,11 @@ class _State:
     around: Tensor  # which codes each place is shown: [N, 6], N where there is none
     caches: list[Tensor]  # keys and values of each block
 
+    @staticmethod
+    def lay(x: Tensor) -> Tensor:
+        """Nothing is laid out anew: `step` takes and gives tensors."""
+        return x
+
 
 class TransformerPrior(CodePrior):
     """Causal transformer over a grid of codes, conditioned on the slice.
