@@ -9,6 +9,7 @@ import pytest
 from vqlib.runs import project_root
 
 LIMIT = 100.0  # ms from a press to the new picture, for one slice on two cores
+SLOW = 3.5  # on a slower machine: as long as so many slices drawn with matplotlib
 
 
 def medians() -> dict[str, float]:
@@ -26,14 +27,15 @@ def test_every_widget_of_the_quick_profile_answers_within_a_tenth_of_a_second():
     for _ in range(4):  # another program may have wanted the cores
         for name, ms in medians().items():
             best[name] = min(ms, best.get(name, ms))
-        del best["one slice with matplotlib"]  # for comparison only
-        if max(best.values()) < LIMIT:
+        limit = max(LIMIT, SLOW * best["one slice with matplotlib"])
+        answers = {k: v for k, v in best.items() if "matplotlib" not in k}
+        if max(answers.values()) < limit:
             break
-    assert set(best) == {
+    assert set(answers) == {
         "slice browser",
         "code painter",
         "codebook explorer",
         "latent board",
         "sampler",
     }
-    assert max(best.values()) < LIMIT, best
+    assert max(answers.values()) < limit, best

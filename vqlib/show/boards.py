@@ -14,7 +14,7 @@ from vqlib.show.vae import slice_rows
 from vqlib.show.widgets import is_headless, present
 
 REACH = 3.0  # standard deviations either way
-PAUSE = 0.1  # seconds from one picture of a slice that is being drawn to the next
+PAUSE = 0.2  # seconds from one picture of a slice that is being drawn to the next
 
 # temperature, position, seed and `on_row` of `vqlib.models.priors.sampling.sample` ->
 # codes [1, h, w]
@@ -101,7 +101,7 @@ def sampler(
     seed: int = 0,
 ) -> None:
     """Draw new slices: temperature, position in the volume, seed. A slice that takes
-    longer than a tenth of a second is shown while it grows.
+    longer than a fifth of a second is shown while it grows.
 
     Headless it draws one at each of three temperatures.
 

@@ -137,11 +137,12 @@ class _Places:
     def __init__(self, prior: PixelCNNPrior, told: Tensor):
         few = len(told) <= 4 and told.dtype == torch.float32
         self.numpy = told.device.type == "cpu" and few
-        self.xp = np if self.numpy else torch
+        self.xp, self.mm = (np, np.dot) if self.numpy else (torch, torch.mm)
         self.dim = dim = told.shape[-1]
         lay, grid = self.lay, prior.grid
         places = prior.row + prior.column  # [h, w, dim]
-        # σ(b) = (1 + tanh(b / 2)) / 2: the inner half goes into the weights
+        # σ(b) = (1 + tanh(b / 2)) / 2: the halves go into the weights, the inner one
+        # before the gate, the outer one behind it
         halves = torch.cat([places.new_ones(dim), places.new_full((dim,), 0.5)])
         self.vertical, self.down, self.horizontal = [], [], []
         for layer in prior.layers:
@@ -158,8 +159,9 @@ class _Places:
             self.down.append((len(self.vertical) - 1, lay(heard), lay(added)))
             left, own = layer.horizontal.weight.chunk(2, dim=1)
             both = torch.cat([own.T * halves, left.T * halves], dim=1)
-            out = layer.out.weight.T, layer.out.bias
-            self.horizontal.append((lay(both), *map(lay, out)))
+            self.horizontal.append(
+                (lay(both), lay(0.5 * layer.out.weight.T), lay(layer.out.bias))
+            )
         self.above = lay(prior.from_above(prior.vectors))  # [K + 1, dim]
         self.left = lay(prior.from_left(prior.vectors))
         self.places = lay(places)
@@ -177,10 +179,13 @@ class _Places:
         x = x.detach().contiguous()
         return x.numpy() if self.numpy else x
 
-    def gate(self, x):
-        """As `gate`, of halved b."""
-        x = self.xp.tanh(x)
-        return x[..., : self.dim] * (0.5 * x[..., self.dim :] + 0.5)
+    def twice_gate(self, x):
+        """2 `gate`, of halved b; in place."""
+        self.xp.tanh(x, out=x)
+        gated = x[..., self.dim :]
+        gated += 1
+        gated *= x[..., : self.dim]
+        return gated
 
     def begin(self, above, row: int) -> None:
         """The vertical stack along a row, under codes [B, w], or [B, 1] for all."""
@@ -193,20 +198,25 @@ class _Places:
             for x, of_row in zip((past[0], past[-1]), taps, strict=True):
                 for column, tap in enumerate(of_row):
                     answer = answer + x[:, column : column + width] @ tap
-            v = v + self.gate(answer)
             seen.append(answer)
-        self.heard = [seen[n] @ down + x[:, row] for n, down, x in self.down]
-        self.before = [0.0] * len(self.down)  # of the place to the left
+            v = v + 0.5 * self.twice_gate(1 * answer)
+        heard = [seen[n] @ down + added[:, row] for n, down, added in self.down]
+        self.heard = [x.swapaxes(0, 1) for x in heard]  # [w, B, 2 dim]
+        self.before = [0.0] * len(heard)  # of the place to the left
 
     def logits(self, left, column: int):
         """The horizontal stack at a place, beside codes [B]: [B, K]."""
+        mm, wide = self.mm, 2 * self.dim
         x = self.left[left] + self.places[self.row, column]  # [B, dim]
         for n, (both, out, bias) in enumerate(self.horizontal):
-            answer = x @ both  # for this place, and for the next
-            mixed = answer[:, : 2 * self.dim] + self.heard[n][:, column]
-            x = x + self.gate(mixed + self.before[n]) @ out + bias
-            self.before[n] = answer[:, 2 * self.dim :]
-        x = x @ self.centre
-        scale = ((x * x) @ self.mean + self.eps) ** -0.5
+            answer = mm(x, both)  # for this place, and for the next
+            mixed = answer[:, :wide]
+            mixed += self.heard[n][column]
+            mixed += self.before[n]
+            x += mm(self.twice_gate(mixed), out)
+            x += bias
+            self.before[n] = answer[:, wide:]
+        x = mm(x, self.centre)
+        x /= self.xp.sqrt(mm(x * x, self.mean) + self.eps)
         weight, bias = self.head
-        return (x * scale) @ weight + bias
+        return mm(x, weight) + bias
