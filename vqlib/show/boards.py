@@ -148,8 +148,10 @@ def live_sampler(draw, decode, temperature: float, position: float, seed: int):
 
         def so_far(codes):
             nonlocal shown
+            if time.monotonic() - shown < PAUSE:
+                return
             rows = int((codes[0, :, 0] >= 0).sum())
-            if rows == codes.shape[1] or time.monotonic() - shown < PAUSE:
+            if rows == codes.shape[1]:
                 return  # the whole is shown below
             part = decode(codes[:, :rows])
             whole = part.shape[2] // rows * codes.shape[1]

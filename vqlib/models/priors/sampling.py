@@ -47,7 +47,7 @@ class Sampled(Protocol):
 def gumbel(shape: tuple[int, ...], random: torch.Generator, device=None) -> Tensor:
     """Independent Gumbel noise."""
     uniform = torch.rand(shape, generator=random, device=device)  # < 1
-    return -(-uniform.log()).log()
+    return uniform.log_().neg_().log_().neg_()
 
 
 @torch.no_grad()
