@@ -185,10 +185,10 @@ def card_words(stored: dict) -> str:
         (ahead if ours else behind).append(heading if ours else f"{heading}: {best}")
     useful = {name: dice["mean"] for name, dice in stored["usefulness"].items()}
     with_samples = useful["real and VQ-VAE + prior"]
+    others = f"; others are first in {'; '.join(behind)}" if behind else ""
     return (
         f"Of {len(sets)} ways to make slices the VQ-VAE with its prior is first in "
-        f"{', '.join(ahead) or 'nothing'}; others are first in "
-        f"{'; '.join(behind) or 'nothing'}. A segmenter trained on "
+        f"{', '.join(ahead) or 'nothing'}{others}. A segmenter trained on "
         f"{stored['samples']} real slices reaches a mean Dice of {useful['real']:.2f} "
         f"on the test patients, on as many samples {useful['VQ-VAE + prior']:.2f}, on "
         f"both {with_samples:.2f} (`{stored['command']}`)."
