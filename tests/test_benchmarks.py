@@ -1,4 +1,5 @@
-"""What the benchmarks do with what earlier runs have stored."""
+"""What the benchmarks do with what earlier runs have stored, and what is stored: that
+the samples and the prior of the quick profile reach what they are meant to."""
 
 import json
 import sys
@@ -6,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from vqlib.runs import load_json
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+OURS = "VQ-VAE + prior"
 
 
 @pytest.fixture
@@ -53,3 +58,44 @@ def test_the_first_rate_is_stored_alone(rate_distortion, monkeypatch):
     both = rate_distortion.with_stored(found("phantom", 1024, 0.7))
     assert both["rows"] == lines("phantom", 1024, 0.7)
     assert both["command"] == "python benchmarks/rate_distortion.py --only phantom"
+
+
+def stored(name):
+    return load_json(BENCHMARKS / "results" / f"{name}.json")
+
+
+@pytest.mark.parametrize(
+    "score", ["texture", "shape", "areas", "neighbours", "pieces", "places"]
+)
+def test_our_samples_are_nearer_to_real_than_every_other_model_and_control(score):
+    cards = stored("score_card")["cards"]
+    found = {
+        name: card[score]
+        for name, card in cards.items()
+        if not name.startswith("real") and card[score] is not None
+    }
+    assert len(found) > 1
+    assert min(found, key=found.get) == OURS
+
+
+def test_our_samples_have_the_highest_recall_and_are_no_copies():
+    cards = stored("score_card")["cards"]
+    recall = {n: c["recall"] for n, c in cards.items() if not n.startswith("real")}
+    assert max(recall, key=recall.get) == OURS
+    assert cards[OURS]["nearest"] >= 1  # as far from training as other men
+
+
+def test_sampling_is_twenty_times_as_fast_as_without_cache_and_as_the_rival():
+    rows = stored("sampling")["rows"]
+    assert {row["prior"] for row in rows} == {"transformer", "pixelcnn"}
+    assert all(row["batch"] == 16 for row in rows)
+    ratios = [ratio for row in rows for ratio in row["times_cached"].values()]
+    assert len(ratios) == 3
+    assert min(ratios) >= 20
+
+
+def test_the_prior_pays_thirty_percent_less_than_order_0():
+    found = load_json(ROOT / "resources" / "results_quick.json")["prior_pixelcnn"]
+    assert found["split"] == "test"
+    order0 = min(found["order0_bits"], found["control_order0_bits_per_slice"])
+    assert found["bits_per_slice"] <= 0.7 * order0

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vqlib.runs import project_root
+from vqlib.runs import load_json, project_root
 
 LIMIT = 100.0  # ms from a press to the new picture, for one slice on two cores
 SLOW = 3.5  # on a slower machine: as long as so many slices drawn with matplotlib
@@ -19,6 +19,14 @@ def medians() -> dict[str, float]:
     )
     table = json.loads(told.stdout.splitlines()[-1])["table"]
     return {name: row["median_ms"] for name, row in table.items()}
+
+
+def test_the_stored_result_keeps_to_the_limit_without_allowance():
+    path = project_root() / "benchmarks" / "results" / "widgets.json"
+    table = load_json(path)["table"]
+    assert {"code painter", "sampler"} <= set(table)
+    slow = {name: row["median_ms"] for name, row in table.items()}
+    assert max(slow.values()) < LIMIT, slow
 
 
 @pytest.mark.slow
