@@ -25,12 +25,11 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def circumstances() -> dict:
-    """Command, versions and machine, so that a stored number can be judged."""
+    """Command, versions and machine, so that a stored number can be judged. The command
+    is the one that also trains: without ``--finished``, it tells the same."""
+    words = [Path(a).name if "/" in a else a for a in sys.argv[1:] if a != "--finished"]
     return {
-        "command": " ".join(
-            ["python", f"benchmarks/{Path(sys.argv[0]).name}"]
-            + [Path(a).name if "/" in a else a for a in sys.argv[1:]]
-        ),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "machine": f"{platform.system()} {platform.machine()}, "
         f"{torch.get_num_threads()} threads"
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),

@@ -10,7 +10,7 @@ run goes on.
     python benchmarks/rate_distortion.py --real DIR --store
     python benchmarks/rate_distortion.py --real DIR --size 256x128 --store
 
-The second form compares VQ-VAEs with the codecs at another size; it stores
+The second form compares both models with the codecs at another size; it stores
 ``codecs.json``, to which it adds what the first one stored.
 """
 
@@ -273,11 +273,13 @@ def tell_settled(lines: list[dict]) -> None:
         )
 
 
-def larger_slices(sources: dict, size: str, steps: int | None, store: bool) -> None:
-    """VQ-VAEs and codecs at another size, one seed; beside them what is stored."""
+def larger_slices(
+    sources: dict, size: str, steps: int | None, finished: bool, store: bool
+) -> None:
+    """Models and codecs at another size, one seed; beside them what is stored."""
     stored = RESULTS / "rate_distortion.json"
     old = load_json(stored) if stored.exists() else {"rows": [], "codecs": []}
-    rows = [row for row in old["rows"] if row["kind"] == "vqvae"]
+    rows = [row for row in old["rows"] if row["kind"] in ("vqvae", "vae")]
     codecs = list(old["codecs"])
     for name, folder in sources.items():
         base = profiles.get("quick", steps=steps, size=size)
@@ -286,10 +288,13 @@ def larger_slices(sources: dict, size: str, steps: int | None, store: bool) -> N
                  for g, k in LARGER]  # fmt: skip
         rates = [profile.nominal_bits for profile in found]
         codecs += codec_rows(name, data, size, rates)
-        rows += [measure("vqvae", profile, name, data, 0)[0] for profile in found]
+        for kind in ("vqvae", "vae"):
+            for profile in found:
+                if not finished or is_trained(kind, profile, name, 0):
+                    rows.append(measure(kind, profile, name, data, 0)[0])
     gaps = [
         {
-            **{key: row[key] for key in ("data", "size", "grid", "bits", "seed")},
+            **{k: row[k] for k in ("data", "size", "kind", "grid", "bits", "seed")},
             "codec": other["codec"],
             "met": other["met"],
             "ssim": row["ssim"]["mean"] - other["ssim"]["mean"],
@@ -311,6 +316,8 @@ def with_stored(found: dict) -> dict:
         + rows
         for key, rows in found.items()
     }
+    for key in ("settled", "codecs"):  # tables in order, however they came together
+        both[key].sort(key=lambda row: (row["data"], row["bits"]))
     commands = [*old["command"].split("; "), circumstances()["command"]]
     return both | {"command": "; ".join(dict.fromkeys(filter(None, commands)))}
 
@@ -325,7 +332,7 @@ def with_stored(found: dict) -> dict:
 )
 @click.option("--ways", is_flag=True, help="Other grids that spend about as many bits.")
 @click.option("--finished", is_flag=True, help="Train nothing: tell what is there.")
-@click.option("--size", help="Only VQ-VAE and codecs, at this size: 256x128.")
+@click.option("--size", help="Beside codecs alone, at this size: 256x128.")
 @click.option("--short", is_flag=True, help="Seconds: the smoke profile, one seed.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
 def main(real, only, seeds, steps, bits, ways, finished, size, short, store) -> None:
@@ -334,7 +341,7 @@ def main(real, only, seeds, steps, bits, ways, finished, size, short, store) -> 
     sources = {"phantom": None} | ({"real_slices": real} if real else {})
     sources = {k: v for k, v in sources.items() if only in (None, k)}
     if size:
-        return larger_slices(sources, size, steps, store)
+        return larger_slices(sources, size, steps, finished, store)
     datas = {name: open_data(folder, base) for name, folder in sources.items()}
     rates = rates_of(base, bits)
     codecs, rows, gaps = [], [], {name: {} for name in datas}

@@ -87,6 +87,79 @@ def rates_words(stored: dict) -> str:
     return " ".join(sentences)
 
 
+def codecs_table(stored: dict) -> str:
+    """Both models and image codecs at the same bytes; where a model was trained on
+    several grids, the better one."""
+    forms = list(dict.fromkeys(row["codec"] for row in stored["codecs"]))
+    cells = [["test split", "bytes", *MODELS.values(), *forms]]
+
+    def key(row: dict) -> tuple:
+        return row["data"], row["size"], row["bits"]
+
+    for place in dict.fromkeys(map(key, stored["codecs"])):
+        data, size, bits = place
+        line = [f"{SOURCES[data]}, {size.replace('x', ' × ')}", f"{bits / 8:,.0f}"]
+        models = [row for row in stored["rows"] if key(row) == place]
+        for kind in MODELS:
+            ways: dict[str, list[float]] = {}
+            for row in (row for row in models if row["kind"] == kind):
+                ways.setdefault(row["grid"], []).append(row["ssim"]["mean"])
+            best = max(map(statistics.mean, ways.values()), default=None)
+            line.append("–" if best is None else f"{best:.3f}")
+        codecs = {row["codec"]: row for row in stored["codecs"] if key(row) == place}
+        for row in map(codecs.get, forms):
+            larger = "" if row["met"] == 1 else f" ({row['mean_bytes']:,.0f} bytes)"
+            line.append(f"{row['ssim']['mean']:.3f}{larger}")
+        cells.append(line)
+    return rows_of(cells)
+
+
+def codecs_words(stored: dict) -> str:
+    """How the models of each size were trained."""
+    trained: dict[tuple, list[int]] = {}
+    for row in stored["rows"]:
+        if row["grid"] == "32x16":  # on other grids a step costs more or less
+            trained.setdefault((row["size"], row["steps"]), []).append(row["seed"])
+    ways = [
+        f"at {size.replace('x', ' × ')} for {steps} steps with "
+        + (f"{max(seeds) + 1} seeds" if max(seeds) else "one seed")
+        for (size, steps), seeds in trained.items()
+    ]
+    return f"Models were trained {', '.join(ways)} (`{stored['command']}`)."
+
+
+def longer_words(stored: dict) -> str:
+    """Where the curve of SSIM against training time points."""
+    sentences = []
+    for found in stored["fits"]:
+        rows = [row for row in stored["rows"] if row["data"] == found["data"]]
+        scores = ", ".join(f"{row['ssim']['mean']:.3f}" for row in rows)
+        lengths = ", ".join(f"{row['length']:g}" for row in rows)
+        longest, after = rows[-1]["length"], found["next"]
+        words = (
+            f"On the {SOURCES[found['data']]} the VQ-VAE reaches {scores} with "
+            f"{lengths} times the quick profile's {stored['steps']} steps. The law "
+            f"c − a n^−b through them has its ceiling c at {found['ceiling']:.3f} and "
+            f"foretells {after['ssim']:.3f} for {after['length']:g} times"
+        )
+        if tried := found.get("tried"):
+            words += (
+                f" (fitted without the longest training it foretold "
+                f"{tried['foretold']:.3f} for that one)"
+            )
+        meets = []
+        for codec, length in found["reaches"].items():
+            if length is None:
+                meets.append(f"{codec} at no length")
+            elif length < rows[0]["length"]:
+                meets.append(f"{codec} before the shortest")
+            else:
+                sure = "" if length <= longest else ", if the law holds,"
+                meets.append(f"{codec}{sure} at {length:.2g} times")
+        sentences.append(f"{words}; it is level with {'; with '.join(meets)}.")
+    return " ".join(sentences) + f" (`{stored['command']}`; one seed.)"
+
+
 def network_table(stored: dict) -> str:
     """The choice of the network: validation SSIM after equal processor time."""
     first = f"candidate, {stored['cpu_seconds']:g} s of one core"
@@ -295,6 +368,8 @@ def blocks(results: dict) -> dict[str, str]:
         found["time"] = duration(sum(results[SECONDS].values()))
     for name, writers in {
         "rate_distortion": {"seeds": rates_table, "seeds-words": rates_words},
+        "codecs": {"codecs": codecs_table, "codecs-words": codecs_words},
+        "training_time": {"longer": longer_words},
         "network": {"network": network_table},
         "quality_at_equal_cost": {
             "cost": equal_cost_table,

@@ -28,7 +28,8 @@ def lines(data, bits, *values):
 
 
 def found(data, bits, *values):
-    return {"settled": lines(data, bits, 0.5), "rows": lines(data, bits, *values)}
+    one = lines(data, bits, 0.5)
+    return {"settled": one, "codecs": list(one), "rows": lines(data, bits, *values)}
 
 
 def test_one_rate_anew_replaces_its_lines_and_leaves_all_others(
@@ -39,14 +40,17 @@ def test_one_rate_anew_replaces_its_lines_and_leaves_all_others(
         old = {key: old[key] + more[key] for key in old}
     stored = old | {"command": "python benchmarks/rate_distortion.py --store"}
     (tmp_path / "rate_distortion.json").write_text(json.dumps(stored))
-    monkeypatch.setattr(sys, "argv", ["rate_distortion.py", "--bits", "1024"])
+    words = ["rate_distortion.py", "--finished", "--bits", "1024"]
+    monkeypatch.setattr(sys, "argv", words)
     both = rate_distortion.with_stored(found("phantom", 1024, 0.7, 0.8, 0.9))
     assert both["rows"] == [
         *lines("phantom", 2560, 0.3),
         *lines("real_slices", 1024, 0.4),
         *lines("phantom", 1024, 0.7, 0.8, 0.9),
     ]
-    assert len(both["settled"]) == 3
+    ordered = [("phantom", 1024), ("phantom", 2560), ("real_slices", 1024)]
+    for key in ("settled", "codecs"):
+        assert [(row["data"], row["bits"]) for row in both[key]] == ordered
     assert both["command"] == (
         "python benchmarks/rate_distortion.py --store; "
         "python benchmarks/rate_distortion.py --bits 1024"
@@ -58,6 +62,47 @@ def test_the_first_rate_is_stored_alone(rate_distortion, monkeypatch):
     both = rate_distortion.with_stored(found("phantom", 1024, 0.7))
     assert both["rows"] == lines("phantom", 1024, 0.7)
     assert both["command"] == "python benchmarks/rate_distortion.py --only phantom"
+
+
+@pytest.fixture
+def training_time(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import training_time
+
+    return training_time
+
+
+def scored(law, lengths, codec=0.9):
+    rows = [
+        {"data": "phantom", "length": n, "ssim": {"mean": float(law(n))}}
+        for n in lengths
+    ]
+    return rows, [{"data": "phantom", "codec": "AVIF", "ssim": {"mean": codec}}]
+
+
+def test_a_law_with_a_ceiling_is_found_and_foretells(training_time):
+    def law(n):
+        return 0.93 - 0.06 * n**-0.7
+
+    found = training_time.fit(*scored(law, (0.25, 0.5, 1, 2, 4)))
+    assert found["ceiling"] == pytest.approx(0.93, abs=1e-3)
+    assert found["exponent"] == pytest.approx(0.7, abs=1e-2)
+    assert found["next"] == {"length": 8, "ssim": pytest.approx(law(8), abs=1e-3)}
+    assert found["tried"]["foretold"] == pytest.approx(law(4), abs=1e-3)
+    assert found["tried"]["ssim"] == pytest.approx(law(4))
+    assert law(found["reaches"]["AVIF"]) == pytest.approx(0.9, abs=1e-3)
+    assert found["curve"][-1] == pytest.approx([8, law(8)], abs=1e-3)
+
+
+def test_a_codec_above_the_ceiling_is_never_reached(training_time):
+    rows, codecs = scored(lambda n: 0.9 - 0.1 * n**-1.0, (0.25, 0.5, 1, 2), codec=0.95)
+    found = training_time.fit(rows, codecs)
+    assert found["reaches"] == {"AVIF": None}
+    assert "tried" not in found  # nothing is left to try four trainings on
+
+
+def test_three_trainings_make_no_law(training_time):
+    assert training_time.fit(*scored(lambda n: 0.5 + 0.1 * n, (0.25, 0.5, 1))) is None
 
 
 def stored(name):
@@ -99,3 +144,68 @@ def test_the_prior_pays_thirty_percent_less_than_order_0():
     assert found["split"] == "test"
     order0 = min(found["order0_bits"], found["control_order0_bits_per_slice"])
     assert found["bits_per_slice"] <= 0.7 * order0
+
+
+@pytest.mark.parametrize("data", ["phantom", "real_slices"])
+@pytest.mark.parametrize("bits", [1024, 2560, 4608])
+def test_three_seeds_tell_vae_and_vqvae_apart_at_each_rate(data, bits):
+    lines = [
+        line
+        for line in stored("rate_distortion")["settled"]
+        if (line["data"], line["bits"]) == (data, bits)
+    ]
+    assert {"ssim", "psnr", "edges"} <= {line["score"] for line in lines}
+    assert all(len(line["by_seed"]) == 3 for line in lines)
+
+
+@pytest.mark.parametrize("data", ["phantom", "real_slices"])
+def test_no_codebook_collapses_and_its_codes_are_used_evenly(data):
+    rows = [
+        row
+        for row in stored("rate_distortion")["rows"]
+        if (row["data"], row["codebook_size"]) == (data, 512)
+    ]
+    assert {row["seed"] for row in rows} == {0, 1, 2}
+    assert min(row["codes_used"] for row in rows) >= 0.95 * 512
+    assert min(row["perplexity"] for row in rows) >= 0.6 * 512
+
+
+def test_at_equal_cost_our_vqvae_is_ahead_of_every_rival():
+    verdicts = stored("quality_at_equal_cost")["verdict"]
+    places = {(line["data"], line["grid"], line["score"]) for line in verdicts}
+    assert len(places) == len(verdicts) == 8  # two data sets, two grids, two scores
+    assert all(len(line["by_seed"]) == 3 for line in verdicts)
+    assert all(line["ours"] > line["rival"] for line in verdicts)
+
+
+def test_our_quantizer_is_twice_as_fast_as_every_rival_and_the_leanest():
+    rows = stored("quantizer")["rows"]
+    rivals = [row for row in rows if not row["quantizer"].startswith("vqlib")]
+    ours = {
+        (tuple(row["shape"]), row["K"]): row
+        for row in rows
+        if row["quantizer"] == "vqlib"
+    }
+    assert len(ours) == 4
+    assert len(rivals) == 3 * len(ours)
+    for row in rivals:
+        mine = ours[tuple(row["shape"]), row["K"]]
+        assert row["forward"] > 2 * mine["forward"]
+        assert row["forward_backward"] > 2 * mine["forward_backward"]
+        assert row["peak_mib"] > mine["peak_mib"]
+
+
+def test_models_stand_beside_codecs_at_two_sizes():
+    gaps = stored("codecs")["gaps"]
+    found = {(gap["data"], gap["size"], gap["kind"]) for gap in gaps}
+    for data in ("phantom", "real_slices"):
+        for size in ("128x64", "256x128"):
+            for kind in ("vae", "vqvae"):
+                assert (data, size, kind) in found
+    assert {gap["codec"] for gap in gaps} >= {"AVIF", "WebP"}
+
+
+def test_the_curve_of_training_time_was_followed_beyond_the_profile():
+    found = stored("training_time")
+    assert {fit["data"] for fit in found["fits"]} == {"phantom", "real_slices"}
+    assert max(row["length"] for row in found["rows"]) >= 2

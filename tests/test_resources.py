@@ -94,6 +94,65 @@ def test_texts_go_between_their_markers():
     assert new == page.replace("old", "7", 1).replace("old", "| a |", 1)
 
 
+def test_the_table_of_codecs_takes_the_better_grid_and_names_larger_files():
+    import update_readme
+
+    at = {"data": "real_slices", "size": "128x64", "bits": 1024.0}
+    rows = [
+        at | {"kind": kind, "grid": grid, "ssim": {"mean": ssim}}
+        for kind, grid, ssim in (
+            ("vae", "32x16", 0.7),
+            ("vqvae", "16x8", 0.6),
+            ("vqvae", "32x16", 0.8),
+            ("vqvae", "32x16", 0.7),
+        )
+    ]
+    codec = at | {"mean_bytes": 200.0, "ssim": {"mean": 0.65}}
+    codecs = [codec | {"codec": "AVIF", "met": 1}, codec | {"codec": "WebP", "met": 0}]
+    table = update_readme.codecs_table({"rows": rows, "codecs": codecs})
+    head, _, line = table.splitlines()
+    assert head == "| test split | bytes | VAE, spatial | VQ-VAE | AVIF | WebP |"
+    assert line == (
+        "| real slices, 128 × 64 | 128 | 0.700 | 0.750 | 0.650 | 0.650 (200 bytes) |"
+    )
+
+
+def test_the_words_on_codecs_tell_how_the_models_were_trained():
+    import update_readme
+
+    def row(size, steps, seed, grid="32x16"):
+        return {"size": size, "steps": steps, "seed": seed, "grid": grid}
+
+    rows = [row("128x64", 1800, s) for s in (0, 1, 2)] + [row("256x128", 900, 0)]
+    rows += [row("128x64", 5000, 0, "16x8")]
+    assert update_readme.codecs_words({"rows": rows, "command": "it"}) == (
+        "Models were trained at 128 × 64 for 1800 steps with 3 seeds, at "
+        "256 × 128 for 900 steps with one seed (`it`)."
+    )
+
+
+def test_the_words_on_longer_training_tell_what_is_beyond_it():
+    import update_readme
+
+    fit = {"data": "phantom", "ceiling": 0.95, "next": {"length": 4, "ssim": 0.92}}
+    fit |= {"tried": {"length": 2, "foretold": 0.89, "ssim": 0.9}}
+    fit |= {"reaches": {"a": 0.1, "b": 1.5, "c": 3.0, "d": None}}
+    rows = [
+        {"data": "phantom", "length": n, "ssim": {"mean": ssim}}
+        for n, ssim in ((1.0, 0.85), (2.0, 0.9))
+    ]
+    words = update_readme.longer_words(
+        {"fits": [fit], "rows": rows, "steps": 9, "command": "it"}
+    )
+    assert "reaches 0.850, 0.900 with 1, 2 times the quick profile's 9 steps" in words
+    assert "its ceiling c at 0.950 and foretells 0.920 for 4 times" in words
+    assert "without the longest training it foretold 0.890" in words
+    assert words.endswith(
+        "level with a before the shortest; with b at 1.5 times; with c, if the law "
+        "holds, at 3 times; with d at no length. (`it`; one seed.)"
+    )
+
+
 def test_every_quoted_number_is_a_stored_one():
     import update_readme
 

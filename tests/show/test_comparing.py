@@ -166,24 +166,3 @@ def test_ablation_lines_name_what_seeds_do_not_explain():
     ]
     lines = comparing.ablation_lines(table, "ssim", 3)
     assert lines == ["worse: -0.100 (seeds ± 0.005)"]
-
-
-def test_codec_lines_average_seeds_and_tell_larger_files():
-    gap = {"data": "real_slices", "size": "128x64", "grid": "32x16", "bits": 4608.0}
-    gaps = [
-        gap | {"codec": "AVIF", "met": 1.0, "ssim": 0.02},
-        gap | {"codec": "AVIF", "met": 1.0, "ssim": 0.04},
-        gap | {"codec": "WebP", "met": 0.4, "ssim": -0.01},
-    ]
-    (line,) = comparing.codec_lines(gaps)
-    assert line.startswith("real slices, 128x64, 576 bytes (32x16 codes)")
-    assert line.endswith("AVIF +0.030, WebP (larger files) -0.010")
-
-
-def test_time_lines_compare_half_the_time_with_the_end():
-    found = {"data": "phantom", "size": "128x64", "grid": "32x16", "seed": 0}
-    found |= {"codebook_size": 512, "seconds": 100.0}
-    found["curve"] = [[25, 0.5], [50, 0.6], [75, 0.65], [100, 0.7]]
-    lines = comparing.time_lines([found, found | {"seed": 1}])
-    assert len(lines) == 1
-    assert lines[0].endswith("SSIM 0.600 by half the time, 0.700 at the end")
