@@ -177,6 +177,52 @@ def network_table(stored: dict) -> str:
     return rows_of(cells)
 
 
+def distortions_table(stored: dict) -> str:
+    """The choice of the loss: validation scores after equal processor time."""
+    titles = ("SSIM", "PSNR, dB", "MS-SSIM", "edges in place")
+    first = f"loss, {stored['cpu_seconds']:g} s of one core, {stored['seeds']} seeds"
+    cells = [[first, "slices seen", *titles]]
+    for row in sorted(stored["table"], key=lambda row: -row["ssim"]):
+        scores = [
+            f"{row[score]:.{digits}f} ± {row[f'{score}_sd']:.{digits}f}"
+            for score, digits in (
+                ("ssim", 3),
+                ("psnr", 2),
+                ("ms_ssim", 3),
+                ("edges", 3),
+            )
+        ]
+        cells.append([row["distortion"], f"{row['slices_seen']:,.0f}", *scores])
+    return rows_of(cells)
+
+
+def distortions_words(stored: dict) -> str:
+    """Which losses are ahead of the profile's, and which behind, with every seed."""
+    of: dict[str, dict[int, dict]] = {}
+    for row in stored["rows"]:
+        of.setdefault(row["distortion"], {})[row["seed"]] = row
+    ours = next(name for name in of if name.endswith("(vqlib)"))
+
+    def names(sign: int, scores: tuple[str, ...]) -> str:
+        found = [
+            name
+            for name in of
+            if name != ours
+            and all(
+                sign * (row[score] - of[ours][seed][score]) > 0
+                for seed, row in of[name].items()
+                for score in scores
+            )
+        ]
+        return ", ".join(found) or "none"
+
+    scores = ("ssim", "psnr", "ms_ssim", "edges")
+    return (
+        f"With every seed, ahead of vqlib's in all four scores: {names(1, scores)}; "
+        f"behind in all four: {names(-1, scores)} (`{stored['command']}`)."
+    )
+
+
 def equal_cost_table(stored: dict) -> str:
     """Test SSIM after equal processor time, and codes used: means over the seeds."""
     places = sorted({(row["data"], row["grid"]) for row in stored["rows"]})
@@ -371,6 +417,10 @@ def blocks(results: dict) -> dict[str, str]:
         "codecs": {"codecs": codecs_table, "codecs-words": codecs_words},
         "training_time": {"longer": longer_words},
         "network": {"network": network_table},
+        "distortions": {
+            "distortions": distortions_table,
+            "distortions-words": distortions_words,
+        },
         "quality_at_equal_cost": {
             "cost": equal_cost_table,
             "cost-words": equal_cost_words,

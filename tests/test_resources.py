@@ -131,6 +131,27 @@ def test_the_words_on_codecs_tell_how_the_models_were_trained():
     )
 
 
+def test_the_words_on_losses_count_a_lead_only_with_every_seed_and_score():
+    import update_readme
+
+    def rows(name, *values):
+        scores = ("ssim", "psnr", "ms_ssim", "edges")
+        return [
+            {"distortion": name, "seed": seed, **dict.fromkeys(scores, value)}
+            for seed, value in enumerate(values)
+        ]
+
+    stored = {"command": "it", "rows": rows("ours (vqlib)", 0.5, 0.6)}
+    stored["rows"] += rows("better", 0.6, 0.7) + rows("lucky", 0.7, 0.5)
+    stored["rows"] += rows("worse", 0.4, 0.5)
+    assert update_readme.distortions_words(stored) == (
+        "With every seed, ahead of vqlib's in all four scores: better; behind in all "
+        "four: worse (`it`)."
+    )
+    stored["rows"][3]["edges"] = 0.0  # of "better", with the second seed
+    assert "scores: none; behind" in update_readme.distortions_words(stored)
+
+
 def test_the_words_on_longer_training_tell_what_is_beyond_it():
     import update_readme
 
