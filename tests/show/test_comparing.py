@@ -158,11 +158,15 @@ def test_ablation_has_a_row_for_each_variant_and_a_band_of_the_first():
     assert (left, right) == pytest.approx((0.8, 0.9))
 
 
-def test_ablation_lines_name_what_seeds_do_not_explain():
-    table = [
-        {"quantizer": "ours", "ssim": 0.80, "ssim_sd": 0.003},
-        {"quantizer": "worse", "ssim": 0.70, "ssim_sd": 0.004},
-        {"quantizer": "alike", "ssim": 0.795, "ssim_sd": 0.004},
-    ]
-    lines = comparing.ablation_lines(table, "ssim", 3)
-    assert lines == ["worse: -0.100 (seeds ± 0.005)"]
+def test_ablation_lines_compare_seed_by_seed():
+    def rows(name, *values):
+        return [
+            {"quantizer": name, "seed": seed, "ssim": value}
+            for seed, value in enumerate(values)
+        ]
+
+    found = rows("ours", 0.80, 0.90, 0.85) + rows("worse", 0.75, 0.86, 0.80)
+    found += rows("alike", 0.81, 0.90, 0.84) + rows("once", 0.1)
+    found += rows("lucky", 0.95, 0.91, 0.85)  # ahead on average, by its first seed
+    lines = comparing.ablation_lines(found, "ssim", 3)
+    assert lines == ["worse: -0.047 ± 0.006"]

@@ -179,13 +179,14 @@ def settled_lines(
         beyond = line["difference"]["low"] > 0 or line["difference"]["high"] < 0
         if ahead in (0, len(seeds)) and beyond and abs(mean) > line["difference_sd"]:
             often = "whatever the seed" if seeds[1:] else "with the one seed tried"
-            who = f"{'VQ-VAE' if mean > 0 else 'VAE'} is ahead, {often},"
+            leader = "VQ-VAE" if mean > 0 else "VAE"
+            who = f"{leader} is ahead, {often}, by {abs(mean):.3f}"
         else:
-            who = "not settled: VQ-VAE differs from VAE"
+            who = f"not settled: VQ-VAE differs from VAE by {mean:+.3f}"
         spread = f" ± {line['difference_sd']:.3f}" if seeds[1:] else ""
         lines.append(
             f"{line['data'].replace('_', ' ')}, {line['bits']:5,.0f} bits, "
-            f"{names[line['score']]}: {who} by {mean:+.3f}{spread} "
+            f"{names[line['score']]}: {who}{spread} "
             f"(VQ-VAE ahead for {ahead} of {len(seeds)})"
         )
     return lines
@@ -224,22 +225,25 @@ def ablation(rows: Iterable[Mapping], scores: Mapping[str, str]) -> Figure:
     return figure
 
 
-def ablation_lines(table: Sequence[Mapping], score: str, digits: int) -> list[str]:
-    """Which variants lie further from the first one than the seeds spread: a sentence
-    each.
+def ablation_lines(rows: Iterable[Mapping], score: str, digits: int) -> list[str]:
+    """Which variants differ from the first one by more than twice what that difference
+    spreads from seed to seed: a sentence each.
 
     Args:
-        table: with ``quantizer``, the score's mean, and its standard deviation over
-            seeds under ``SCORE_sd``; the first variant first.
+        rows: with ``quantizer``, ``seed`` and the score; the first variant first.
         score: which of them.
         digits: behind the point.
     """
-    first, lines = table[0], []
-    for line in table[1:]:
-        gap = line[score] - first[score]
-        spread = np.hypot(line[f"{score}_sd"], first[f"{score}_sd"])
-        if abs(gap) > 2 * spread:
-            lines.append(
-                f"{line['quantizer']}: {gap:+.{digits}f} (seeds ± {spread:.{digits}f})"
-            )
+    of: dict[str, dict[int, float]] = {}
+    for row in rows:
+        of.setdefault(row["quantizer"], {})[row["seed"]] = row[score]
+    (_, first), *others = of.items()
+    lines = []
+    for name, by_seed in others:
+        gaps = [value - first[seed] for seed, value in by_seed.items()]
+        if len(gaps) < 2:
+            continue
+        mean, spread = np.mean(gaps), np.std(gaps, ddof=1)
+        if abs(mean) > 2 * spread:
+            lines.append(f"{name}: {mean:+.{digits}f} ± {spread:.{digits}f}")
     return lines
