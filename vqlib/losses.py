@@ -43,7 +43,7 @@ def kl_with_free_bits(mu: Tensor, logvar: Tensor, free_bits: float) -> Tensor:
     appendix C.8). A unit is a number of a vector [B, L] or a channel of a grid
     [B, L, h, w].
     """
-    units = _kl_of_each(mu, logvar).mean(0)  # [L] or [L, h, w]
+    units = _of_whole_batch(_kl_of_each(mu, logvar).mean(0))  # [L] or [L, h, w]
     units = units.reshape(len(units), -1).sum(1)
     return units.clamp(min=free_bits * math.log(2)).sum()
 
@@ -57,7 +57,8 @@ def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
-    variance = F.mse_loss(at_least_float32(reconstruction), x).clamp_min(1e-8)
+    variance = _of_whole_batch(F.mse_loss(at_least_float32(reconstruction), x))
+    variance = variance.clamp_min(1e-8)
     return 0.5 * pixels * (torch.log(2 * math.pi * variance) + 1)
 
 
@@ -70,7 +71,8 @@ def laplace_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
-    scale = F.l1_loss(at_least_float32(reconstruction), x).clamp_min(1e-4)
+    scale = _of_whole_batch(F.l1_loss(at_least_float32(reconstruction), x))
+    scale = scale.clamp_min(1e-4)
     return pixels * (torch.log(2 * scale) + 1)
 
 
@@ -109,6 +111,28 @@ def _everywhere(value: Tensor) -> Tensor:
     value = value / dist.get_world_size()
     dist.all_reduce(value)
     return value
+
+
+def _sharing() -> int:
+    """How many processes have a share of this batch each. In validation, where no
+    gradients are wanted, every process scores whole batches."""
+    return (
+        dist.get_world_size()
+        if dist.is_initialized() and torch.is_grad_enabled()
+        else 1
+    )
+
+
+def _of_whole_batch(mean: Tensor) -> Tensor:
+    """The mean over a batch that processes share, from that over this one's share.
+
+    What is not linear in a mean (a logarithm, a quotient) has to see the whole batch,
+    else more processes would minimise another loss. Gradients go through the own share:
+    averaged over the processes, as they are before a step, they are those of the whole.
+    """
+    if _sharing() == 1:
+        return mean
+    return mean + (_everywhere(mean.detach()) - mean.detach())
 
 
 def distortion(reconstruction: Tensor, x: Tensor, ssim_weight: float) -> Tensor:
@@ -306,10 +330,13 @@ class SegmentationObjective(nn.Module):
         logits = at_least_float32(self.model(batch["image"]))  # [B, C, H, W]
         truth = batch["label"].long()  # [B, H, W]
         t = F.one_hot(truth, logits.shape[1]).movedim(-1, 1)  # [B, C, H, W]
-        share = t.mean((0, 2, 3), dtype=logits.dtype)
+        share = _of_whole_batch(t.mean((0, 2, 3), dtype=logits.dtype))
         weight = (share + 1e-4) ** -0.75
+        rarity = weight[truth].mean()  # cross_entropy divides by it, per process
         entropy = F.cross_entropy(logits, truth, weight)
-        p = logits.softmax(1)
-        shared, total = (p * t).sum((0, 2, 3)), (p + t).sum((0, 2, 3))
+        entropy = entropy * (rarity / _of_whole_batch(rarity))
+        p, n = logits.softmax(1), _sharing()
+        shared = n * _of_whole_batch((p * t).sum((0, 2, 3)))
+        total = n * _of_whole_batch((p + t).sum((0, 2, 3)))
         dice = ((2 * shared + 1) / (total + 1))[1:].mean()
         return {"loss": entropy + 1 - dice, "dice": dice.detach()}

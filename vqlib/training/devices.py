@@ -3,7 +3,7 @@
 Several processes come about in one of three ways, and Lightning Fabric tells which:
 ``vqlib train --devices 2`` starts the second one itself; ``torchrun`` (and SLURM) has
 started them all before, on each machine; ``fabric run`` is torchrun with settings in
-the environment. In each they share every batch and sum their gradients
+the environment. In each they share every batch and average their gradients
 (`torch.nn.parallel.DistributedDataParallel`), so all hold the same weights.
 """
 
