@@ -15,6 +15,7 @@ from torch import nn
 
 from vqlib import losses, profiles, recipes
 from vqlib.data import Augment, SliceDataset
+from vqlib.models.priors import sample_levels
 from vqlib.profiles import PRIORS
 from vqlib.training import FitSettings, loop, make_fabric
 from vqlib.training.state import TrainingState
@@ -34,13 +35,20 @@ def slices(n=6):
 
 
 def batch(kind, device):
-    grid = SETTINGS.grid_shape
-    if kind == "prior":
-        codes = torch.randint(SETTINGS.codebook_size, (4, *grid))
+    def codes(grid):
+        return torch.randint(SETTINGS.codebook_size, (4, *grid))
+
+    if kind.startswith("prior"):
+        top, grid = SETTINGS.top_grid_shape, SETTINGS.grid_shape
         organs = torch.randint(-1, 2, (4, recipes.ORGANS))
-        made = {"codes": codes, "position": torch.rand(4), "organs": organs}
+        made = {"codes": codes(top if kind == "prior_top" else grid)}
+        made |= {"position": torch.rand(4), "organs": organs}
+        if kind == "prior_bottom":
+            made["top"] = codes(top)
     else:
         made = {"image": torch.rand(4, 1, *SETTINGS.shape)}
+        if kind == "segmenter":
+            made["label"] = torch.randint(2, (4, *SETTINGS.shape))
     return {name: value.to(device) for name, value in made.items()}
 
 
@@ -58,7 +66,7 @@ def train(objective, kind, device):
     ready = fabric.setup(objective, optimizer, move_to_device=False)
     loader = [batch(kind, device) for _ in range(12 if "vq" in kind else 2)]
     bar = SimpleNamespace(update=lambda: None)
-    augment = None if kind == "prior" else Augment(flip=True)
+    augment = None if kind.startswith("prior") else Augment(flip=True)
     row = loop.train_epoch(fabric, *ready, loader, state, FIT, augment, bar)
     assert "loss" in row
     for values in state.optimizer.state.values():
@@ -70,7 +78,10 @@ def train(objective, kind, device):
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        *((kind, {}) for kind in (*recipes.KINDS, "prior")),
+        *((kind, {}) for kind in (*recipes.KINDS, "prior", "segmenter")),
+        ("prior_top", {}),
+        ("prior_bottom", {}),
+        ("prior_bottom", {"prior": "pixelcnn"}),
         ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
         ("vqvae", {"quantizer": "cosine"}),
         ("vqvae", {"quantizer": "fsq"}),
@@ -156,6 +167,24 @@ def test_the_prior_samples_codes_and_the_vqvae_decodes_them(network, how):
         assert codes.device.type == device
         with torch.no_grad():
             assert vqvae.decode(codes).shape == (2, 1, *SETTINGS.shape)
+
+    on_pretended_cuda(scenario)
+
+
+@pytest.mark.parametrize("network", PRIORS)
+def test_two_priors_sample_both_levels_and_the_vqvae2_decodes_them(network):
+    settings = dataclasses.replace(SETTINGS, prior=network)
+
+    def scenario(device):
+        top, bottom = (
+            built(kind, device, settings).eval()
+            for kind in ("prior_top", "prior_bottom")
+        )
+        codes = sample_levels(top, bottom, torch.rand(2).to(device))
+        assert {level.device.type for level in codes} == {device}
+        with torch.no_grad():
+            image = built("vqvae2", device).eval().decode(*codes)
+        assert image.shape == (2, 1, *SETTINGS.shape)
 
     on_pretended_cuda(scenario)
 

@@ -329,7 +329,8 @@ class SegmentationObjective(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         logits = at_least_float32(self.model(batch["image"]))  # [B, C, H, W]
         truth = batch["label"].long()  # [B, H, W]
-        t = F.one_hot(truth, logits.shape[1]).movedim(-1, 1)  # [B, C, H, W]
+        labels = torch.arange(logits.shape[1], device=truth.device)[:, None, None]
+        t = truth[:, None] == labels  # [B, C, H, W]
         share = _of_whole_batch(t.mean((0, 2, 3), dtype=logits.dtype))
         weight = (share + 1e-4) ** -0.75
         rarity = weight[truth].mean()  # cross_entropy divides by it, per process
