@@ -5,6 +5,7 @@ that they do.
 """
 
 import dataclasses
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,8 @@ def train(objective, kind, device):
     loader = [batch(kind, device) for _ in range(12 if "vq" in kind else 2)]
     bar = SimpleNamespace(update=lambda: None)
     augment = None if kind.startswith("prior") else Augment(flip=True)
+    if kind == "segmenter":
+        augment = partial(recipes.segmenter.soften, most=SETTINGS.segmenter_blur)
     row = loop.train_epoch(fabric, *ready, loader, state, FIT, augment, bar)
     assert "loss" in row
     for values in state.optimizer.state.values():

@@ -12,6 +12,7 @@ from vqlib.data import SliceData, SliceDataset
 from vqlib.errors import UserError
 from vqlib.models.priors import sample_levels
 from vqlib.models.quantizers import rotate, straight_through
+from vqlib.models.vqvae2 import Codes
 from vqlib.runs import Run, load_checkpoint, save_checkpoint
 
 PRINT = "fingerprint of these slices"
@@ -108,6 +109,37 @@ def test_every_kind_trains_scores_and_is_found_again(data, kind):
             mu, logvar = model.encode(data.test.images)
         nats = 0.5 * (mu**2 + logvar.exp() - logvar - 1).flatten(1).sum(1).mean()
         assert bits == pytest.approx(float(nats) / math.log(2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("vqvae", {"": 16}), ("vqvae2", {"_top": 8, "_bottom": 16})]
+)
+def test_perplexity_in_the_history_is_of_all_validation_slices_together(
+    data, monkeypatch, kind, expected
+):
+    """Not the mean over batches: each of these has few codes, which no other has."""
+
+    def codes_by_shade(self, x):
+        bottom = (16 * x[:, 0, ::4, ::4]).long().clamp(max=15)
+        top = bottom[:, ::2, ::2] // 2
+        return bottom if kind == "vqvae" else Codes(top, bottom)
+
+    many = slices(160, 5, 1)
+    shades = (torch.arange(160) + 0.5) / 160
+    many.images = shades.view(-1, 1, 1, 1).repeat(1, 1, 64, 32)
+    model = recipes.build(kind, SETTINGS)
+    monkeypatch.setattr(type(model), "encode", codes_by_shade)
+    settings, seen = dataclasses.replace(SETTINGS, epochs=1), []
+    data = dataclasses.replace(data, validate=many)
+    recipes.train(kind, settings, data, Run("r"), on_epoch=seen.append)
+    parts = [model.encode(images) for images in many.images.split(64)]
+    assert len(parts) == 3
+    levels = [parts] if kind == "vqvae" else zip(*parts, strict=True)
+    for (ending, joint), codes in zip(expected.items(), levels, strict=True):
+        found = seen[-1][f"val_perplexity{ending}"]
+        assert found == [pytest.approx(joint)]
+        assert found[0] == pytest.approx(metrics.perplexity(torch.cat(codes), 16))
+        assert found[0] > 2 * np.mean([metrics.perplexity(x, 16) for x in codes])
 
 
 def test_vae_and_vqvae_share_one_encoder_and_decoder():
