@@ -203,7 +203,9 @@ def distortions_words(stored: dict) -> str:
         of.setdefault(row["distortion"], {})[row["seed"]] = row
     ours = next(name for name in of if name.endswith("(vqlib)"))
 
-    def names(sign: int, scores: tuple[str, ...]) -> str:
+    scores = ("ssim", "psnr", "ms_ssim", "edges")
+
+    def names(sign: int) -> str:
         found = [
             name
             for name in of
@@ -216,10 +218,9 @@ def distortions_words(stored: dict) -> str:
         ]
         return ", ".join(found) or "none"
 
-    scores = ("ssim", "psnr", "ms_ssim", "edges")
     return (
-        f"With every seed, ahead of vqlib's in all four scores: {names(1, scores)}; "
-        f"behind in all four: {names(-1, scores)} (`{stored['command']}`)."
+        f"With every seed, ahead of vqlib's in all four scores: {names(1)}; "
+        f"behind in all four: {names(-1)} (`{stored['command']}`)."
     )
 
 

@@ -31,6 +31,17 @@ def test_parameters(path):
         assert seen[name]["default"] == "None", name
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS[1:3], ids=lambda path: path.stem)
+def test_what_a_notebook_trains_draws_its_curves_live(path):
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    trains = [source for source in sources if "recipes.train(" in source]
+    assert trains
+    for source in trains:
+        assert "show.live_curves(" in source
+        assert "on_epoch=" in source
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_committed_from_a_clean_run(path):
     notebook = nbformat.read(path, as_version=4)

@@ -87,6 +87,16 @@ def test_beta_curves_join_the_means_over_seeds():
     assert "not swept" not in texts(figure)
 
 
+def test_labels_of_prices_that_lie_on_each_other_are_left_out():
+    row = {"kind": "vae", "distortion": 0.1, "edges": 0.5, "neg_elbo": 0.2, "seed": 0}
+    rows = [
+        row | {"beta": beta, "bits": bits}
+        for beta, bits in ((0.1, 260), (0.3, 250), (1.0, 190), (3.0, 100))
+    ]
+    figure = draw.beta_curves(rows, {"vae": "VAE"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.1", "3"]
+
+
 def test_spectra_tell_samples_from_reconstructions():
     frequency, control = np.array([0.1, 0.2]), np.array([1.0, 0.9])
     ours, drawn = np.array([0.9, 0.1]), np.array([1.2, 0.4])

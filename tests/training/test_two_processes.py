@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import vqlib
 from vqlib import recipes
 from vqlib.cli import main
 from vqlib.runs import load_checkpoint, read_history
@@ -102,7 +103,7 @@ TORCHRUN = ["torch.distributed.run", "--nproc-per-node", "1", "--nnodes", "2"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["vqlib starts both", "two machines"])
+@pytest.mark.parametrize("way", ["vqlib starts both", "fabric run", "two machines"])
 def test_other_ways_to_start_two_processes_train_alike(home, way):
     run = way.replace(" ", "-")
     train = [*COMMAND, "--data-dir", home / "slices", "--run", run]
@@ -112,6 +113,10 @@ def test_other_ways_to_start_two_processes_train_alike(home, way):
             [*TORCHRUN, *meet, "--node-rank", str(rank), "-m", "--", "vqlib", *train]
             for rank in range(2)
         ]
+    elif way == "fabric run":
+        script = Path(vqlib.__file__).with_name("__main__.py")
+        given = ["--accelerator", "cpu", "--devices", "2"]
+        starts = [["lightning_fabric.cli", *given, script, "--", "--", *train]]
     else:
         starts = [["vqlib", *train, "--devices", "2"]]
     processes = [

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqlib.metrics import Interval
@@ -80,6 +81,25 @@ def verdict(first: str, second: str, difference: Interval, what: str = "SSIM") -
     )
 
 
+def data_panels(
+    rows: Sequence[Mapping], height: float
+) -> tuple[Figure, list[tuple[Axes, str, list[Mapping]]]]:
+    """A figure so many inches high with a panel for each ``data`` of the rows, side by
+    side: each panel, the name of its data set, and the rows of it."""
+    sets = list(dict.fromkeys(row["data"] for row in rows))
+    figure, axes = plt.subplots(
+        1,
+        len(sets),
+        figsize=(min(WIDTH, 4.9 * len(sets)), height),
+        layout="constrained",
+        squeeze=False,
+    )
+    return figure, [
+        (axis, data, [row for row in rows if row["data"] == data])
+        for axis, data in zip(axes[0], sets, strict=True)
+    ]
+
+
 def rate_panels(
     rows: Iterable[Mapping],
     codecs: Iterable[Mapping] = (),
@@ -98,16 +118,8 @@ def rate_panels(
         label: of that score.
     """
     rows, codecs = list(rows), list(codecs)
-    sets = list(dict.fromkeys(row["data"] for row in rows))
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(min(WIDTH, 4.9 * len(sets)), 3.9),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis, data in zip(axes[0], sets, strict=True):
-        mine = [row for row in rows if row["data"] == data]
+    figure, panels = data_panels(rows, 3.9)
+    for axis, data, mine in panels:
         for kind, name in NAMES.items():
             found = [row for row in mine if row["kind"] == kind]
             points = [
@@ -133,7 +145,7 @@ def rate_panels(
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axis.set(title=data.replace("_", " "), ylabel=label)
         axis.set_xlabel("bits per slice (log scale)")
-    handles, names = axes[0, 0].get_legend_handles_labels()
+    handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 

@@ -6,12 +6,11 @@ Figures and sentences from what ``benchmarks/rate_distortion.py`` and
 
 from collections.abc import Iterable, Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from vqlib.show.comparing import NAMES
-from vqlib.show.style import WIDTH, colours, mark_levels
+from vqlib.show.comparing import NAMES, data_panels
+from vqlib.show.style import colours, mark_levels
 
 
 def codec_lines(gaps: Iterable[Mapping]) -> list[str]:
@@ -56,23 +55,15 @@ def length_panels(
         codecs: with ``data``, ``codec`` and ``ssim`` with its ``mean``.
     """
     rows, codecs, fits = list(rows), list(codecs), {fit["data"]: fit for fit in fits}
-    sets = list(dict.fromkeys(row["data"] for row in rows))
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(min(WIDTH, 4.9 * len(sets)), 3.4),
-        layout="constrained",
-        squeeze=False,
-    )
+    figure, panels = data_panels(rows, 3.4)
     colour = colours(["VQ-VAE"])[0]
-    for axis, data in zip(axes[0], sets, strict=True):
-        mine = [row for row in rows if row["data"] == data]
+    for axis, data, mine in panels:
         points = [(row["length"], row["ssim"]["mean"]) for row in mine]
         axis.plot(*zip(*points, strict=True), "o", color=colour)
         if data in fits:
             n, score = np.array(fits[data]["curve"]).T
             within = n <= max(row["length"] for row in mine)
-            axis.plot(n[within], score[within], color=colour, label="VQ-VAE")
+            axis.plot(n[within], score[within], color=colour)
             axis.plot(n[~within], score[~within], ":", color=colour)
         mark_levels(
             axis,

@@ -1,5 +1,6 @@
 """Figures of notebook 02: rates, trainings side by side, blur, and latent spaces."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from vqlib.show.style import EXTENT, WIDTH, as_slices, colours
 
 DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}
 LEAST_BITS, LEAST_SPREAD = 0.01, 1e-6  # lowest of their logarithmic axes
+LABELS_APART = 1.4  # in rate: closer ones would lie on each other
 
 
 def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> Figure:
@@ -147,7 +149,9 @@ def collapse(
         )
         spread = np.sort(spreads[name])[::-1].clip(LEAST_SPREAD)
         right.plot(range(1, len(spread) + 1), spread, "o-", markersize=3, color=colour)
-    left.set(xlabel="step", ylabel="rate (bits per slice, log scale)", yscale="log")
+    left.set(xlabel="step", yscale="log")
+    least = f"{LEAST_BITS:g} or less at the foot"
+    left.set_ylabel(f"rate (bits per slice, log scale;\n{least})")
     right.set(
         xlabel="latent unit, sorted", ylabel="variance of μ (log scale)", yscale="log"
     )
@@ -188,8 +192,12 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
             axis.plot(
                 [r[x] for r in given], [r[y] for r in given], "o", ms=4, color=colour
             )
+        labelled = math.inf  # bits of the label before; rates fall as β grows
         for group in groups:
             place = [np.mean([r[key] for r in group]) for key in ("bits", "distortion")]
+            if place[0] > labelled / LABELS_APART:
+                continue
+            labelled = place[0]
             axes[0].annotate(
                 f"{group[0]['beta']:g}",
                 place,
@@ -197,6 +205,7 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
                 textcoords="offset points",
                 fontsize=8,
                 color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
     for axis, (x, _, xlabel, ylabel) in zip(axes, panels, strict=True):
         axis.set(xlabel=xlabel, ylabel=ylabel)
