@@ -5,7 +5,7 @@ import tempfile
 
 import matplotlib
 
-# Jupyter kernels inherit this: widgets draw once, statically (see vqlib.show.widgets).
+# Jupyter kernels inherit this: widgets draw once, statically (see lessons.widgets).
 os.environ.setdefault("VQLIB_HEADLESS", "1")
 # Decoded slices go where the test run ends with them, not into the project's cache/.
 if "VQLIB_CACHE" not in os.environ:

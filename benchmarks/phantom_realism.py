@@ -30,6 +30,8 @@ import torch
 from common import RESULTS, tell
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from pelvis.phantom import make_volume
+from pelvis.phantom.write import VERSION
 from vqlib.data import (
     NATIVE_SIZE,
     PIXEL_MM,
@@ -38,8 +40,6 @@ from vqlib.data import (
     fit_to,
     scale_volume,
 )
-from vqlib.data.phantom import make_volume
-from vqlib.data.phantom.write import VERSION
 from vqlib.metrics import body_masks
 from vqlib.metrics.realism import BAND, EDGE_PER_MM, Portrait, describe, distances
 from vqlib.runs import load_json

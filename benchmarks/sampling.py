@@ -31,8 +31,8 @@ from monai.utils.ordering import Ordering
 from torch import Tensor
 
 from vqlib import profiles, recipes
-from vqlib.models.priors import CodePrior, draw
-from vqlib.models.priors.sampling import gumbel
+from vqlib.priors import CodePrior, draw
+from vqlib.priors.sampling import gumbel
 
 CACHED, UNCACHED, MONAI = "cached", "uncached", "MONAI inferer"
 

@@ -14,6 +14,7 @@ import click
 import torch
 from common import tell
 
+from lessons.usefulness import joined, labelled, usefulness
 from vqlib import profiles, recipes
 from vqlib.data import open_data
 from vqlib.metrics.corruptions import CORRUPTIONS, Slices, take
@@ -21,7 +22,6 @@ from vqlib.metrics.scorecard import SCORES, make_reference, score_card
 from vqlib.metrics.trials import MUST_SEE, order, trial
 from vqlib.recipes import LabelledSlices
 from vqlib.runs import Run
-from vqlib.usefulness import joined, labelled, usefulness
 
 
 @torch.no_grad()

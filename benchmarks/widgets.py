@@ -17,11 +17,11 @@ import ipywidgets
 import torch
 from common import tell
 
+from lessons import boards, browser, explorer, images, painter
+from lessons.touch import Touch
 from vqlib import profiles, recipes
 from vqlib.data import SliceDataset
 from vqlib.metrics import atlas
-from vqlib.show import boards, browser, explorer, images, painter
-from vqlib.show.touch import Touch
 
 
 def leaves(widget) -> list:

@@ -14,8 +14,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from lessons import comparing, use_style
 from vqlib.runs import load_json
-from vqlib.show import comparing, use_style
 
 STORED = Path(__file__).parents[1] / "benchmarks" / "results" / "rate_distortion.json"
 LABELS = {

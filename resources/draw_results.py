@@ -17,13 +17,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
+from lessons import use_style
+from lessons.images import draw_slice
+from lessons.style import SLICE_MM, WIDTH
 from vqlib import profiles, recipes
 from vqlib.data import open_data
 from vqlib.results import MODELS
 from vqlib.runs import Run
-from vqlib.show import use_style
-from vqlib.show.images import draw_slice
-from vqlib.show.style import SLICE_MM, WIDTH
 
 POSITIONS = (0.4, 0.5, 0.6, 0.7)  # of the rows, front to back of the volume
 RECONSTRUCTED = ("vae_global", "vae", "vqvae")

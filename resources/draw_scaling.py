@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from lessons import use_style
 from vqlib.runs import load_json
-from vqlib.show import use_style
 
 STORED = Path(__file__).parents[1] / "benchmarks" / "results" / "scaling.json"
 

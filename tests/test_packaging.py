@@ -24,10 +24,11 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "vector_quantize_pytorch": "vector-quantize-pytorch",
 }
+OWN = ("vqlib", "lessons", "pelvis")
 # started as programs, loaded as plug-ins or imported by name: name -> where it is used
 PROGRAMS = {
-    "idc-index": "vqlib/data/archive.py",
-    "jupyterlab": "vqlib/cli/__init__.py",
+    "idc-index": "pelvis/archive.py",
+    "jupyterlab": "lessons/cli.py",
     "nbconvert": "README.md",
     "nbval": "Makefile",
     "ruff": ".ci/run",
@@ -73,7 +74,7 @@ def imports(*folders):
         for path in files:
             if ".ipynb_checkpoints" not in path.parts:
                 found |= modules(path)
-    own = {"vqlib", "conftest"}
+    own = {*OWN, "conftest"}
     for folder in ("tests", "benchmarks", "resources"):
         own |= {folder, *(path.stem for path in (ROOT / folder).rglob("*.py"))}
     found -= {*sys.stdlib_module_names, *own}
@@ -83,7 +84,8 @@ def imports(*folders):
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("vqlib", "notebooks"), ("lab",)),
+        (("vqlib", "notebooks", "lessons"), ("lab",)),
+        (("pelvis",), ()),
         (("resources",), ("lab",)),
         (("tests",), ("lab", "test", "fetch")),
         (("benchmarks",), ("lab", "test", "bench")),
@@ -94,7 +96,7 @@ def test_every_import_is_declared(folders, extras):
 
 
 def test_everything_declared_is_used():
-    used = imports("vqlib", "notebooks", "tests", "resources", "benchmarks")
+    used = imports(*OWN, "notebooks", "tests", "resources", "benchmarks")
     for name, place in PROGRAMS.items():
         if name in (ROOT / place).read_text(encoding="utf-8"):
             used.add(name)
@@ -102,14 +104,20 @@ def test_everything_declared_is_used():
 
 
 def test_trainings_do_without_jupyter():
-    """Only the runner and the widgets need the extra ``lab``."""
+    """Only lessons need the extra ``lab``."""
     extra = {"papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "IPython"}
     extra |= {"anywidget", "traitlets"}
-    runner = {"tutorial.py", "refresh.py", "widgets.py", "touch.py", "palette.py"}
-    runner |= {"browser.py", "painter.py", "explorer.py", "boards.py", "blind.py"}
-    for path in (ROOT / "vqlib").rglob("*.py"):
-        if path.name not in runner:
+    for folder in ("vqlib", "pelvis"):
+        for path in (ROOT / folder).rglob("*.py"):
             assert not modules(path) & extra, path.relative_to(ROOT)
+
+
+def test_imports_go_down_only():
+    """notebooks -> lessons -> vqlib <- pelvis; pelvis does without torch."""
+    above = {"vqlib": {"lessons", "pelvis"}, "pelvis": {"lessons", "torch"}}
+    for folder, forbidden in above.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not modules(path) & forbidden, path.relative_to(ROOT)
 
 
 def test_bounds_are_lower_bounds():

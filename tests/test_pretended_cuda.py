@@ -16,7 +16,7 @@ from torch import nn
 
 from vqlib import losses, profiles, recipes
 from vqlib.data import Augment, SliceDataset
-from vqlib.models.priors import sample_levels
+from vqlib.priors import sample_levels
 from vqlib.profiles import PRIORS
 from vqlib.training import FitSettings, loop, make_fabric
 from vqlib.training.state import TrainingState

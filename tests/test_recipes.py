@@ -10,9 +10,9 @@ from safetensors import safe_open
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, SliceDataset
 from vqlib.errors import UserError
-from vqlib.models.priors import sample_levels
 from vqlib.models.quantizers import rotate, straight_through
 from vqlib.models.vqvae2 import Codes
+from vqlib.priors import sample_levels
 from vqlib.runs import Run, load_checkpoint, save_checkpoint
 
 PRINT = "fingerprint of these slices"

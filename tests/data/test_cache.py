@@ -275,10 +275,11 @@ def test_what_is_beside_the_slices_is_no_change(study, decoded):
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
-import vqlib.cli.data
-from vqlib.data import audit, cache, convert, fetch
+import pelvis.cli
+from pelvis import audit, convert, fetch
+from vqlib.data import cache
 from vqlib.data.layout import list_folder
-from vqlib.data.phantom import write
+from pelvis.phantom import write
 folder = Path(sys.argv[1])
 stored = cache.open_stored(folder, list_folder(folder), (64, 32), progress=False)
 stored.rows(0, len(stored.images)).read([2, 0])

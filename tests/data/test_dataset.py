@@ -5,9 +5,9 @@ import pytest
 import torch
 from slice_files import write_slice
 
+from pelvis.phantom.write import VERSION
 from vqlib import profiles
 from vqlib.data import SPLITS, SliceDataset, SliceIndex, make_loader, open_data
-from vqlib.data.phantom.write import VERSION
 from vqlib.errors import UserError
 
 
@@ -124,7 +124,7 @@ def phantom_calls(monkeypatch, tmp_path):
         made |= {"weeks": weeks, "slices": slices}
         (folder / "phantom.json").write_text(json.dumps(made))
 
-    monkeypatch.setattr("vqlib.data.phantom.write.write_phantom", write_phantom)
+    monkeypatch.setattr("pelvis.phantom.write.write_phantom", write_phantom)
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
     return calls
 
@@ -144,7 +144,7 @@ def test_a_phantom_made_otherwise_is_refused(phantom_calls, monkeypatch):
         open_data(None, profiles.get("smoke", phantom_weeks=3), progress=False)
     with pytest.raises(UserError, match="not three whole numbers"):
         open_data(None, profiles.get("smoke", phantom_patients="2;3"), progress=False)
-    monkeypatch.setattr("vqlib.data.phantom.write.VERSION", -1)
+    monkeypatch.setattr("pelvis.phantom.write.VERSION", -1)
     with pytest.raises(UserError, match="delete it to have it made again"):
         open_data(None, profiles.get("smoke"), progress=False)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vqlib import tutorial
-from vqlib.data.phantom import write_phantom
+from lessons import tutorial
+from pelvis.phantom import write_phantom
 
 pytestmark = pytest.mark.notebooks
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_data_exploration.ipynb"

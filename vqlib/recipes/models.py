@@ -12,12 +12,12 @@ from vqlib.data import LABEL_NAMES, Augment, SliceData, SliceDataset, make_loade
 from vqlib.errors import UserError, unknown_name
 from vqlib.models.fsq import FiniteScalarQuantizer
 from vqlib.models.networks import Decoder, Encoder
-from vqlib.models.priors import CodePrior, PixelCNNPrior, TransformerPrior
 from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
 from vqlib.models.segmenter import Segmenter
 from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.models.vqvae2 import VQVAE2, Codes
+from vqlib.priors import CodePrior, PixelCNNPrior, TransformerPrior
 from vqlib.profiles import Profile
 from vqlib.recipes.shared import claim, mean_losses
 from vqlib.runs import Run, load_json, save_json

@@ -9,9 +9,9 @@ from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
 from vqlib.data import SliceData, SliceDataset
-from vqlib.models.priors import CodePrior, IndependentCodes, by_place, order0, uniform
 from vqlib.models.vqvae import VQVAE
 from vqlib.models.vqvae2 import VQVAE2
+from vqlib.priors import CodePrior, IndependentCodes, by_place, order0, uniform
 from vqlib.profiles import Profile
 from vqlib.recipes.models import (
     ORGANS,

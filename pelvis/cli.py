@@ -1,0 +1,233 @@
+"""``vqlib data``: make and check folders of slices."""
+
+from pathlib import Path
+
+import click
+
+from vqlib.cli.group import Group
+from vqlib.errors import UserError
+
+
+@click.group(cls=Group)
+def data() -> None:
+    """Make and check folders of slices."""
+
+
+@data.command()
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--patients",
+    default="12,4,5",
+    show_default=True,
+    metavar="N[,N,N]",
+    help="Men in train, validate and test; or in all, of whom a tenth each goes to "
+    "validate and test.",
+)
+@click.option("--weeks", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--slices", type=click.IntRange(min=1), default=60, show_default=True)
+@click.option(
+    "--volumes",
+    is_flag=True,
+    help="As 3D volumes, named as in the CSIRO release, for `vqlib data convert`.",
+)
+def phantom(folder, patients, weeks, seed, slices, volumes) -> None:
+    """Write a synthetic male pelvis, many men and weeks, in the HipMRI layout."""
+    from pelvis.phantom import write_phantom
+
+    try:
+        counts = tuple(int(part) for part in patients.split(","))
+        if len(counts) == 1:
+            held_out = max(1, round(counts[0] / 10))
+            counts = (counts[0] - 2 * held_out, held_out, held_out)
+        if len(counts) != 3 or min(counts) < 1:
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"--patients {patients!r} must be three positive numbers such as "
+            "12,4,5, or at least 3"
+        ) from None
+    write_phantom(
+        Path(folder),
+        patients=counts,
+        weeks=weeks,
+        seed=seed,
+        slices=slices,
+        volumes=volumes,
+    )
+    click.echo(f"the phantom is in {folder}")
+
+
+@data.command()
+@click.argument("source", metavar="SRC")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--plane",
+    default="coronal",
+    show_default=True,
+    help="coronal, axial or sagittal.",
+)
+@click.option(
+    "--grid",
+    default="256x128",
+    show_default=True,
+    metavar="NxN",
+    help="Pixels of a slice; left–right first, or front–back in sagittal ones.",
+)
+@click.option(
+    "--spacing",
+    default="1.68x1.56",
+    show_default=True,
+    metavar="MMxMM",
+    help="Size of a pixel in mm.",
+)
+@click.option(
+    "--slices",
+    default="60",
+    show_default=True,
+    metavar="N|all",
+    help="Slices to keep of each scan, evenly spaced where it holds anatomy.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the split.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Scans that are cut at once.  [default: one a core]",
+)
+def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> None:
+    """Cut the 3D scans below SRC (NIfTI, DICOM) into slices in the HipMRI layout.
+
+    The same command again does only what is missing. Patients are never in two splits.
+    """
+    from pelvis.convert import convert
+
+    try:
+        report = convert(
+            source,
+            folder,
+            plane=plane,
+            grid=_pair("--grid", grid, int),
+            spacing=_pair("--spacing", spacing, float),
+            slices=slices if slices == "all" else _number("--slices", slices),
+            seed=seed,
+            processes=processes,
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped; {folder} keeps the scans that are finished, and the same "
+            "command goes on from there",
+            err=True,
+        )
+        raise SystemExit(130) from None
+    for line in (*report.faults, *report.notes):
+        click.echo(line)
+    scans = "1 scan" if report.converted == 1 else f"{report.converted} scans"
+    if report.faults:
+        faults = (
+            "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
+        )
+        raise UserError(
+            f"{scans} converted, {report.skipped} there before, and "
+            f"{faults}; mend what is named and give the same command again"
+        )
+    if report.converted:
+        click.echo(f"{folder}: {scans} converted, {report.skipped} there before")
+    else:
+        click.echo(f"{folder}: nothing to do, all {report.skipped} scans are there")
+
+
+def _pair(option: str, text: str, kind) -> tuple:
+    try:
+        first, second = (kind(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise UserError(
+            f"{option} {text!r} must be two numbers with an x between, such as "
+            f"{'256x128' if kind is int else '1.68x1.56'}"
+        ) from None
+    return first, second
+
+
+def _number(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"{option} {text!r} must be a whole number or all") from None
+
+
+@data.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--json", "as_json", is_flag=True, help="The report, for machines.")
+def check(folder, as_json) -> None:
+    """Read every slice of a folder; report what it holds and every fault.
+
+    A fault makes loading fail or spoils a result, for example a damaged file, a patient
+    in two splits, a slice that is also in another split, a constant image, a spacing
+    that cannot be, a singular affine. A note needs no change, for example blank slices,
+    gaps in the numbering, several sizes, types or spacings, no affine, labels that
+    occur nowhere. Exits with 1 where there is a fault.
+
+    The JSON has the keys folder, ok, splits (of each: slices, unreadable, patients,
+    volumes, labels, weeks, slices_per_volume, intensity, shapes, dtypes, spacings_mm,
+    orientations, label_dtypes, label_values), faults (of each: file, what, remedy) and
+    notes.
+    """
+    import json
+    import sys
+
+    from pelvis.audit import audit
+
+    report = audit(folder, progress=sys.stderr.isatty())
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    if report.faults:
+        many = len(report.faults)
+        raise UserError(f"{many} fault{'s' if many > 1 else ''} in {folder}")
+    if not as_json:
+        click.echo(f"no fault in {folder}")
+
+
+@data.command()
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option("--collection", metavar="NAME", help="Which one.  [default: prostatex]")
+@click.option(
+    "--patients",
+    default="20",
+    show_default=True,
+    metavar="N",
+    help="The first N patients; all for all.",
+)
+@click.option(
+    "--description",
+    metavar="TEXT",
+    help="Series with TEXT in their description, instead of coronal ones.",
+)
+@click.option("--every-series", is_flag=True, help="Not only one series a patient.")
+@click.option("--series", multiple=True, metavar="UID", help="These series alone.")
+@click.option(
+    "--max-size",
+    default="2 GB",
+    show_default=True,
+    help="Refuse a choice of more to download.",
+)
+@click.option(
+    "--download-dir", metavar="FOLDER", help="For DICOM files.  [default: DIR.dicom]"
+)
+@click.option("--yes", is_flag=True, help="Do not ask before downloading.")
+@click.option("--json", "as_json", is_flag=True, help="The list, for machines.")
+def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
+    """Get openly licensed coronal MR of the pelvis from the Imaging Data Commons.
+
+    Without DIR: list the collections, or with --collection or --description the kinds
+    of series, and download nothing. With DIR: show what would come, its licence and how
+    to cite it, ask, download, and convert to slices in DIR. What is there already is
+    not fetched again.
+    """
+    from pelvis import fetching
+
+    if folder is None:
+        fetching.show_list(wanted["collection"], wanted["description"], as_json)
+    elif as_json:
+        raise UserError("--json is for the list; leave out DIR")
+    else:
+        chosen = fetching.choice(**wanted)
+        fetching.get(folder, chosen, download_dir, max_size, yes)

@@ -1,0 +1,239 @@
+"""3D scans become a folder of slices in the HipMRI layout.
+
+`convert` finds the scans (`pelvis.volumes`), gives each patient a number and a
+split (`pelvis.plan`), cuts each scan into slices (`pelvis.resample`) in as many
+processes as there are cores, and keeps account of it (`pelvis.ledger`).
+
+It can be stopped at any time. Numbers and splits are written down before the first
+slice, so they are the same when the same command goes on. The slices of a scan are
+written to a hidden folder, and moved into place together once all are there. They
+depend on scan and settings alone: the bytes are the same however often the conversion
+was stopped, and with any number of processes.
+"""
+
+import hashlib
+import os
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+from tqdm.auto import tqdm
+
+from pelvis.ledger import LOCK, Ledger
+from pelvis.plan import plan
+from pelvis.resample import PLANES
+from pelvis.slicing import CannotWrite, Job, cut_all
+from pelvis.sources import Source, printable
+from pelvis.volumes import SPACING_RANGE, find_volumes
+from vqlib.data.layout import SPLITS
+from vqlib.data.nifti import MAX_SIDE
+from vqlib.errors import UserError, unknown_name
+
+VERSION = 1  # of the resampling: another number, other slices from the same scan
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a conversion did."""
+
+    folder: Path
+    converted: int  # scans cut in this run
+    skipped: int  # scans that were there already
+    faults: tuple[str, ...] = ()  # a line for each scan or file that was left out
+    notes: tuple[str, ...] = ()  # what else the user should know
+
+
+def convert(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    plane: str = "coronal",
+    grid: tuple[int, int] = (256, 128),
+    spacing: tuple[float, float] = (1.68, 1.56),
+    slices: int | str = 60,
+    seed: int = 0,
+    processes: int | None = None,
+    progress: bool = True,
+) -> Report:
+    """Cut all 3D NIfTI volumes and DICOM series below ``source`` into slices.
+
+    ``plane`` is coronal, axial or sagittal; ``grid`` is in pixels and ``spacing`` in mm
+    (left–right x inferior–superior for coronal slices); ``slices`` of each scan are
+    kept, or ``"all"``; ``seed`` splits patients that are not the CSIRO release's. The
+    same call again does only what is missing: nothing, or new and changed scans, or
+    the rest after an interruption.
+
+    A scan with a fault is left out and has a line in the report. Raises `UserError`
+    where nothing can be converted: settings that make no sense or differ from those
+    that ``folder`` was made with, a source without scans, a folder that holds something
+    else, lies in the source, or cannot be written.
+    """
+    source, folder = Path(source).expanduser(), Path(folder).expanduser()
+    settings = _settings(plane, grid, spacing, slices, seed)
+    if processes is None:
+        processes = os.cpu_count() or 1
+    _at_least_one("processes", processes)
+    _judge_places(source, folder)
+    sources, faults, notes = _find(source, progress)
+    if not sources:
+        return Report(folder, 0, 0, tuple(faults), tuple(notes))
+    settings["source"] = str(source.resolve())
+    with _writing(folder), _alone(folder):
+        ledger = Ledger(folder, settings)
+        ledger.begin(plan(sources, ledger.scans, seed))
+        stamps = {str(s): _stamp(s) for s in sources}
+        left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
+        jobs = [_job(s, source, ledger) for s in left]
+        done, before = 0, len(sources) - len(left)
+        bar = tqdm(
+            total=len(sources),
+            initial=before,
+            desc="converting",
+            unit="scan",
+            disable=not (progress and left),
+        )
+        with bar, closing(cut_all(jobs, processes)) as results:
+            for name, result in results:
+                if isinstance(result, UserError):
+                    faults.append(str(result))
+                else:
+                    ledger.enter(name, stamps[name], result)
+                    done += 1
+                bar.update()
+    notes += _remarks(ledger, sources)
+    return Report(folder, done, before, tuple(faults), tuple(notes))
+
+
+def _job(source: Source, root: Path, ledger: Ledger) -> Job:
+    how = {key: ledger.settings[key] for key in ("plane", "grid", "spacing", "slices")}
+    if how["slices"] == "all":
+        how["slices"] = None
+    label = printable(source.label.relative_to(root)) if source.label else ""
+    name = str(source)
+    return Job(source, ledger.scans[name], ledger.staging(name), label, how)
+
+
+def _settings(plane, grid, spacing, slices, seed) -> dict:
+    """The settings that decide what is written, as JSON keeps them."""
+    if plane not in PLANES:
+        raise unknown_name("plane", plane, PLANES)
+    low, high = SPACING_RANGE
+    if len(grid) != 2 or not all(type(n) is int and 8 <= n <= MAX_SIDE for n in grid):
+        raise UserError(f"grid {grid} must be two whole numbers from 8 to {MAX_SIDE}")
+    if len(spacing) != 2 or not all(low <= mm <= high for mm in spacing):
+        raise UserError(f"spacing {spacing} must be two lengths, {low} to {high} mm")
+    if type(seed) is not int:
+        raise UserError(f"seed must be a whole number, not {seed!r}")
+    if slices != "all":
+        _at_least_one("slices", slices)
+    return {
+        "version": VERSION,
+        "plane": plane,
+        "grid": list(grid),
+        "spacing": [float(mm) for mm in spacing],
+        "slices": slices,
+        "seed": seed,
+    }
+
+
+def _at_least_one(what: str, number) -> None:
+    if type(number) is not int or number < 1:
+        raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
+
+
+def _judge_places(source: Path, folder: Path) -> None:
+    inside = [folder.resolve(), *folder.resolve().parents]
+    if source.resolve() in inside:
+        raise UserError(
+            f"{folder} lies in {source}, where its slices would be taken for scans; "
+            "choose a folder elsewhere"
+        )
+    if (source / "keras_slices_train").is_dir():
+        raise UserError(
+            f"{source} holds slices already, and no scans; give it as --data-dir"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose a folder for the slices")
+
+
+def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[str]]:
+    """Scans that can be tried, faults and notes; raises `UserError` for nothing."""
+    sources, faults, ignored = find_volumes(source, progress)
+    notes = []
+    if ignored:
+        notes.append(f"{ignored} DICOM files that are no MR images were passed over")
+    if not sources and not faults:
+        raise UserError(
+            "; ".join(
+                (
+                    f"{source} holds no NIfTI volumes and no MR series in DICOM",
+                    *notes,
+                    "give the folder that holds the scans",
+                )
+            )
+        )
+    if any(s.label for s in sources):  # the layout has labels for all or for none
+        faults += [
+            f"{s.files[0]} has no label map, and others have; add it, or take all away"
+            for s in sources
+            if not s.label
+        ]
+        sources = [s for s in sources if s.label]
+    return sources, faults, notes
+
+
+@contextmanager
+def _writing(folder: Path):
+    """Turns whatever keeps us from writing into one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as fault:
+        raise CannotWrite.to(folder, fault) from None
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Keeps a second conversion out of the folder; it ends with the process."""
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"another conversion is writing to {folder}; wait until it has ended"
+        ) from None
+    except NotImplementedError:
+        pass  # some network folders know no locks
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _stamp(source: Source) -> str:
+    """Changes when a file of a scan does: names, sizes and times, not contents."""
+    lines = []
+    for path in filter(None, (*source.files, source.label)):
+        try:
+            about = path.stat()
+        except OSError:  # said when it is read
+            continue
+        lines.append(f"{path.name} {about.st_size} {about.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
+
+
+def _remarks(ledger: Ledger, sources: list[Source]) -> list[str]:
+    """What else the user should know about the folder."""
+    notes = []
+    gone = len(ledger.rows.keys() - {str(source) for source in sources})
+    if gone:
+        notes.append(f"{gone} scans are no longer in the source; their slices stay")
+    filled = {row["split"] for rows in ledger.rows.values() for row in rows}
+    lacking = [split for split in SPLITS if split not in filled]
+    if lacking and filled:
+        notes.append(
+            f"no patient is in {' and '.join(lacking)}; the notebooks need patients in "
+            "all three splits"
+        )
+    return notes

@@ -1,0 +1,240 @@
+"""DICOM series: which are in a folder, and one of them as a volume.
+
+A series is what shares a SeriesInstanceUID, wherever its files lie. It has to be one
+block of parallel slices, evenly apart, of one scanner (`pelvis.series`); localizers
+in three directions, several echoes or b-values, and lost slices are refused. Enhanced
+multi-frame files are a series in one file and are read alike (DICOM PS3.3, C.7.6.16).
+"""
+
+import logging
+import warnings
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.pixels import get_decoder
+from tqdm.auto import tqdm
+
+from pelvis.series import Frame, as_block
+from pelvis.sources import Source, natural, printable
+from vqlib.data.nifti import MAX_SIDE, MAX_VOXELS
+from vqlib.errors import UserError
+
+_TAGS = (
+    "SOPClassUID",
+    "Modality",
+    "Rows",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "SeriesNumber",
+)
+logging.getLogger("pydicom").setLevel("CRITICAL")  # its remarks come as our one line
+
+
+def dicom_sources(
+    folder: Path, paths: list[Path], progress: bool = True
+) -> tuple[list[Source], list[str], int]:
+    """The MR series among some files, a line for each damaged file, and the number of
+    DICOM files that are no MR images. Files that are no DICOM at all are passed over.
+    """
+    series, faults, ignored = defaultdict(list), [], 0
+    quiet = not (progress and paths)
+    for path in tqdm(paths, "reading headers", disable=quiet, leave=False):
+        try:
+            header = _header(path)
+        except UserError as fault:
+            faults.append(str(fault))
+            continue
+        if header is None:
+            continue
+        if header["Modality"] != "MR" or not header["Rows"]:
+            ignored += 1
+        elif header["SeriesInstanceUID"]:
+            series[header["SeriesInstanceUID"]].append((path, header))
+        else:
+            faults.append(f"{path} has no SeriesInstanceUID; get the file again")
+    sources = []
+    for uid, found in series.items():
+        people = {_patient(header) for _, header in found}
+        if len(people) > 1:
+            faults.append(
+                f"{found[0][0].parent} (series {uid}) belongs to {len(people)} "
+                "patients; correct PatientID, or leave the series out"
+            )
+            continue
+        files = tuple(path for path, _ in found)
+        name = printable(files[0].parent.relative_to(folder))
+        when = " ".join(found[0][1][key] for key in _TAGS[-3:])
+        sources.append(
+            Source(
+                name,
+                files,
+                people.pop(),
+                series=uid,
+                when=tuple(natural(f"{when} {uid}")),
+            )
+        )
+    return sources, faults, ignored
+
+
+def read_series(paths: tuple[Path, ...]) -> tuple[str, np.ndarray, np.ndarray]:
+    """One series as a volume.
+
+    Returns its name for messages, the pixels `[rows, columns, slices]` (integers, or
+    float32 where the header scales them) and the `[4, 4]` affine (mm, RAS+). Raises
+    `UserError` for a series that is no single block of even, parallel grey slices, and
+    for files that are damaged or compressed in a way that needs another package.
+    """
+    frames = []
+    for path in paths:
+        with _reading(path):
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            frames += _frames(path, header)
+            about = (
+                f"{header.get('SeriesNumber')} {header.get('SeriesDescription', '')}"
+            )
+    name = f"{paths[0].parent} (series {' '.join(about.split())})"
+    frames, affine = as_block(name, frames)
+    return name, _pixels(frames), affine
+
+
+def _header(path: Path) -> dict[str, str] | None:
+    """What tells whose image a file is; None where it is no DICOM."""
+    named = path.suffix.lower() in (".dcm", ".ima")
+    with _reading(path):
+        with path.open("rb") as file:
+            dicom = file.read(132)[128:] == b"DICM"
+        if not (dicom or named) or path.name.upper() == "DICOMDIR":
+            return None
+        header = pydicom.dcmread(
+            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+        )
+        found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
+        if not (found["SOPClassUID"] or found["Modality"]):
+            raise ValueError("no image in it")
+        return found
+
+
+def _patient(header: dict[str, str]) -> str:
+    """PatientID, or the study where that was removed."""
+    return header["PatientID"].lower() or f"study {header['StudyInstanceUID']}"
+
+
+@contextmanager
+def _reading(path: Path):
+    """Turns whatever a damaged file makes pydicom raise into one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its remarks come as our one line
+            yield
+    except UserError:
+        raise
+    except OSError as fault:
+        raise UserError(
+            f"{path} cannot be read ({fault.strerror or fault}); check its permissions "
+            "or get it again"
+        ) from None
+    except Exception as fault:  # a parser meets damage with any exception
+        reason = " ".join(str(fault).split())[:120] or type(fault).__name__
+        raise UserError(
+            f"{path} is truncated or no DICOM image ({reason}); get the file again"
+        ) from None
+
+
+def _frames(path: Path, header) -> list[Frame]:
+    grey = header.SamplesPerPixel == 1
+    if not grey or header.PhotometricInterpretation != "MONOCHROME2":
+        raise UserError(
+            f"{path} holds {header.PhotometricInterpretation} pixels; only grey values "
+            "(MONOCHROME2) are converted, leave its series out"
+        )
+    _judge_syntax(path, header.file_meta.TransferSyntaxUID)
+    shape = (int(header.Rows), int(header.Columns))
+    count = int(header.get("NumberOfFrames") or 1)
+    if max(shape) > MAX_SIDE or min(shape) < 2 or count * np.prod(shape) > MAX_VOXELS:
+        raise UserError(
+            f"{path} declares {count} images of {shape[0]} x {shape[1]} pixels; the "
+            "header is damaged, get the file again"
+        )
+    scanner = (header.get("Manufacturer"), header.get("ManufacturerModelName"))
+    frames = []
+    for number in range(count):
+        try:
+            plane = _plane(header, number, count)
+        except AttributeError as lacking:
+            raise UserError(
+                f"{path} does not say how it lies in the patient "
+                f"({str(lacking).split()[-1]}); leave its series out"
+            ) from None
+        position, orientation, spacing, scale = (np.array(v, float) for v in plane)
+        if not np.isfinite(np.r_[position, orientation, spacing, scale]).all():
+            raise ValueError("a place that is no number")
+        frames.append(
+            Frame(
+                path,
+                number,
+                position.reshape(3),
+                orientation.reshape(6),
+                spacing.reshape(2),
+                shape,
+                tuple(scale),
+                scanner,
+            )
+        )
+    return frames
+
+
+def _plane(header, number: int, count: int) -> tuple:
+    """Position, orientation, spacing and scale of one image of a file."""
+    if count > 1 or "PerFrameFunctionalGroupsSequence" in header:
+        own = header.PerFrameFunctionalGroupsSequence[number]
+        shared = header.SharedFunctionalGroupsSequence[0]
+
+        def group(name: str):
+            return (own.get(name) or shared.get(name) or [pydicom.Dataset()])[0]
+
+        position = group("PlanePositionSequence")
+        orientation = group("PlaneOrientationSequence")
+        measures = group("PixelMeasuresSequence")
+        scale = group("PixelValueTransformationSequence")
+    else:
+        position = orientation = measures = scale = header
+    return (
+        position.ImagePositionPatient,
+        orientation.ImageOrientationPatient,
+        measures.PixelSpacing,
+        (scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)),
+    )
+
+
+def _judge_syntax(path: Path, syntax) -> None:
+    """Raises `UserError` where pixels are compressed and the decoder is missing."""
+    try:
+        if get_decoder(syntax).is_available:
+            return
+        plugin = "openjpeg" if "2000" in syntax.name else "libjpeg"
+        remedy = f"install the decoder: pip install pylibjpeg pylibjpeg-{plugin}"
+    except NotImplementedError:
+        remedy = "convert the series to NIfTI with dcm2niix"
+    raise UserError(f"{path} is compressed as {syntax.name}; {remedy}")
+
+
+def _pixels(frames: list[Frame]) -> np.ndarray:
+    """[rows, columns, slices]"""
+    stored = {}
+    for path in dict.fromkeys(frame.path for frame in frames):
+        with _reading(path):
+            image = pydicom.dcmread(path, force=True).pixel_array
+            stored[path] = image.reshape(
+                -1, *frames[0].shape
+            )  # [frames, rows, columns]
+    volume = np.stack([stored[f.path][f.number] for f in frames], axis=-1)
+    if all(frame.scale == (1.0, 0.0) for frame in frames):
+        return volume
+    slope, intercept = np.array([frame.scale for frame in frames], np.float32).T
+    return volume * slope + intercept

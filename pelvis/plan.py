@@ -1,0 +1,88 @@
+"""Which number, week and split each scan gets.
+
+Cases of the CSIRO release keep their numbers, and 4–35, 36–39 and 40–42 are train,
+validate and test, as in HipMRI. All other patients get numbers from 101 on, in the
+order of their names, and are shuffled by the seed: a tenth is for validation, a tenth
+for test, at least one each where there are three patients. A scan whose name tells no
+week gets the first free one of its patient, in the order of dates (DICOM) or names.
+
+What was planned once stays: scans that are added later get what is free.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from pelvis.sources import Source, natural
+from vqlib.data.layout import SPLITS
+
+RELEASE = {"train": range(4, 36), "validate": range(36, 40), "test": range(40, 43)}
+FIRST_OTHER = 101  # numbers below are the release's
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan in the layout."""
+
+    patient: str  # as name or header tell
+    case: int
+    week: int
+    split: str
+    stamp: str | None = None  # of the source that its slices were cut from
+
+
+def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, Scan]:
+    """Scans by the text of their sources: the known ones and, after them, new ones.
+
+    A known scan that is gone is forgotten where another one tells the same patient and
+    week: it was moved.
+    """
+    present = {str(source) for source in sources}
+    new = sorted((s for s in sources if str(s) not in known), key=lambda s: s.when)
+    new.sort(key=lambda s: s.week is None)  # told weeks are taken first
+    told = {(s.patient, s.week) for s in new if s.week is not None}
+    scans = {
+        name: scan
+        for name, scan in known.items()
+        if name in present or (scan.patient, scan.week) not in told
+    }
+    cases = _numbers(new, {scan.patient: scan.case for scan in known.values()})
+    splits = {scan.case: scan.split for scan in known.values()}
+    splits |= _split(sorted(set(cases.values()) - splits.keys()), splits, cases, seed)
+    taken = {(scan.case, scan.week) for scan in scans.values()}
+    for source in new:
+        case, week = cases[source.patient], source.week
+        if week is None or (case, week) in taken:
+            week = next(w for w in range(len(taken) + 1) if (case, w) not in taken)
+        taken.add((case, week))
+        scans[str(source)] = Scan(source.patient, case, week, splits[case])
+    return scans
+
+
+def _numbers(new: list[Source], cases: dict[str, int]) -> dict[str, int]:
+    """Patient → number, those of new scans included."""
+    cases = dict(cases)
+    given = {s.patient: s.case for s in new if s.case in range(FIRST_OTHER)}
+    free = max([FIRST_OTHER - 1, *cases.values()]) + 1
+    for patient in sorted({s.patient for s in new} - cases.keys(), key=natural):
+        if patient in given:
+            cases[patient] = given[patient]
+        else:
+            cases[patient], free = free, free + 1
+    return cases
+
+
+def _split(new: list[int], known: dict[int, str], cases, seed: int) -> dict[int, str]:
+    """Case → split for cases that have none yet."""
+    splits = {c: name for name, its in RELEASE.items() for c in its if c in new}
+    rest = [case for case in new if case not in splits]
+    names = {case: patient for patient, case in cases.items()}
+    # by a hash of the name: another patient more or less does not reshuffle all
+    rest.sort(key=lambda c: hashlib.sha256(f"{seed} {names[c]}".encode()).digest())
+    total = len(known) + len(new)
+    wanted = max(1, round(total / 10))
+    for split in SPLITS[1:] if total >= len(SPLITS) else ():
+        held = [*known.values(), *splits.values()].count(split)
+        for case in rest[: max(0, wanted - held)]:
+            splits[case] = split
+        rest = [case for case in rest if case not in splits]
+    return splits | dict.fromkeys(rest, "train")

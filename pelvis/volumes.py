@@ -1,0 +1,197 @@
+"""3D scans in a folder: which are there, and one of them read, with suspicion.
+
+`find_volumes` goes through a folder of any depth and looks at names and DICOM headers
+only. `read_volume` reads one scan, judges it, and says in one line what is wrong with
+it. How names tell patients, weeks and labels: `pelvis.sources`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from pelvis.dicom import dicom_sources, read_series
+from pelvis.sources import Source, nifti_sources
+from vqlib.data.nifti import MAX_SIDE, MAX_VOXELS, as_labels, read_array
+from vqlib.errors import UserError
+
+SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
+SAME_GRID = 0.1  # of a voxel: how far labels may lie from their image
+_DEFLATE = 1032  # gzip shrinks nothing further than this
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One scan, read."""
+
+    pixels: np.ndarray  # integers or float32 [I, J, K], finite, not constant
+    labels: np.ndarray | None  # uint8 [I, J, K]
+    affine: np.ndarray  # float64 [4, 4]: voxel -> mm to the right, front and head
+
+
+def find_volumes(
+    folder: str | Path, progress: bool = True
+) -> tuple[list[Source], list[str], int]:
+    """The scans below a folder, one line for each fault, and the number of DICOM files
+    that are no MR images (reports, segmentations, other scanners).
+
+    Links to folders are followed, each folder once; hidden files are left out. Raises
+    `UserError` where the folder is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {what}; give the folder that holds the scans")
+    files, faults = _files(folder)
+    niftis = [f for f in files if f.name.lower().endswith((".nii", ".nii.gz"))]
+    sources, wrong = nifti_sources(folder, niftis)
+    rest = sorted(set(files) - set(niftis))
+    series, damaged, ignored = dicom_sources(folder, rest, progress)
+    return sources + series, faults + wrong + damaged, ignored
+
+
+def read_volume(source: Source) -> Volume:
+    """Read one scan and its label map.
+
+    Raises `UserError` for what `vqlib.data.nifti.read_array` refuses; for more or less
+    than three dimensions, colours or complex numbers; for voxels that are not finite,
+    or all alike; for sizes, spacings or an affine that cannot be; for a label map on
+    another grid or with other values than `LABEL_NAMES`; for a DICOM series that is no
+    volume (`pelvis.dicom.read_series`).
+    """
+    if source.series:
+        name, pixels, affine = read_series(source.files)
+        judge_affine(name, affine)
+        return Volume(_judge_pixels(name, pixels), None, affine)
+    path = source.files[0]
+    values, image = read_array(path, _volume_shape)
+    pixels, affine = _judge_pixels(path, values), _affine(path, image)
+    labels = None
+    if source.label is not None:
+        values, other = read_array(source.label, _volume_shape)
+        where = _affine(source.label, other)
+        _judge_grid(source.label, values.shape, where, path, pixels.shape, affine)
+        labels = as_labels(source.label, values)
+    return Volume(pixels, labels, affine)
+
+
+def judge_affine(name: str | Path, affine: np.ndarray) -> None:
+    """Raises `UserError` for an affine that is not finite or singular, and for voxels
+    of a size that no scanner makes."""
+    finite = np.isfinite(affine).all()
+    widths = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = SPACING_RANGE
+    if finite and not low <= widths.min() <= widths.max() <= high:
+        sizes = " x ".join(f"{width:g}" for width in widths)
+        raise UserError(
+            f"{name} has voxels of {sizes} mm, which cannot be; correct its header, or "
+            "export it again"
+        )
+    # 1 for a box, 0 for one that is flat
+    if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
+        raise UserError(
+            f"{name} has an affine that is singular or not finite, so nobody knows how "
+            "it lies in the patient; export it again"
+        )
+
+
+def _files(folder: Path) -> tuple[list[Path], list[str]]:
+    files, faults, seen = [], [], set()
+
+    def unreadable(fault: OSError) -> None:
+        faults.append(
+            f"{fault.filename} cannot be read ({fault.strerror}); change its "
+            "permissions, or move it away"
+        )
+
+    for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        true = os.path.realpath(here)
+        if true in seen:  # a link that leads back, or a second one to the same place
+            below.clear()
+            continue
+        seen.add(true)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        paths = [Path(here, name) for name in names if not name.startswith(".")]
+        # pipes and devices never end; a broken link is named when it is read
+        files += [p for p in paths if os.path.isfile(p) or not os.path.exists(p)]
+    return sorted(files), faults
+
+
+def _volume_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
+    """The shape that a header declares; refuses what is no volume of grey values."""
+    shape, dtype = image.shape, image.get_data_dtype()
+    size = " x ".join(map(str, shape))
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or min(shape) < 2:
+        raise UserError(
+            f"{path} is {size}, not a 3D volume; give one file for each scan in time, "
+            "with at least 2 voxels on a side"
+        )
+    voxels = int(np.prod(shape, dtype=np.int64))
+    held = path.stat().st_size * (_DEFLATE if path.name.lower().endswith("gz") else 1)
+    if max(shape) > MAX_SIDE or voxels > MAX_VOXELS or voxels * dtype.itemsize > held:
+        raise UserError(
+            f"{path} declares {size} voxels, more than the file can hold or than "
+            f"{MAX_SIDE} on a side; the header is damaged or the file cut short, get "
+            "it again"
+        )
+    if dtype.kind not in "iuf":
+        raise UserError(
+            f"{path} holds {'complex' if dtype.kind == 'c' else 'colour'} voxels; "
+            "export it as grey values (int16 or float32)"
+        )
+    return shape
+
+
+def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    """The affine of sform or qform, judged."""
+    header = image.header
+    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+        raise UserError(
+            f"{path} does not say how it lies in the patient (sform and qform codes "
+            "are 0), so left and right are unknown; export it from DICOM with dcm2niix"
+        )
+    affine = np.asarray(image.affine, np.float64)
+    # nibabel mends what is 0 or negative, in silence; the file itself is asked
+    declared = image.extra["pixdim"][:3]
+    judge_affine(path, affine)
+    widths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(widths, declared, rtol=0.02):
+        pair = ["x".join(f"{w:.3g}" for w in sizes) for sizes in (declared, widths)]
+        raise UserError(
+            f"{path} declares voxels of {pair[0]} mm in pixdim but {pair[1]} mm in its "
+            "affine; correct its header, or export it again"
+        )
+    return affine
+
+
+def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite
+            values = values.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{name} has NaN or infinite voxels; export it again, or leave it out"
+            )
+    if values.min() == values.max():
+        raise UserError(
+            f"{name} has the value {values.flat[0]:g} everywhere, so it shows nothing; "
+            "export it again, or leave it out"
+        )
+    return values
+
+
+def _judge_grid(label, label_shape, label_affine, path, shape, affine) -> None:
+    """Raises `UserError` where image and label map are not voxel on voxel."""
+    ends = np.array([(0, n - 1) for n in shape])
+    corners = np.array([[*c, 1] for c in np.array(np.meshgrid(*ends)).reshape(3, -1).T])
+    apart = np.linalg.norm(corners @ (label_affine - affine).T, axis=1).max()
+    widths = np.linalg.norm(affine[:3, :3], axis=0)
+    if label_shape != shape or apart > SAME_GRID * widths.min():
+        raise UserError(
+            f"{label} is not on the grid of {path.name} (other size or affine); "
+            "resample the label to its image"
+        )

@@ -1,0 +1,172 @@
+"""Models side by side: figures of stored results, and the sentences they are put in."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lessons import comparing
+from vqlib.metrics import Interval
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def test_patient_pairs_draws_the_mean_of_each_patient():
+    patients = np.array([9, 4, 4])
+    scores = {"VAE": np.array([0.9, 0.2, 0.4]), "VQ-VAE": np.array([0.8, 0.5, 0.7])}
+    figure = comparing.patient_pairs(scores, patients)
+    lines = [line.get_ydata() for line in figure.axes[0].lines]
+    assert np.allclose(lines, [[0.3, 0.6], [0.9, 0.8]])
+    assert texts(figure) == ["patient 004", "patient 009"]
+
+
+def test_names_of_patients_with_equal_means_do_not_overlap():
+    scores = {"VAE": np.array([0.1, 0.5, 0.9]), "VQ-VAE": np.array([0.5, 0.5, 0.5])}
+    figure = comparing.patient_pairs(scores, [1, 2, 3])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    boxes.sort(key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "ending"),
+    [
+        (Interval(0.02, 0.01, 0.03), "a has the higher SSIM, by 0.0200 over b", "out"),
+        (Interval(-0.02, -0.03, -0.01), "b has the higher SSIM, by 0.0200", "out"),
+        (Interval(0.02, -0.01, 0.03), "a has the higher SSIM, by 0.0200", "holds"),
+        (Interval(-0.02, -0.03, 0.01), "b has the higher SSIM, by 0.0200", "holds"),
+    ],
+)
+def test_verdict_takes_its_direction_from_the_numbers(interval, start, ending):
+    said = comparing.verdict("a", "b", interval)
+    assert said.startswith(start)
+    assert ("leaves out 0" in said) == (ending == "out")
+    assert ("holds 0" in said) == (ending == "holds")
+
+
+def test_verdict_turns_the_interval_with_the_winner():
+    said = comparing.verdict("a", "b", Interval(-0.02, -0.03, -0.01))
+    assert "0.0100 to 0.0300" in said
+
+
+def row(data, kind, bits, mean, grid="32x16"):
+    score = {"ssim": {"mean": mean}}
+    return {"data": data, "kind": kind, "bits": bits, "grid": grid} | score
+
+
+ROWS = [
+    row("real_slices", "vae", 1024.0, 0.70),
+    row("real_slices", "vae", 1024.0, 0.74),
+    row("real_slices", "vae", 4608.0, 0.80),
+    row("real_slices", "vqvae", 1024.0, 0.71),
+    row("real_slices", "autoencoder", None, 0.95),
+    row("phantom", "vae", 1024.0, 0.60),
+]
+CODECS = [
+    {"data": "real_slices", "codec": "WebP", "mean_bytes": n, "ssim": {"mean": m}}
+    for n, m in ((500.0, 0.9), (100.0, 0.6))
+]
+
+
+def test_rate_panels_have_a_dot_for_each_training_and_a_line_through_the_means():
+    figure = comparing.rate_panels(ROWS, CODECS)
+    assert [axis.get_title() for axis in figure.axes] == ["real slices", "phantom"]
+    axis = figure.axes[0]
+    dots = [line for line in axis.lines if len(line.get_xdata()) == 3]
+    assert sorted(dots[0].get_ydata()) == [0.70, 0.74, 0.80]
+    means = next(line for line in axis.lines if line.get_label() == "VAE")
+    assert np.allclose(means.get_xydata(), [[1024, 0.72], [4608, 0.80]])
+    codec = next(line for line in axis.lines if line.get_label() == "WebP")
+    assert np.allclose(codec.get_xydata(), [[800, 0.6], [4000, 0.9]])
+    assert texts(figure)[0] == "autoencoder"  # a level, as it has no rate
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named == {"VAE", "VQ-VAE", "WebP"}
+
+
+def test_the_line_goes_through_the_better_of_two_ways_to_spend_a_rate():
+    rows = [
+        row("phantom", "vqvae", 1024.0, 0.60, "16x8"),
+        row("phantom", "vqvae", 1024.0, 0.70, "16x8"),
+        row("phantom", "vqvae", 1030.0, 0.50, "32x16"),
+        row("phantom", "vqvae", 4608.0, 0.80, "32x16"),
+    ]
+    axis = comparing.rate_panels(rows).axes[0]
+    line = next(line for line in axis.lines if line.get_label() == "VQ-VAE")
+    assert np.allclose(line.get_xydata(), [[1024, 0.65], [4608, 0.80]])
+    assert [[1030, 0.50]] in [line.get_xydata().tolist() for line in axis.lines]
+
+
+def settled(by_seed, low, high, spread, score="ssim"):
+    mean = float(np.mean(by_seed))
+    return {
+        "data": "real_slices",
+        "bits": 1024.0,
+        "score": score,
+        "by_seed": by_seed,
+        "difference_sd": spread,
+        "difference": {"mean": mean, "low": low, "high": high},
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (settled([0.03, 0.02], 0.01, 0.04, 0.005), "VQ-VAE is ahead, whatever"),
+        (settled([-0.03, -0.02], -0.04, -0.01, 0.005), "VAE is ahead, whatever"),
+        (settled([0.03], 0.01, 0.04, 0.0), "VQ-VAE is ahead, with the one seed"),
+        (settled([0.03, -0.01], 0.01, 0.04, 0.005), "not settled"),
+        (settled([0.03, 0.02], -0.01, 0.04, 0.005), "not settled"),
+        (settled([0.03, 0.02], 0.01, 0.04, 0.1), "not settled"),
+    ],
+)
+def test_settled_only_where_seeds_patients_and_spread_agree(line, said):
+    (sentence,) = comparing.settled_lines([line])
+    assert f": {said}" in sentence
+    assert "real slices, 1,024 bits, SSIM" in sentence
+
+
+def test_settled_lines_tell_the_numbers_of_the_scores_asked_for():
+    lines = [settled([0.03, -0.01], 0, 1, 0.02), settled([1.0], 0, 1, 0, "l1")]
+    (sentence,) = comparing.settled_lines(lines)
+    assert sentence.endswith("by +0.010 ± 0.020 (VQ-VAE ahead for 1 of 2)")
+
+
+def test_ablation_has_a_row_for_each_variant_and_a_band_of_the_first():
+    rows = [
+        {"quantizer": "ours", "ssim": 0.8},
+        {"quantizer": "ours", "ssim": 0.9},
+        {"quantizer": "other", "ssim": 0.5},
+    ]
+    figure = comparing.ablation(rows, {"ssim": "SSIM"})
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["ours", "other"]
+    dots = {tuple(line.get_xdata()) for line in axis.lines}
+    assert {(0.8, 0.9), (0.5,)} <= dots
+    assert axis.yaxis_inverted()
+    band = axis.patches[0].get_extents()
+    left, right = axis.transData.inverted().transform(band.corners())[[0, -1], 0]
+    assert (left, right) == pytest.approx((0.8, 0.9))
+
+
+def test_ablation_lines_compare_seed_by_seed():
+    def rows(name, *values):
+        return [
+            {"quantizer": name, "seed": seed, "ssim": value}
+            for seed, value in enumerate(values)
+        ]
+
+    found = rows("ours", 0.80, 0.90, 0.85) + rows("worse", 0.75, 0.86, 0.80)
+    found += rows("alike", 0.81, 0.90, 0.84) + rows("once", 0.1)
+    found += rows("lucky", 0.95, 0.91, 0.85)  # ahead on average, by its first seed
+    lines = comparing.ablation_lines(found, "ssim", 3)
+    assert lines == ["worse: -0.047 ± 0.006"]

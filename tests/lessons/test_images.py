@@ -1,0 +1,83 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+import lessons as show
+from vqlib.data import LABEL_NAMES
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(axis):
+    """What an axis shows, row 0 at the bottom of the screen."""
+    image = axis.images[0]
+    assert image.origin == "lower"
+    return np.asarray(image.get_array())
+
+
+def test_slices_are_upright_with_the_right_proportions():
+    image = torch.zeros(1, 1, 64, 32)
+    image[0, 0, 10, 30] = 1  # near the left-most tenth, near the top
+    figure = show.show_slices(image)
+    axis = figure.axes[0]
+    assert np.argwhere(drawn(axis) == 1).tolist() == [[30, 10]]
+    left, right, bottom, top = axis.images[0].get_extent()
+    assert (right - left) / 64 == pytest.approx(4 * 1.68)  # mm per pixel
+    assert (top - bottom) / 32 == pytest.approx(4 * 1.56)
+    assert axis.get_aspect() == 1
+
+
+def test_one_window_for_all_panels_whatever_they_hold():
+    images = torch.stack([torch.full((1, 64, 32), v) for v in (0.1, 0.9, 5.0)])
+    figure = show.show_slices(images, ["a", "b", "c"], columns=2, window=(0, 0.5))
+    assert [a.images[0].get_clim() for a in figure.axes[:3]] == [(0, 0.5)] * 3
+    assert [a.get_title() for a in figure.axes] == ["a", "b", "c", ""]
+    assert not figure.axes[3].images
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (1, 64, 32), (1, 1, 64, 32)])
+def test_shapes_that_slices_come_in(shape):
+    figure = show.show_slices(np.ones(shape))
+    assert drawn(figure.axes[0]).shape == (32, 64)
+
+
+def test_a_shape_that_is_no_slice():
+    with pytest.raises(ValueError, match=r"\(2, 3, 64, 32\)"):
+        show.show_slices(torch.ones(2, 3, 64, 32))
+
+
+def test_labels_have_their_colours_and_names():
+    labels = torch.zeros(1, 64, 32, dtype=torch.uint8)
+    labels[0, 10:50, 5:25] = 1
+    labels[0, 20, 10] = LABEL_NAMES.index("rectum")
+    figure = show.overlay_labels(torch.rand(1, 1, 64, 32), labels, alpha=0.4)
+    rgba = np.asarray(figure.axes[0].images[1].get_array())
+    assert rgba.shape == (32, 64, 4)
+    assert np.argwhere(rgba[..., 3] > 0).tolist() == [[10, 20]]  # the body is outlined
+    assert rgba[10, 20, 3] == pytest.approx(0.4)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["body", "rectum"]
+    assert len(set(show.LABEL_COLOURS.values())) == len(LABEL_NAMES)
+
+
+def test_a_slice_without_labels_has_no_legend():
+    blank = torch.zeros(1, 64, 32, dtype=torch.uint8)
+    assert not show.overlay_labels(torch.rand(1, 1, 64, 32), blank).legends
+
+
+def test_error_maps_share_one_symmetric_scale():
+    target = torch.full((2, 1, 64, 32), 0.5)
+    figure = show.error_maps(target, {"worse": target + 0.2, "better": target - 0.1})
+    axes = {axis.get_title(): axis for axis in figure.axes}
+    worse = axes["mean absolute error 0.200"].images[0]
+    better = axes["mean absolute error 0.100"].images[0]
+    assert worse.get_clim() == better.get_clim() == pytest.approx((-0.2, 0.2))
+    assert float(worse.get_array().mean()) == pytest.approx(0.2)
+    assert float(better.get_array().mean()) == pytest.approx(-0.1)
+    assert {"target", "worse", "better"} <= axes.keys()
+    figure.canvas.draw()  # with its colour bar

@@ -1,0 +1,139 @@
+"""Figures of quantization: codebooks, cells, gradients, codes in colour."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from lessons import quantizing
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def test_frames_count_codes_in_use_and_those_out_of_sight():
+    vectors = torch.tensor([[0.0, 0.0], [0.1, 0.0], [1.0, 1.0]])
+    codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.1, -0.1], [50.0, 50.0]])
+    frame = ("step 1", vectors, codebook)
+    figure = quantizing.codebook_frames({"row": [frame, frame]}, cells=True)
+    assert [axis.get_title() for axis in figure.axes] == ["step 1: 2 of 4 in use"] * 2
+    assert texts(figure) == ["1 code outside"] * 2
+    assert figure.axes[0].get_xlim()[1] < 2  # the far code does not shrink the rest
+    figure.draw_without_rendering()
+
+
+def test_cells_are_those_of_the_nearest_code():
+    codebook = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 3.0]])
+    vectors = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    figure = quantizing.codebook_frames({"": [("", vectors, codebook)]}, 0.1, True)
+    tint = np.asarray(figure.axes[0].images[0].get_array())  # [y, x, 3]
+    palette = 0.7 + 0.3 * quantizing._code_palette(3)
+    assert np.allclose(tint[150, 10], palette[0])
+    assert np.allclose(tint[150, -10], palette[1])
+
+
+def test_regions_outline_a_mask_up_to_the_border_upright():
+    mask = np.zeros((64, 32), bool)
+    mask[:16, 24:] = True  # the patient's right, at the head
+    figure = quantizing.regions(torch.rand(1, 1, 64, 32), {"mask": mask})
+    (contour,) = [c for c in figure.axes[0].collections if len(c.get_paths())]
+    points = np.concatenate([p.vertices for p in contour.get_paths()])
+    x, z = figure.axes[0].get_xlim()[1], figure.axes[0].get_ylim()[1]
+    middle = (points.min(0) + points.max(0)) / 2 / (x, z)
+    assert middle == pytest.approx((8 / 64, 28 / 32), abs=0.02)
+
+
+def test_like_code_vectors_get_like_colours():
+    line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
+    line += 1e-3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    colours = quantizing.code_colours(line)
+    assert colours.shape == (20, 3)
+    assert colours.min() >= 0
+    assert colours.max() <= 1
+    assert (np.abs(np.diff(colours[:, 0])) < 0.1).all()
+    assert abs(colours[0, 0] - colours[-1, 0]) > 0.8
+    assert np.ptp(colours[:, 1]) < 0.05  # what hardly varies takes no colours
+    assert quantizing.code_colours(torch.rand(5, 2)).shape == (5, 3)
+
+
+def test_colours_go_to_the_codes_that_occur():
+    line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
+    stray = 100 * torch.eye(6)[:1]  # one far code that nobody uses
+    counts = torch.tensor([*[5] * 20, 0])
+    colours = quantizing.code_colours(torch.cat([line, stray]), counts)
+    assert abs(colours[0, 0] - colours[19, 0]) > 0.8
+    plain = quantizing.code_colours(torch.cat([line, stray]))
+    assert abs(plain[0, 0] - plain[19, 0]) < 0.2
+
+
+def test_coloured_codes_show_each_code_upright_in_its_colour():
+    palette = np.random.default_rng(0).random((4, 3))
+    codes = torch.zeros(1, 16, 8, dtype=torch.int64)
+    codes[0, 0, 7] = 3  # right, head
+    image = torch.rand(1, 1, 64, 32)
+    figure = quantizing.coloured_codes(image, codes, palette, image)
+    axis = figure.axes[1]
+    shown = np.asarray(axis.images[0].get_array())  # [w, h, 3], origin at the bottom
+    assert axis.images[0].origin == "lower"
+    assert np.allclose(shown[7, 0], palette[3])
+    assert np.allclose(shown[0, 0], palette[0])
+    assert axis.get_title() == "128 codes, 2 different"
+
+
+def test_staircase_draws_what_goes_forward_and_what_goes_back():
+    x = torch.linspace(-1, 1, 5)
+    figure = quantizing.staircase(x, x.round())
+    forward, backward = (line.get_ydata() for line in figure.axes[0].lines)
+    assert np.allclose(forward, x.round())
+    assert np.allclose(backward, x)
+
+
+def test_plane_cells_show_which_points_share_a_code_from_below():
+    codes = torch.full((6, 6), 7)  # the first row is the lowest
+    codes[3:, 3:] = 3
+    figure = quantizing.plane_cells({"way": codes}, 1.0, {"way": torch.zeros(1, 2)})
+    axis = figure.axes[0]
+    image = np.asarray(axis.images[0].get_array())
+    assert axis.get_title() == "way: 2 codes"
+    assert axis.images[0].origin == "lower"
+    assert np.array_equal(image[0, 0], image[5, 0])
+    assert not np.array_equal(image[0, 0], image[5, 5])
+    assert np.array_equal(image[2, 4], (1, 1, 1))  # the border between two cells
+    assert np.array_equal(image[4, 2], (1, 1, 1))
+    assert image[4, 4].min() < 1
+    assert np.allclose(axis.collections[0].get_offsets(), 0)
+
+
+def test_arrows_go_against_the_gradient():
+    vectors = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    gradients = {"one": torch.tensor([[0.5, 0.0], [0.0, -2.0]])}
+    figure = quantizing.gradient_arrows(vectors, torch.tensor([0.5, 0.5]), gradients)
+    arrows = figure.axes[0].collections[0]
+    assert np.allclose(arrows.U, [-0.5, 0.0])
+    assert np.allclose(arrows.V, [0.0, 2.0])
+    assert np.allclose(arrows.get_offsets(), vectors)
+
+
+def test_repairs_draw_each_training_in_each_panel():
+    histories = {
+        "broken": {"step": (0, 5), "used": (9, 1), "loss": (1.0, 0.9)},
+        "mended": {"step": (0, 5), "used": (9, 16), "loss": (1.0, 0.1)},
+    }
+    labels = {"used": "codes used", "loss": "loss"}
+    figure = quantizing.repairs(histories, labels)
+    used, loss = figure.axes
+    assert [list(line.get_ydata()) for line in used.lines] == [[9, 1], [9, 16]]
+    assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.9], [1.0, 0.1]]
+    assert (used.get_ylabel(), loss.get_ylabel()) == (
+        "codes used (log scale)",
+        "loss (log scale)",
+    )
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == list(histories)

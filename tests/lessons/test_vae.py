@@ -1,0 +1,137 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from lessons import vae as draw
+from vqlib.metrics.sharpness import Detail
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(plt.Text) if t.get_text()]
+
+
+def test_rate_control_marks_the_rate_that_was_asked_for():
+    history = {
+        "bits": [1, 3, 2],
+        "beta": [0.1, 0.3, 0.2],
+        "distortion": [0.5, 0.3, 0.2],
+    }
+    figure = draw.rate_control(history, target_bits=2.5)
+    bits, beta, _ = figure.axes
+    assert [line.get_ydata()[0] for line in bits.lines] == [1, 2.5]
+    assert beta.get_yscale() == "log"
+
+
+def test_trainings_draws_each_model_where_it_has_the_quantity():
+    histories = {
+        "VAE, spatial": {"val_ssim": [0.1, 0.2], "val_bits": [100, 90]},
+        "autoencoder": {"val_ssim": [0.3, 0.4]},
+    }
+    ssim, bits = draw.trainings(histories, 80).axes
+    assert len(ssim.lines) == 2
+    assert len(bits.lines) == 2  # one model, and the rate that was asked for
+    assert ssim.lines[0].get_color() == bits.lines[0].get_color()
+
+
+def test_detail_curves_have_two_lines_a_model():
+    detail = Detail(np.array([0.1, 0.2]), np.array([0.9, 0.5]), np.array([0.8, 0.4]))
+    figure = draw.detail_curves({"autoencoder": detail})
+    solid, dashed = figure.axes[0].lines[:2]
+    np.testing.assert_allclose(solid.get_ydata(), detail.power)
+    np.testing.assert_allclose(dashed.get_ydata(), detail.in_place)
+    assert solid.get_color() == dashed.get_color()
+
+
+def test_uncertain_edge_draws_the_average_and_the_median():
+    edges = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    *_, average, median = draw.uncertain_edge(np.arange(3), edges).axes[0].lines
+    np.testing.assert_allclose(average.get_ydata(), [0, 1 / 3, 1])
+    np.testing.assert_allclose(median.get_ydata(), [0, 0, 1])
+
+
+def test_collapse_draws_a_rate_and_sorted_spreads_for_each_training():
+    bits = {"silent": [5.0, 0.0], "cured": [5.0, 9.0]}
+    spreads = {"silent": np.array([0.0, 0.001]), "cured": np.array([0.3, 0.9])}
+    left, right = draw.collapse(bits, spreads, threshold=0.01).axes
+    assert left.lines[0].get_ydata()[-1] > 0  # a silent latent stays on a log axis
+    assert list(left.lines[1].get_ydata()) == [5, 9]
+    silent, cured, level = right.lines
+    assert list(silent.get_ydata()) == [0.001, draw.LEAST_SPREAD]
+    assert list(cured.get_ydata()) == [0.9, 0.3]
+    assert level.get_ydata()[0] == 0.01
+    assert silent.get_color() == left.lines[0].get_color()
+
+
+def test_beta_curves_join_the_means_over_seeds():
+    rows = [
+        {"kind": "vae", "beta": beta, "bits": bits, "distortion": nats, "edges": 0.5}
+        | {"neg_elbo": nats + 0.1, "seed": seed}
+        for beta, bits, nats in ((10.0, 8, 0.3), (0.1, 64, 0.1))
+        for seed, (bits, nats) in enumerate([(bits, nats), (2 * bits, nats + 0.2)])
+    ]
+    figure = draw.beta_curves(rows, {"vae": "VAE, spatial", "vae_global": "not swept"})
+    rate, edges, bound = figure.axes
+    mean, single = rate.lines[:2]
+    np.testing.assert_allclose(mean.get_xydata(), [[96, 0.2], [12, 0.4]])
+    assert len(single.get_xdata()) == 4
+    np.testing.assert_allclose(edges.lines[0].get_xydata(), [[96, 0.5], [12, 0.5]])
+    np.testing.assert_allclose(bound.lines[0].get_xydata(), [[0.1, 0.3], [10, 0.5]])
+    assert {"0.1", "10", "VAE, spatial"} <= set(texts(figure))
+    assert "not swept" not in texts(figure)
+
+
+def test_labels_of_prices_that_lie_on_each_other_are_left_out():
+    row = {"kind": "vae", "distortion": 0.1, "edges": 0.5, "neg_elbo": 0.2, "seed": 0}
+    rows = [
+        row | {"beta": beta, "bits": bits}
+        for beta, bits in ((0.1, 260), (0.3, 250), (1.0, 190), (3.0, 100))
+    ]
+    figure = draw.beta_curves(rows, {"vae": "VAE"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.1", "3"]
+
+
+def test_spectra_tell_samples_from_reconstructions():
+    frequency, control = np.array([0.1, 0.2]), np.array([1.0, 0.9])
+    ours, drawn = np.array([0.9, 0.1]), np.array([1.2, 0.4])
+    figure = draw.spectra(frequency, {"vae": ours}, {"vae": drawn}, control)
+    solid, dotted, grey = figure.axes[0].lines[:3]
+    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
+    np.testing.assert_allclose(solid.get_ydata(), ours)
+    np.testing.assert_allclose(dotted.get_ydata(), drawn)
+    np.testing.assert_allclose(grey.get_ydata(), control)
+    assert figure.axes[0].get_yscale() == "log"
+
+
+def test_unit_bits_are_sorted():
+    figure = draw.unit_bits(np.array([1.0, 3.0, 2.0]), np.array([0.1, 1, 0.5]), 0.01)
+    bars, right = figure.axes
+    assert [bar.get_height() for bar in bars.patches] == [3, 2, 1]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [1, 0.5, 0.1])
+
+
+def test_slice_rows_are_upright_and_named():
+    image = torch.zeros(1, 1, 16, 8)
+    image[..., 3, 7] = 1  # x = 3, at the top
+    figure = draw.slice_rows({"ours": image.repeat(3, 1, 1, 1), "real": image}, ["a"])
+    assert len(figure.axes) == 6
+    shown = figure.axes[0].images[0]
+    assert shown.get_array()[7, 3] == 1
+    assert shown.origin == "lower"
+    assert {"ours", "real", "a"} <= set(texts(figure))
+
+
+def test_changes_shows_what_was_added_and_what_was_taken_away():
+    centre = torch.full((1, 16, 8), 0.5)
+    figure = draw.changes(centre, {"−2": centre - 0.2, "+2": centre + 0.2}, limit=0.4)
+    less, more = (axis.images[0] for axis in figure.axes[4:6])
+    assert less.get_array().max() == pytest.approx(-0.2)
+    assert more.get_array().min() == pytest.approx(0.2)
+    assert less.get_clim() == more.get_clim() == (-0.4, 0.4)
+    assert {"as it was", "−2", "+2"} <= set(texts(figure))

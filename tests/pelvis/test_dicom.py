@@ -1,0 +1,375 @@
+"""DICOM series: what is found, how they lie, what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import JPEGLSLossless, RLELossless
+from scan_files import coronal_series, dicom_image, sample, turn, write_dicom
+from slice_files import refusal
+
+from pelvis import dicom
+from pelvis.resample import cut
+from pelvis.sources import Source
+from pelvis.volumes import find_volumes, read_volume
+from vqlib.errors import UserError
+
+TINY = {"shape": (12, 16, 6), "spacing": (25.0, 25.0, 40.0)}
+
+
+def only(folder):
+    """The only scan of a folder."""
+    (source,), faults, _ = find_volumes(folder, progress=False)
+    assert not faults
+    return source
+
+
+def refused(folder, images):
+    write_dicom(folder, images)
+    line = refusal(read_volume, only(folder))
+    assert str(folder) in line
+    return line
+
+
+def enhanced(images):
+    """The same series as one enhanced multi-frame file."""
+    one = images[0]
+    several = pydicom.Dataset()
+    for element in one:
+        if element.keyword not in (
+            *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+            *("RescaleSlope", "RescaleIntercept"),
+        ):
+            several.add(element)
+    several.file_meta = one.file_meta
+    several.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    several.NumberOfFrames = len(images)
+    several.PixelData = b"".join(image.PixelData for image in images)
+
+    def group(**tags):
+        item = pydicom.Dataset()
+        for name, value in tags.items():
+            setattr(item, name, value)
+        return [item]
+
+    shared, frames = pydicom.Dataset(), []
+    shared.PlaneOrientationSequence = group(
+        ImageOrientationPatient=one.ImageOrientationPatient
+    )
+    shared.PixelMeasuresSequence = group(PixelSpacing=one.PixelSpacing)
+    for image in images:
+        own = pydicom.Dataset()
+        own.PlanePositionSequence = group(
+            ImagePositionPatient=image.ImagePositionPatient
+        )
+        own.PixelValueTransformationSequence = group(
+            RescaleSlope=image.get("RescaleSlope", 1),
+            RescaleIntercept=image.get("RescaleIntercept", 0),
+        )
+        frames.append(own)
+    several.SharedFunctionalGroupsSequence = [shared]
+    several.PerFrameFunctionalGroupsSequence = frames
+    return several
+
+
+@pytest.mark.parametrize("multiframe", [False, True])
+@pytest.mark.parametrize("tilt", [None, turn(0, 15) @ turn(2, 8)])
+def test_a_series_lies_where_its_header_says(tmp_path, tilt, multiframe):
+    images = coronal_series((30, 50, 12), (10.0, 8.0, 21.0), tilt)
+    write_dicom(tmp_path, [enhanced(images)] if multiframe else images)
+    volume = read_volume(only(tmp_path))
+    assert volume.pixels.shape == (30, 50, 12)
+    assert volume.pixels.dtype == np.uint16
+    assert np.allclose(np.linalg.norm(volume.affine[:3, :3], axis=0), (10, 8, 21))
+    expected = sample(volume.pixels.shape, volume.affine)
+    assert np.abs(volume.pixels - expected).max() <= 0.51
+    if tilt is None:
+        pieces = cut(
+            volume.pixels, None, volume.affine, grid=(40, 30), spacing=(10, 10)
+        )
+        bright = np.stack([piece.pixels for piece in pieces])
+        _, row, _ = np.unravel_index(bright.argmax(), bright.shape)
+        assert row > 25  # the left hip is on the right of the picture
+
+
+def test_a_header_that_scales(tmp_path):
+    images = coronal_series(**TINY, RescaleSlope=0.5, RescaleIntercept=-3)
+    plain = read_volume_of(tmp_path / "a", coronal_series(**TINY))
+    for number, files in enumerate((images, [enhanced(images)])):
+        pixels = read_volume_of(tmp_path / str(number), files)
+        assert pixels.dtype == np.float32
+        assert np.allclose(pixels, plain * 0.5 - 3)
+
+
+def read_volume_of(folder, images):
+    write_dicom(folder, images)
+    return read_volume(only(folder)).pixels
+
+
+def test_what_is_found(tmp_path):
+    """Series are told by UID, at any depth and under any name."""
+    write_dicom(tmp_path / "a", coronal_series(**TINY))
+    for image in coronal_series(**TINY, series="30", PatientID=""):
+        folder = tmp_path / "a" / f"{image.InstanceNumber}"
+        folder.mkdir()
+        image.save_as(folder / "IM", enforce_file_format=True)
+    write_dicom(tmp_path / "ct", coronal_series(**TINY, series="5", Modality="CT"))
+    report = dicom_image(np.ones((2, 2)), (0, 0, 0), (1, 0, 0, 0, 1, 0), (1, 1), "6")
+    report.Modality = "SR"
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(report, name)
+    write_dicom(tmp_path / "sr", [report])
+    (tmp_path / "notes.txt").write_text("nothing")
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    sources, faults, ignored = find_volumes(tmp_path, progress=False)
+    assert not faults
+    assert ignored == TINY["shape"][2] + 1
+    assert [(s.series, s.patient, len(s.files)) for s in sources] == [
+        ("1.2.30", "study 1.2.3", 6),
+        ("1.2.1", "man 7", 6),
+    ]
+
+
+def test_files_that_are_no_image(tmp_path):
+    for name, content in (
+        ("a.dcm", b""),
+        ("b.dcm", b"x" * 400),
+        ("c.IMA", b"DICM" * 99),
+    ):
+        (tmp_path / name).write_bytes(content)
+    sources, faults, ignored = find_volumes(tmp_path, progress=False)
+    assert (sources, ignored) == ([], 0)
+    assert len(faults) == 3
+    for fault in faults:
+        assert "get the file again" in fault
+        assert "\n" not in fault
+
+
+def test_one_series_of_two_patients(tmp_path):
+    images = coronal_series(**TINY)
+    images[3].PatientID = "other"
+    write_dicom(tmp_path, images)
+    sources, faults, _ = find_volumes(tmp_path, progress=False)
+    assert not sources
+    assert "belongs to 2 patients" in faults[0]
+
+
+def changed(index=3, **tags):
+    images = coronal_series(**TINY)
+    for name, value in tags.items():
+        setattr(images[index], name, value)
+    return images
+
+
+def test_a_gap(tmp_path):
+    images = coronal_series(**TINY)
+    del images[2]
+    line = refused(tmp_path, images)
+    assert "lacks slices between" in line
+    assert "are 80 mm apart and the others 40" in line
+
+
+def test_a_slice_twice(tmp_path):
+    images = coronal_series(**TINY)
+    copy = dicom_image(
+        images[2].pixel_array,
+        images[2].ImagePositionPatient,
+        images[2].ImageOrientationPatient,
+        images[2].PixelSpacing,
+        number=50,
+    )
+    assert "two slices in one place" in refused(tmp_path, [*images, copy])
+
+
+def test_uneven_and_shifted_slices(tmp_path):
+    x, y, z = coronal_series(**TINY)[3].ImagePositionPatient
+    for number, by in enumerate((8, -8)):
+        uneven = changed(ImagePositionPatient=[x, y + by, z])
+        line = refused(tmp_path / str(number), uneven)
+        assert "uneven" in line or "lacks" in line
+    shifted = changed(ImagePositionPatient=[x + 30, y, z])
+    assert "shifted" in refused(tmp_path / "b", shifted)
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, "several directions"),
+        ({"PixelSpacing": [20, 20]}, "several pixel spacings"),
+        ({"Manufacturer": "OTHER"}, "several scanners"),
+        ({"Rows": 16, "Columns": 12}, "several sizes"),
+    ],
+)
+def test_images_that_do_not_belong_together(tmp_path, tags, what):
+    assert what in refused(tmp_path, changed(**tags))
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"),
+    [
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "RGB pixels"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "MONOCHROME1"),
+        ({"Rows": 60_000, "Columns": 60_000}, "60000 x 60000"),
+        ({"NumberOfFrames": 10**9}, "1000000000 images"),
+        ({"ImagePositionPatient": None}, "truncated or no DICOM"),
+    ],
+)
+def test_one_image_that_cannot_be(tmp_path, tags, what):
+    images = changed(**tags)
+    assert what in refused(tmp_path, images)
+
+
+def test_a_series_that_does_not_say_how_it_lies(tmp_path):
+    images = coronal_series(**TINY)
+    for image in images:
+        del image.ImageOrientationPatient
+    line = refused(tmp_path, images)
+    assert "does not say how it lies in the patient" in line
+    assert "ImageOrientationPatient" in line
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [-25, 25], [1e-4, 1e-4], [500, 500]])
+def test_absurd_pixel_spacings(tmp_path, spacing):
+    images = coronal_series(**TINY)
+    for image in images:
+        image.PixelSpacing = spacing
+    line = refused(tmp_path, images)
+    assert "not positive" in line or "cannot be" in line
+
+
+def test_one_slice_is_no_volume(tmp_path):
+    assert "has 1 slice" in refused(tmp_path, coronal_series(**TINY)[:1])
+
+
+def test_constant(tmp_path):
+    images = coronal_series(**TINY)
+    for image in images:
+        image.PixelData = bytes(len(image.PixelData))
+    assert "the value 0 everywhere" in refused(tmp_path, images)
+
+
+def test_truncated_pixels(tmp_path):
+    path = write_dicom(tmp_path, coronal_series(**TINY))[2]
+    path.write_bytes(path.read_bytes()[:-100])
+    line = refusal(read_volume, only(tmp_path))
+    assert str(path) in line
+    assert "truncated" in line
+
+
+def test_compressed_pixels(tmp_path, monkeypatch):
+    images = coronal_series(**TINY)
+    plain = read_volume_of(tmp_path / "a", images)
+    for image in images:
+        image.compress(RLELossless)
+    assert (read_volume_of(tmp_path / "b", images) == plain).all()
+    for image in images:
+        image.file_meta.TransferSyntaxUID = JPEGLSLossless
+    missing = type("Decoder", (), {"is_available": False})
+    monkeypatch.setattr(dicom, "get_decoder", lambda syntax: missing)
+    line = refused(tmp_path / "c", images)
+    assert "compressed as JPEG-LS Lossless" in line
+    assert "pip install pylibjpeg pylibjpeg-libjpeg" in line
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """A folder with three images, and the bytes of the first."""
+    folder = tmp_path_factory.mktemp("series")
+    path = write_dicom(folder, coronal_series(**TINY)[:3])[0]
+    return path, path.read_bytes()
+
+
+def each_a_volume_or_one_line(folder) -> int:
+    """How many scans and faults there are; whatever is wrong is told in one line."""
+    sources, faults, _ = find_volumes(folder, progress=False)
+    assert all("\n" not in fault for fault in faults)
+    for source in sources:
+        try:
+            volume = read_volume(source)
+        except UserError:
+            assert refusal(read_volume, source)
+        else:
+            assert np.isfinite(volume.affine).all()
+            assert np.isfinite(volume.pixels).all()
+            assert volume.pixels.ndim == 3
+    return len(sources) + len(faults)
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(
+    damage=st.lists(
+        st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)),
+        min_size=1,
+        max_size=3,
+    ),
+    keep=st.none() | st.floats(0, 1),
+)
+def test_damaged_files_never_end_in_a_traceback(series, damage, keep):
+    """Random bytes anywhere in a header, or an end too early: a fault, a refusal, or a
+    volume."""
+    path, good = series
+    content, header = bytearray(good), len(good) - 2 * 12 * 16
+    for at, some in damage:
+        at = 128 + at % (header - 128)
+        content[at : at + len(some)] = some
+    end = len(good) if keep is None else int(keep * len(good))
+    path.write_bytes(content[:end])
+    each_a_volume_or_one_line(path.parent)
+
+
+TAGS = {
+    "ImageOrientationPatient": st.lists(
+        st.floats(allow_nan=False, width=16), min_size=0, max_size=7
+    ),
+    "ImagePositionPatient": st.lists(
+        st.floats(allow_nan=False, width=16), min_size=0, max_size=4
+    ),
+    "PixelSpacing": st.lists(st.floats(-9, 99, width=16), min_size=0, max_size=3),
+    "Rows": st.integers(0, 2**16 - 1),
+    "Columns": st.integers(0, 2**16 - 1),
+    "BitsAllocated": st.sampled_from([0, 1, 8, 12, 16, 32, 64]),
+    "PixelRepresentation": st.integers(0, 3),
+    "SamplesPerPixel": st.integers(0, 4),
+    "PhotometricInterpretation": st.sampled_from(["MONOCHROME1", "RGB", "", "X"]),
+    "RescaleSlope": st.floats(-9, 9, width=16) | st.none(),
+    "NumberOfFrames": st.integers(0, 9),
+}
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(tags=st.fixed_dictionaries({}, optional=TAGS), of=st.sampled_from([1, 3]))
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_tags_give_a_volume_a_fault_or_a_refusal(series, tags, of):
+    """In one image, so that it differs from the others of its series, or in all."""
+    images = coronal_series(**TINY)[:3]
+    for image in images[:of]:
+        for name, value in tags.items():
+            setattr(image, name, value)
+    try:
+        write_dicom(series[0].parent, images)
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        assume(False)  # cannot be written down
+    assert each_a_volume_or_one_line(series[0].parent) > 0
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def forbid(*args):
+        raise PermissionError(13, "Permission denied")
+
+    path = write_dicom(tmp_path, coronal_series(**TINY)[:1])[0]
+    monkeypatch.setattr(Path, "open", forbid)
+    _, faults, _ = find_volumes(tmp_path, progress=False)
+    assert faults[0].startswith(f"{path} cannot be read (Permission denied)")
+
+
+def test_series_of_one_patient_are_in_the_order_of_dates(tmp_path):
+    for series, date in (("1", "20200301"), ("2", "20200101"), ("11", "20200101")):
+        images = coronal_series(**TINY, series=series, StudyDate=date)
+        write_dicom(tmp_path / series, images)
+    sources, _, _ = find_volumes(tmp_path, progress=False)
+    ordered = sorted(sources, key=lambda source: source.when)
+    assert [source.series for source in ordered] == ["1.2.2", "1.2.11", "1.2.1"]
+    assert isinstance(sources[0], Source)

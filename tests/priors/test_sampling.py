@@ -1,0 +1,212 @@
+import math
+
+import pytest
+import torch
+
+from vqlib.errors import UserError
+from vqlib.priors import draw, sample_volume
+from vqlib.priors.sampling import gumbel
+
+HALF = torch.full((3,), 0.5)
+
+
+def test_cached_sampling_is_the_uncached_model(prior):
+    position = torch.tensor([0.0, 1.0])
+    codes = prior.sample(position, temperature=0)
+    grown = torch.zeros_like(codes)
+    for i in range(12):  # no cache: the whole pass for every code
+        logits = prior(grown, position).flatten(1, 2)[:, i]
+        grown.view(2, -1)[:, i] = logits.argmax(-1)
+    assert torch.equal(codes, grown)
+
+
+def test_sampling_is_deterministic_in_the_seed(prior):
+    one, same, other = (prior.sample(HALF, seed=s) for s in (3, 3, 4))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert one.shape == (3, 4, 3)
+    assert (one.min() >= 0) & (one.max() < 7)
+    assert not torch.equal(one[0], one[1])  # slices of a batch have their own chance
+
+
+@pytest.mark.parametrize("kind", ["transformer", "pixelcnn"])
+def test_samples_have_the_probabilities_of_the_model(make, kind):
+    model = make(kind, codebook_size=2, grid=(1, 3))
+    drawn = model.sample(torch.full((20_000,), 0.3), seed=5).flatten(1)
+    shares = (drawn @ torch.tensor([4, 2, 1])).bincount(minlength=8) / 20_000
+    every = torch.cartesian_prod(*[torch.arange(2)] * 3).view(-1, 1, 3)
+    p = model.log_prob(every, torch.full((8,), 0.3)).sum((1, 2)).exp()
+    torch.testing.assert_close(shares, p.detach(), atol=0.015, rtol=0)
+
+
+def test_draws_follow_temperature_top_k_and_top_p():
+    logits = torch.log(torch.tensor([0.3, 0.5, 0.2])).expand(20_000, 3)
+    noise = gumbel(logits.shape, torch.Generator().manual_seed(0))
+
+    def shares(**how):
+        return torch.bincount(draw(logits, noise, **how), minlength=3) / 20_000
+
+    def expect(found, p):
+        torch.testing.assert_close(found, torch.tensor(p), atol=0.02, rtol=0)
+
+    expect(shares(), [0.3, 0.5, 0.2])
+    expect(shares(temperature=0.5), [0.09 / 0.38, 0.25 / 0.38, 0.04 / 0.38])  # squared
+    expect(shares(top_k=2), [0.375, 0.625, 0.0])
+    expect(shares(top_k=99), [0.3, 0.5, 0.2])
+    expect(shares(top_p=0.45), [0.0, 1.0, 0.0])
+    expect(shares(top_p=0.55), [0.375, 0.625, 0.0])
+    expect(shares(top_p=0.85), [0.3, 0.5, 0.2])
+    # at ½ the first two have 0.89 of it: top_p looks at what temperature leaves
+    expect(shares(temperature=0.5, top_p=0.85), [0.09 / 0.34, 0.25 / 0.34, 0.0])
+    assert shares(temperature=0.0)[1] == 1
+
+
+def test_guidance_goes_from_the_free_answer_to_the_told_one_and_beyond(prior):
+    position, organs = HALF[:1], torch.tensor([[1, 0]])
+    none = torch.full((1, 13), 7)
+
+    def first(hidden):
+        told = prior.conditions(position, organs, torch.tensor([hidden]))
+        state = prior.start(told)
+        return torch.as_tensor(prior.step(state, state.lay(none), 0))
+
+    free, told = first(True), first(False)
+    for w in (0.0, 1.0, 3.0):
+        wanted = (free + w * (told - free)).argmax(-1)
+        drawn = prior.sample(position, 0, organs=organs, guidance=w)
+        assert drawn[0, 0, 0] == wanted
+    many, organs = HALF[:1].expand(50), organs.expand(50, -1)
+    without = prior.sample(many, organs=organs)
+    assert torch.equal(prior.sample(many, organs=organs, guidance=1.0), without)
+    assert not torch.equal(prior.sample(many, organs=organs, guidance=0.0), without)
+
+
+def test_guided_codes_heed_the_condition_more(prior):
+    position = torch.full((200,), 0.2)
+    organs = torch.tensor([[1, 0]]).expand(200, -1)
+
+    def gain(guidance):
+        """How much likelier the codes are with the condition than without."""
+        codes = prior.sample(position, organs=organs, guidance=guidance)
+        free = prior(codes, position, organs, torch.ones(200, dtype=torch.bool))
+        free = free.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
+        return (prior.log_prob(codes, position, organs) - free).sum((1, 2)).mean()
+
+    assert gain(3.0) > gain(1.0) > gain(0.0)
+
+
+def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
+    codes = torch.randint(7, (3, 4, 3))
+    keep = torch.rand(3, 4, 3) < 0.5
+    drawn = prior.sample(HALF, codes=codes, keep=keep)
+    assert torch.equal(drawn[keep], codes[keep])
+    assert not torch.equal(drawn[~keep], codes[~keep])
+    for_all = torch.zeros(4, 3, dtype=torch.bool)
+    for_all[:2] = True
+    drawn = prior.sample(HALF, codes=codes, keep=for_all)
+    assert torch.equal(drawn[:, :2], codes[:, :2])
+
+
+def test_rows_are_told_as_they_are_drawn(prior):
+    told = []
+    codes = prior.sample(HALF, seed=1, guidance=2.0, on_row=told.append)
+    assert len(told) == 4
+    for row, so_far in enumerate(told):
+        assert torch.equal(so_far[:, : row + 1], codes[:, : row + 1])
+        assert (so_far[:, row + 1 :] == -1).all()
+
+
+def test_what_is_drawn_heeds_what_is_kept(prior):
+    keep = torch.ones(4, 3, dtype=torch.bool)
+    keep[3, 2] = False
+    codes = torch.randint(7, (2, 4, 3))
+    drawn = prior.sample(HALF[:2], temperature=0, codes=codes, keep=keep)
+    wanted = prior(codes, HALF[:2])[:, 3, 2].argmax(-1)
+    assert torch.equal(drawn[:, 3, 2], wanted)
+
+
+def alike(stack):
+    return (stack[1:] == stack[:-1]).float().mean().item()
+
+
+def test_neighbours_in_a_volume_are_more_alike_than_independent_slices(prior):
+    positions = torch.linspace(0.4, 0.6, 12)
+    volume = prior.sample_volume(positions, seed=1, stretch=0.5)
+    assert alike(volume) > alike(prior.sample(positions, seed=1)) + 0.2
+    rough = prior.sample_volume(positions, seed=1, stretch=0.01)
+    assert alike(rough) < alike(volume) - 0.1
+    assert torch.equal(volume, prior.sample_volume(positions, seed=1, stretch=0.5))
+    assert not torch.equal(volume, prior.sample_volume(positions, seed=2, stretch=0.5))
+
+
+def test_the_noise_of_each_slice_in_a_volume_is_gumbel(prior):
+    noises = []
+
+    class Listening:
+        codebook_size, grid = 500, (1, 4)
+
+        def check(self, *_):
+            pass
+
+        def conditions(self, *_):
+            pass
+
+        def start(self, told):
+            return self
+
+        def lay(self, x):
+            return x
+
+        def step(self, state, codes, i):
+            return torch.zeros(len(codes), 500)
+
+    def listen(logits, noise, *_):
+        noises.append(noise)
+        return logits.argmax(-1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vqlib.priors.sampling.draw", listen)
+        sample_volume(Listening(), torch.linspace(0, 1, 30), stretch=0.5)
+    noise = torch.stack(noises).transpose(0, 1).flatten(1)  # [slices, places x K]
+    assert noise.mean().item() == pytest.approx(0.5772, abs=0.03)
+    assert noise.var().item() == pytest.approx(math.pi**2 / 6, abs=0.08)
+    together = torch.corrcoef(noise)
+    assert together[0, 1] > 0.9 > 0.3 > together[0, -1]
+
+
+REFUSED = [
+    ({"temperature": -1}, "temperature"),
+    ({"temperature": math.nan}, "temperature"),
+    ({"top_k": 0}, "top_k"),
+    ({"top_p": 0.0}, "top_p"),
+    ({"top_p": 1.1}, "top_p"),
+    ({"guidance": -1}, "guidance"),
+    ({"organs": torch.ones(3, 3)}, "organ presence of shape"),
+    ({"keep": torch.ones(4, 3, dtype=torch.bool)}, "belong together"),
+    ({"codes": torch.zeros(3, 4, 3)}, "belong together"),
+    ({"codes": torch.zeros(3, 4, 3), "keep": torch.ones(4, 3)}, "a mask"),
+    (
+        {"codes": torch.zeros(3, 4, 3), "keep": torch.ones(3, 4).bool()},
+        "a mask .* of shape",
+    ),
+    (
+        {"codes": torch.zeros(3, 4, 3), "keep": torch.zeros(4, 3).bool()},
+        "keep is empty",
+    ),
+    ({"codes": torch.full((3, 4, 3), 7), "keep": torch.ones(4, 3).bool()}, "another"),
+    ({"codes": torch.zeros(3, 5, 3), "keep": torch.ones(5, 3).bool()}, "made for"),
+]
+
+
+@pytest.mark.parametrize(("how", "message"), REFUSED)
+def test_sampling_refuses_what_makes_no_sense_in_one_line(prior, how, message):
+    with pytest.raises(UserError, match=message) as fault:
+        prior.sample(HALF, **how)
+    assert "\n" not in str(fault.value)
+
+
+def test_positions_and_stretches_out_of_range(prior):
+    with pytest.raises(UserError, match="position"):
+        prior.sample(torch.tensor([1.01]))
+    with pytest.raises(UserError, match="stretch"):
+        prior.sample_volume(HALF, stretch=0)

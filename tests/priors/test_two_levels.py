@@ -1,0 +1,116 @@
+"""The prior over bottom codes is told the top codes of the slice."""
+
+import pytest
+import torch
+
+from vqlib.errors import UserError
+from vqlib.losses import PriorObjective
+from vqlib.priors import sample_levels
+
+POSITION = torch.tensor([0.2, 0.7])
+GRID, TOP = (4, 6), (2, 3)
+KINDS = ("transformer", "pixelcnn")
+
+
+@pytest.fixture(params=KINDS)
+def bottom(request, make):
+    return make(request.param, grid=GRID, top_grid=TOP)
+
+
+@pytest.fixture
+def codes():
+    random = torch.Generator().manual_seed(1)
+    return (
+        torch.randint(7, (2, *GRID), generator=random),
+        torch.randint(7, (2, *TOP), generator=random),
+    )
+
+
+@torch.no_grad()
+def test_every_top_code_is_heard_at_the_place_that_it_covers(bottom, codes):
+    low, top = codes
+    before = bottom(low, POSITION, top=top)
+    for row in range(TOP[0]):
+        for column in range(TOP[1]):
+            other = top.clone()
+            other[0, row, column] = (other[0, row, column] + 1) % 7
+            changed = bottom(low, POSITION, top=other) - before
+            moved = changed.abs().amax(-1) > 1e-6
+            assert moved[0, 2 * row, 2 * column], (row, column)
+            assert not moved[1].any()  # another slice
+
+
+@torch.no_grad()
+def test_no_bottom_code_sees_itself_or_what_comes_after(bottom, codes):
+    low, top = codes
+    before = bottom(low, POSITION, top=top).flatten(1, 2)
+    for i in range(24):
+        other = low.clone()
+        other.view(2, -1)[:, i] = (other.view(2, -1)[:, i] + 1) % 7
+        after = bottom(other, POSITION, top=top).flatten(1, 2)
+        torch.testing.assert_close(after[:, : i + 1], before[:, : i + 1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("copies", [1, 4])  # few slices on a CPU go another way
+def test_step_by_step_is_the_whole_pass(bottom, codes, copies):
+    low, top = (x.repeat(copies, 1, 1) for x in codes)
+    position = POSITION.repeat(copies)
+    whole = bottom(low, position, top=top).flatten(1, 2)
+    state = bottom.start(bottom.conditions(position, None, top=top))
+    known = state.lay(torch.full((2 * copies, 25), 7))
+    for i in range(24):
+        step = torch.as_tensor(bottom.step(state, known, i))
+        torch.testing.assert_close(step, whole[:, i], atol=1e-5, rtol=1e-4)
+        known[:, i] = low.flatten(1)[:, i]
+
+
+def test_every_weight_learns(bottom, codes):
+    batch = dict(zip(("codes", "top"), codes, strict=True)) | {"position": POSITION}
+    PriorObjective(bottom).train()(batch)["loss"].backward()
+    assert [name for name, p in bottom.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_levels_are_drawn_one_after_the_other(make, bottom, kind):
+    above = make(kind, grid=TOP)
+    top, low = sample_levels(above, bottom, POSITION, seed=3, guidance=1.5)
+    assert (top.shape, low.shape) == ((2, *TOP), (2, *GRID))
+    assert torch.equal(top, above.sample(POSITION, seed=3, guidance=1.5))
+    _, again = sample_levels(above, bottom, POSITION, seed=3, guidance=1.5)
+    assert torch.equal(low, again)
+    free = bottom.sample(POSITION, seed=4, guidance=1.5, top=(top + 1) % 7)
+    assert not torch.equal(low, free)
+
+
+def test_a_prior_of_bottom_codes_knows_both_codebooks(bottom):
+    books = torch.randn(7, 5), torch.randn(7, 5)
+    bottom.use_codebook(*books)
+    bottom.check_codebook(*books)
+    with pytest.raises(UserError, match="belongs to another codebook"):
+        bottom.check_codebook(books[0], books[0])
+    for half in (bottom.use_codebook, bottom.check_codebook):
+        with pytest.raises(UserError, match="give it the top codes too"):
+            half(books[0])
+
+
+@pytest.mark.parametrize(
+    ("top", "message"),
+    [
+        (None, "give it the top codes"),
+        (torch.zeros(2, 3, 2, dtype=torch.int64), "made for"),
+        (torch.zeros(1, 2, 3, dtype=torch.int64), "as many grids"),
+        (torch.full((2, 2, 3), 7), "another codebook"),
+    ],
+)
+def test_top_codes_that_do_not_fit_are_refused(bottom, codes, top, message):
+    with pytest.raises(UserError, match=message) as fault:
+        bottom(codes[0], POSITION, top=top)
+    assert "\n" not in str(fault.value)
+    with pytest.raises(UserError, match=message):
+        bottom.sample(POSITION, top=top)
+
+
+def test_a_prior_of_one_level_is_told_no_top_codes(prior):
+    with pytest.raises(UserError, match="told no top codes"):
+        prior.sample(POSITION, top=torch.zeros(2, 2, 3, dtype=torch.int64))
