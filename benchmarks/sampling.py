@@ -1,10 +1,8 @@
-"""Drawing codes: with a cache, without one, and by MONAI's transformer inferer.
+"""Drawing codes: with a cache and without one.
 
 The two priors of the quick profile, untrained (what is drawn costs the same), draw a
 batch of 16 grids of 32 x 16 codes. *Without cache* is the same network, called for each
-code on all rows up to the present one. MONAI's `DecoderOnlyTransformer` has the same
-width, depth, heads and length as our transformer and is sampled by its own
-`VQVAETransformerInferer`; decoding is left out for all.
+code on all rows up to the present one.
 
 One thread, processor time. The cached run is repeated before and after each slow one,
 and a ratio is that of a slow run to the mean of the two cached ones beside it. The
@@ -12,7 +10,6 @@ arithmetic limit is what this thread does in a large matrix product, measured be
 the runs too, divided by the floating-point operations that a code costs with the cache
 (counted by torch). Two cores have twice the limit, and two processes twice the speed.
 
-    pip install -e ".[bench]"
     python benchmarks/sampling.py --store
 """
 
@@ -20,21 +17,17 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 import click
 import torch
 from common import counting, tell
-from monai.inferers import VQVAETransformerInferer
-from monai.networks.nets import DecoderOnlyTransformer
-from monai.utils.ordering import Ordering
 from torch import Tensor
 
 from vqlib import profiles, recipes
 from vqlib.priors import CodePrior, draw
 from vqlib.priors.sampling import gumbel
 
-CACHED, UNCACHED, MONAI = "cached", "uncached", "MONAI inferer"
+CACHED, UNCACHED = "cached", "uncached"
 
 
 @torch.no_grad()
@@ -49,33 +42,6 @@ def sample_uncached(prior: CodePrior, position: Tensor) -> Tensor:
         logits = prior.logits(x)
         codes[:, row, column] = draw(logits, gumbel(logits.shape, random))
     return codes
-
-
-class NoDecoder:
-    """Stands where the inferer wants a VQ-VAE: it hands the codes back."""
-
-    def __init__(self, codes: int):
-        self.num_embeddings = codes
-
-    def decode_samples(self, codes: Tensor) -> Tensor:
-        return codes
-
-
-def monai_sampler(profile: profiles.Profile, batch: int) -> Callable[[], Tensor]:
-    """MONAI's transformer at our transformer's size."""
-    grid, size = profile.grid_shape, profile.codebook_size
-    network = DecoderOnlyTransformer(
-        size + 1,  # and the one to begin with
-        math.prod(grid),
-        profile.prior_dim,
-        profile.prior_layers,
-        profile.prior_heads,
-    ).eval()
-    order = Ordering("raster_scan", spatial_dims=2, dimensions=(1, *grid))
-    begin = torch.full((batch, 1), size)
-    return lambda: VQVAETransformerInferer().sample(
-        grid, begin, NoDecoder(size), network, order, verbose=False
-    )
 
 
 def seconds(action: Callable) -> float:
@@ -108,8 +74,6 @@ def measure(network: str, batch: int, turns: int, grid: str | None) -> dict:
     check(prior, profile)
     position, codes = torch.rand(batch), batch * math.prod(profile.grid_shape)
     slow = {UNCACHED: lambda: sample_uncached(prior, position)}
-    if network == "transformer":
-        slow[MONAI] = monai_sampler(profile, batch)
     with counting() as counter:
         prior.sample(position)
     limits, fast = [flops_per_second()], [seconds(lambda: prior.sample(position))]
@@ -176,8 +140,7 @@ def main(batch: int, turns: int, short: bool, store: bool) -> None:
     for network in profiles.PRIORS:
         rows.append(measure(network, batch, turns, "16x8" if short else None))
         show(rows[-1])
-    result = {"turns": turns, "rows": rows, "packages": {"monai": version("monai")}}
-    tell("sampling", result, store)
+    tell("sampling", {"turns": turns, "rows": rows}, store)
 
 
 if __name__ == "__main__":

@@ -64,47 +64,6 @@ def test_the_first_rate_is_stored_alone(rate_distortion, monkeypatch):
     assert both["command"] == "python benchmarks/rate_distortion.py --only phantom"
 
 
-@pytest.fixture
-def training_time(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import training_time
-
-    return training_time
-
-
-def scored(law, lengths, codec=0.9):
-    rows = [
-        {"data": "phantom", "length": n, "ssim": {"mean": float(law(n))}}
-        for n in lengths
-    ]
-    return rows, [{"data": "phantom", "codec": "AVIF", "ssim": {"mean": codec}}]
-
-
-def test_a_law_with_a_ceiling_is_found_and_foretells(training_time):
-    def law(n):
-        return 0.93 - 0.06 * n**-0.7
-
-    found = training_time.fit(*scored(law, (0.25, 0.5, 1, 2, 4)))
-    assert found["ceiling"] == pytest.approx(0.93, abs=1e-3)
-    assert found["exponent"] == pytest.approx(0.7, abs=1e-2)
-    assert found["next"] == {"length": 8, "ssim": pytest.approx(law(8), abs=1e-3)}
-    assert found["tried"]["foretold"] == pytest.approx(law(4), abs=1e-3)
-    assert found["tried"]["ssim"] == pytest.approx(law(4))
-    assert law(found["reaches"]["AVIF"]) == pytest.approx(0.9, abs=1e-3)
-    assert found["curve"][-1] == pytest.approx([8, law(8)], abs=1e-3)
-
-
-def test_a_codec_above_the_ceiling_is_never_reached(training_time):
-    rows, codecs = scored(lambda n: 0.9 - 0.1 * n**-1.0, (0.25, 0.5, 1, 2), codec=0.95)
-    found = training_time.fit(rows, codecs)
-    assert found["reaches"] == {"AVIF": None}
-    assert "tried" not in found  # nothing is left to try four trainings on
-
-
-def test_three_trainings_make_no_law(training_time):
-    assert training_time.fit(*scored(lambda n: 0.5 + 0.1 * n, (0.25, 0.5, 1))) is None
-
-
 def stored(name):
     return load_json(BENCHMARKS / "results" / f"{name}.json")
 
@@ -128,15 +87,6 @@ def test_our_samples_have_the_highest_recall_and_are_no_copies():
     recall = {n: c["recall"] for n, c in cards.items() if not n.startswith("real")}
     assert max(recall, key=recall.get) == OURS
     assert cards[OURS]["nearest"] >= 1  # as far from training as other men
-
-
-def test_sampling_is_twenty_times_as_fast_as_without_cache_and_as_the_rival():
-    rows = stored("sampling")["rows"]
-    assert {row["prior"] for row in rows} == {"transformer", "pixelcnn"}
-    assert all(row["batch"] == 16 for row in rows)
-    ratios = [ratio for row in rows for ratio in row["times_cached"].values()]
-    assert len(ratios) == 3
-    assert min(ratios) >= 20
 
 
 def test_the_prior_pays_thirty_percent_less_than_order_0():
@@ -178,23 +128,6 @@ def test_at_equal_cost_our_vqvae_is_ahead_of_every_rival():
     assert all(line["ours"] > line["rival"] for line in verdicts)
 
 
-def test_our_quantizer_is_twice_as_fast_as_every_rival_and_the_leanest():
-    rows = stored("quantizer")["rows"]
-    rivals = [row for row in rows if not row["quantizer"].startswith("vqlib")]
-    ours = {
-        (tuple(row["shape"]), row["K"]): row
-        for row in rows
-        if row["quantizer"] == "vqlib"
-    }
-    assert len(ours) == 4
-    assert len(rivals) == 3 * len(ours)
-    for row in rivals:
-        mine = ours[tuple(row["shape"]), row["K"]]
-        assert row["forward"] > 2 * mine["forward"]
-        assert row["forward_backward"] > 2 * mine["forward_backward"]
-        assert row["peak_mib"] > mine["peak_mib"]
-
-
 def test_models_stand_beside_codecs_at_two_sizes():
     gaps = stored("codecs")["gaps"]
     found = {(gap["data"], gap["size"], gap["kind"]) for gap in gaps}
@@ -203,9 +136,3 @@ def test_models_stand_beside_codecs_at_two_sizes():
             for kind in ("vae", "vqvae"):
                 assert (data, size, kind) in found
     assert {gap["codec"] for gap in gaps} >= {"AVIF", "WebP"}
-
-
-def test_the_curve_of_training_time_was_followed_beyond_the_profile():
-    found = stored("training_time")
-    assert {fit["data"] for fit in found["fits"]} == {"phantom", "real_slices"}
-    assert max(row["length"] for row in found["rows"]) >= 2

@@ -22,7 +22,6 @@ DISTRIBUTIONS = {
     "jupyter_client": "jupyter-client",
     "lightning_fabric": "lightning-fabric",
     "sklearn": "scikit-learn",
-    "vector_quantize_pytorch": "vector-quantize-pytorch",
 }
 OWN = ("vqlib", "lessons", "pelvis")
 # started as programs, loaded as plug-ins or imported by name: name -> where it is used
@@ -88,7 +87,7 @@ def imports(*folders):
         (("pelvis",), ()),
         (("resources",), ("lab",)),
         (("tests",), ("lab", "test", "fetch")),
-        (("benchmarks",), ("lab", "test", "bench")),
+        (("benchmarks",), ("lab", "test")),
     ],
 )
 def test_every_import_is_declared(folders, extras):
@@ -100,7 +99,7 @@ def test_everything_declared_is_used():
     for name, place in PROGRAMS.items():
         if name in (ROOT / place).read_text(encoding="utf-8"):
             used.add(name)
-    assert declared("lab", "test", "docs", "bench", "fetch") <= used
+    assert declared("lab", "test", "docs", "fetch") <= used
 
 
 def test_trainings_do_without_jupyter():
