@@ -30,9 +30,14 @@ from tqdm.auto import tqdm
 from pelvis.duplicates import find_copies
 from pelvis.examine import Examined, by, examine, possible
 from pelvis.report import Report, count, listed, summary, volumes_of
-from vqlib.data.layout import LABEL_NAMES, SPLITS, scan_folder
-from vqlib.data.listing import Fault
-from vqlib.data.scaling import NATIVE_SIZE, PIXEL_MM
+from vqlib.data.layout import (
+    LABEL_NAMES,
+    NATIVE_SIZE,
+    PIXEL_MM,
+    SPLITS,
+    Fault,
+    scan_folder,
+)
 
 
 def audit(

@@ -27,7 +27,7 @@ from pelvis.slicing import CannotWrite, Job, cut_all
 from pelvis.sources import Source, printable
 from pelvis.volumes import SPACING_RANGE, find_volumes
 from vqlib.data.layout import SPLITS
-from vqlib.data.nifti import MAX_SIDE
+from vqlib.data.slices import MAX_SIDE
 from vqlib.errors import UserError, unknown_name
 
 VERSION = 1  # of the resampling: another number, other slices from the same scan

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from pelvis.series import Frame, as_block
 from pelvis.sources import Source, natural, printable
-from vqlib.data.nifti import MAX_SIDE, MAX_VOXELS
+from vqlib.data.slices import MAX_SIDE, MAX_VOXELS
 from vqlib.errors import UserError
 
 _TAGS = (

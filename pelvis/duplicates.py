@@ -22,9 +22,8 @@ from concurrent.futures import Executor
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from vqlib.data.layout import SPLITS, SliceRecord
-from vqlib.data.nifti import read_slice
-from vqlib.data.scaling import NATIVE_SIZE
+from vqlib.data.layout import NATIVE_SIZE, SPLITS, SliceRecord
+from vqlib.data.slices import read_slice
 
 BLOCK = 8  # side of what `sketch` averages, in pixels
 WORTH_A_LOOK = 0.85  # correlation of two sketches from which on `likeness` decides

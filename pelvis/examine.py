@@ -7,9 +7,8 @@ import nibabel as nib
 import numpy as np
 
 from pelvis.duplicates import sketch
-from vqlib.data.layout import SliceRecord
-from vqlib.data.listing import Fault
-from vqlib.data.nifti import as_labels, as_pixels, read_array, slice_shape
+from vqlib.data.layout import Fault, SliceRecord
+from vqlib.data.slices import as_labels, as_pixels, read_array, slice_shape
 from vqlib.errors import UserError
 
 SPACING_RANGE = (0.05, 50.0)  # mm; a pixel of another size is a damaged header

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pelvis.examine import Examined, by
-from vqlib.data.listing import Fault
+from vqlib.data.layout import Fault
 
 
 @dataclass(frozen=True)

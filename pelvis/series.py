@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vqlib.data.nifti import MAX_VOXELS
+from vqlib.data.slices import MAX_VOXELS
 from vqlib.errors import UserError
 
 EVEN = 0.1  # of the slice distance: how far it may vary

@@ -20,7 +20,7 @@ from pelvis.plan import Scan
 from pelvis.resample import Slice, cut
 from pelvis.sources import Source
 from pelvis.volumes import read_volume
-from vqlib.data.nifti import nifti_bytes
+from vqlib.data.slices import nifti_bytes
 from vqlib.errors import UserError
 
 POOL_FROM = 5  # scans; starting processes takes as long as cutting this many

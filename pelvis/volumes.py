@@ -14,7 +14,7 @@ import numpy as np
 
 from pelvis.dicom import dicom_sources, read_series
 from pelvis.sources import Source, nifti_sources
-from vqlib.data.nifti import MAX_SIDE, MAX_VOXELS, as_labels, read_array
+from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
 SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
@@ -55,7 +55,7 @@ def find_volumes(
 def read_volume(source: Source) -> Volume:
     """Read one scan and its label map.
 
-    Raises `UserError` for what `vqlib.data.nifti.read_array` refuses; for more or less
+    Raises `UserError` for what `vqlib.data.slices.read_array` refuses; for more or less
     than three dimensions, colours or complex numbers; for voxels that are not finite,
     or all alike; for sizes, spacings or an affine that cannot be; for a label map on
     another grid or with other values than `LABEL_NAMES`; for a DICOM series that is no

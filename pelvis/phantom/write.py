@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from pelvis import workers
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
-from vqlib.data.nifti import nifti_bytes
+from vqlib.data.slices import nifti_bytes
 from vqlib.errors import UserError
 
 VERSION = 2  # of the generator: another number, other pictures from the same seed

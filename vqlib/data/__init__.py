@@ -9,17 +9,18 @@ from importlib import import_module
 
 from vqlib.data.layout import (
     LABEL_NAMES,
+    NATIVE_SIZE,
+    PIXEL_MM,
     SPLITS,
     SliceIndex,
     SliceRecord,
     scan_folder,
 )
-from vqlib.data.nifti import read_label, read_slice
-from vqlib.data.scaling import (
-    NATIVE_SIZE,
-    PIXEL_MM,
+from vqlib.data.slices import (
     center_on_grid,
     fit_to,
+    read_label,
+    read_slice,
     scale_volume,
 )
 

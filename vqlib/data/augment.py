@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from vqlib.data.scaling import NATIVE_SIZE, PIXEL_MM
+from vqlib.data.layout import NATIVE_SIZE, PIXEL_MM
 from vqlib.errors import UserError
 
 BIAS_POINTS = (4, 3)  # of the bias field across the slice, 7 to 11 cm apart

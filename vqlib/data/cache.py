@@ -52,7 +52,7 @@ import nibabel
 import numpy as np
 from filelock import FileLock
 
-from vqlib.data import decode, layout, nifti, scaling, stored
+from vqlib.data import decode, layout, slices, stored
 from vqlib.data.layout import SPLITS, Listing, SliceIndex, SliceRecord
 from vqlib.data.stored import StoredSlices, map_entry, sampled_sums
 from vqlib.runs import project_root, save_json
@@ -103,7 +103,7 @@ def _key(outline: str, contents: list[bytes]) -> str:
 @lru_cache
 def _decoder() -> str:
     """The code that turns files into an entry, and the packages that it builds upon."""
-    modules = (decode, layout, nifti, scaling, stored, sys.modules[__name__])
+    modules = (decode, layout, slices, stored, sys.modules[__name__])
     sources = [inspect.getsource(module) for module in modules]
     versions = [module.__version__ for module in (nibabel, np)]
     return "\n".join([*versions, *sources])

@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import SliceIndex, SliceRecord
-from vqlib.data.nifti import read_label, read_slice
-from vqlib.data.scaling import NATIVE_SIZE, fit_to, scale_volume
+from vqlib.data.layout import NATIVE_SIZE, SliceIndex, SliceRecord
+from vqlib.data.slices import fit_to, read_label, read_slice, scale_volume
 from vqlib.errors import UserError
 
 THREADS = 4  # more would wait for Python's lock, and hold more volumes in memory

@@ -5,36 +5,49 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 ``case_NNN_week_W_slice_S.nii.gz``. Where there are labels, they lie beside, in
 ``keras_slices_seg_train`` and so on, named ``seg_NNN_week_W_slice_S.nii.gz``.
 
-`vqlib.data.listing` asks the disk for names. `SliceIndex` reads them, in natural order
+`list_folder` asks the disk for names. `SliceIndex` reads them, in natural order
 (slice 2 before slice 10), and refuses a folder that would spoil an experiment without a
 word, above all a patient in two splits. What is inside the files is read in
-`vqlib.data.nifti`.
+`vqlib.data.slices`.
 
 Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
 the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
 """
 
 import hashlib
+import os
 import re
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from vqlib.data.listing import (
-    SPLITS,
-    Fault,
-    Listing,
-    list_all,
-    list_folder,
-    what_it_is,
-)
-from vqlib.errors import UserError, unknown_name
+from vqlib.errors import UserError, one_line, unknown_name
 
+SPLITS = ("train", "validate", "test")
+NATIVE_SIZE = (256, 128)  # of a slice: left–right x inferior–superior
+PIXEL_MM = (1.68, 1.56)  # of a slice at native size
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
 
 _NAME = re.compile(
     r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?", re.ASCII
 )
+
+# subfolder → its files by name: (name, bytes, modified, changed), times in nanoseconds
+Listing = dict[str, list[tuple[str, int, int, int]]]
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong; as text, one line."""
+
+    file: Path
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return one_line(f"{self.file} {self.what}; {self.remedy}")
 
 
 @dataclass(frozen=True)
@@ -262,3 +275,60 @@ def _near_miss(folder: Path) -> str:
         "give a folder in the HipMRI layout, make one with `vqlib data convert`, or "
         "leave it out to use the phantom"
     )
+
+
+def list_folder(folder: str | Path) -> Listing:
+    """The files of a data folder, with size and times.
+
+    Hidden files and folders that do not belong to the layout are left out. What is no
+    file, such as a folder or a link to nowhere, has the size −1. Raises `UserError` for
+    a folder that may not be read.
+    """
+    listing, faults = list_all(Path(folder))
+    if faults:
+        raise UserError(str(faults[0]))
+    return listing
+
+
+def list_all(folder: Path) -> tuple[Listing, list[Fault]]:
+    """`list_folder`, with a fault for each folder that may not be read."""
+    listing: Listing = {}
+    faults = []
+    for name in (
+        f"keras_slices_{seg}{split}" for split in SPLITS for seg in ("", "seg_")
+    ):
+        inside = folder / name
+        if not inside.is_dir():
+            continue
+        try:
+            with os.scandir(inside) as entries:
+                listing[name] = sorted(_stamps(entries))
+        except OSError as fault:
+            what = f"may not be read ({fault.strerror})"
+            faults.append(Fault(inside, what, "change its permissions"))
+    return listing, faults
+
+
+def _stamps(entries: Iterable[os.DirEntry]) -> Iterator[tuple[str, int, int, int]]:
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            facts = entry.stat()
+        except OSError:
+            facts = None
+        if facts is None or not stat.S_ISREG(facts.st_mode):
+            yield entry.name, -1, -1, -1
+        else:
+            yield entry.name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def what_it_is(path: Path) -> str:
+    """What lies at a path where a file should be."""
+    if path.is_dir():
+        return "is a folder, not a file"
+    if path.is_symlink():
+        return f"is a link to {os.readlink(path)}, where there is no file"
+    if path.exists():
+        return "is a device or a pipe, not a file"
+    return "does not exist"

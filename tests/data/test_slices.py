@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from slice_files import refusal, write_nifti
 
-from vqlib.data import nifti, read_label, read_slice
+from vqlib.data import read_label, read_slice
+from vqlib.data import slices as nifti
 from vqlib.errors import UserError
 
 
