@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lessons import pixels
+from lessons.figures import slice_rows
 from lessons.samples import sample_rows
-from lessons.vae import slice_rows
 from lessons.widgets import is_headless, present
 
 REACH = 3.0  # standard deviations either way

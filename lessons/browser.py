@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 from lessons import pixels
-from lessons.images import overlay_labels, show_slices
+from lessons.figures import show_slices
 from lessons.style import LABEL_COLOURS
 from lessons.widgets import is_headless, present
 from vqlib.data import LABEL_NAMES, SliceDataset
@@ -30,10 +30,8 @@ def slice_browser(
     week, rows = next(iter(volumes[patient].items()))
     number = (len(rows) - 1) // 2
     image, titles = dataset.images[rows[number]], [_title(patient, week, number, rows)]
-    if dataset.labels is None:
-        show_slices(image, titles, window=window)
-    else:
-        overlay_labels(image, dataset.labels[rows[number]], titles, window=window)
+    labels = None if dataset.labels is None else dataset.labels[rows[number]]
+    show_slices(image, titles, window=window, labels=labels)
     plt.gcf().set_size_inches(6.4, 3.7)
     plt.show()
 

@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 
-from lessons.images import TITLE, draw_slice
-from lessons.style import EXTENT, LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
+from lessons.figures import TITLE, draw_slice
+from lessons.style import (
+    EXTENT,
+    LABEL_COLOURS,
+    PALETTE,
+    SLICE_MM,
+    WIDTH,
+    as_slices,
+)
 from vqlib.data import LABEL_NAMES
 
 HIT = "#D55E00"  # where a code occurs
@@ -24,7 +31,9 @@ def kind_colours(names: Sequence[str]) -> list[str]:
     """The label colours where the names are labels, else light to dark."""
     if set(names) <= set(LABEL_NAMES):
         return [LABEL_COLOURS[name] for name in names]
-    return seaborn.color_palette("viridis", len(names)).as_hex()
+    return [
+        to_hex(c) for c in plt.get_cmap("viridis")(np.linspace(0.1, 0.9, len(names)))
+    ]
 
 
 def rank_frequency(counts: Mapping[str, object]) -> Figure:
@@ -65,7 +74,7 @@ def usage_distances(groups: Mapping[str, Mapping[int, float]], label: str) -> Fi
     figure, axis = plt.subplots(
         figsize=(7.0, 0.5 * len(groups) + 0.9), layout="constrained"
     )
-    palette = seaborn.color_palette("colorblind", len(groups))
+    palette = PALETTE[: len(groups)]
     for row, (values, colour) in enumerate(zip(groups.values(), palette, strict=True)):
         x = list(values.values())
         axis.plot(x, [row] * len(x), "o", color=colour, alpha=0.7)
@@ -182,7 +191,7 @@ def hits(
     for number, (axis, image) in enumerate(zip(axes, images, strict=False)):
         draw_slice(axis, image)
         rgba = np.zeros((*where.shape[1:], 4))
-        rgba[where[number]] = (*seaborn.color_palette([HIT])[0], 0.6)
+        rgba[where[number]] = to_rgba(HIT, 0.6)
         axis.imshow(rgba.swapaxes(0, 1), origin="lower", extent=EXTENT)
         if outlines is not None:
             _outline(axis, as_slices(outlines)[number].astype(bool))

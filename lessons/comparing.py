@@ -259,3 +259,43 @@ def ablation_lines(rows: Iterable[Mapping], score: str, digits: int) -> list[str
         if abs(mean) > 2 * spread:
             lines.append(f"{name}: {mean:+.{digits}f} ± {spread:.{digits}f}")
     return lines
+
+
+def rate_distortion(
+    points: Mapping[str, object],
+    score: str = "SSIM (test)",
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """Quality against rate: higher is better, further left is cheaper.
+
+    Args:
+        points: name → ``(bits, score)``, or a list of them, joined by a line. A score
+            is a number or an interval ``(mean, low, high)``.
+        score: label of the vertical axis.
+        marks: text → score of controls that have no rate, drawn as horizontal lines.
+    """
+    figure, axis = plt.subplots(figsize=(6.0, 3.8), layout="constrained")
+    for (name, given), colour in zip(
+        points.items(), colours(list(points)), strict=True
+    ):
+        pairs = [given] if np.isscalar(given[0]) else sorted(given, key=lambda p: p[0])
+        bits = [pair[0] for pair in pairs]
+        mean, low, high = np.transpose(
+            [(p[1],) * 3 if np.isscalar(p[1]) else p[1] for p in pairs]
+        )
+        axis.errorbar(
+            bits,
+            mean,
+            yerr=[mean - low, high - mean],
+            fmt="o-",
+            capsize=3,
+            color=colour,
+            label=name,
+        )
+    mark_levels(axis, marks or {})
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.set_xlabel("bits per slice (log scale)")
+    axis.set_ylabel(score)
+    axis.legend()
+    return figure

@@ -12,7 +12,7 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
-from lessons.images import draw_slice
+from lessons.figures import draw_slice
 from lessons.style import LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
 
 MANY = 8  # more lines than this get no legend

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-import seaborn
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lessons.codes import HIT, bar_below, slice_panels
-from lessons.images import draw_slice
-from lessons.style import EXTENT, SLICE_MM, as_slices
+from lessons.figures import draw_slice
+from lessons.style import CHANGE, EXTENT, SLICE_MM, as_slices
 
 
 def editing(
@@ -37,7 +36,7 @@ def editing(
         change.T,
         origin="lower",
         extent=EXTENT,
-        cmap=seaborn.color_palette("vlag", as_cmap=True),
+        cmap=CHANGE,
         vmin=-limit,
         vmax=limit,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import seaborn
 from matplotlib.figure import Figure
 
-from lessons.images import draw_slice
+from lessons.figures import draw_slice
 from lessons.style import EXTENT, SLICE_MM, as_slices, colours
 from vqlib.metrics.realism import LEVELS, Portrait
 

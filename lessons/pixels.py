@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-import seaborn
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from lessons.style import LABEL_COLOURS, SLICE_MM, as_slices
+from lessons.style import CHANGE, LABEL_COLOURS, SLICE_MM, as_slices
 from vqlib.data import LABEL_NAMES
 
 ASPECT = SLICE_MM[0] / SLICE_MM[1]  # width / height of a slice on screen
@@ -37,7 +36,7 @@ def heat(values, top: float | None = None) -> np.ndarray:
 def change(difference, limit: float = 0.5) -> np.ndarray:
     """More (red) or less (blue) signal `[H, W]`, white where it stays."""
     values = _upright(as_slices(difference)[0]) / (2 * limit) + 0.5
-    return _bytes(seaborn.color_palette("vlag", as_cmap=True)(values)[..., :3])
+    return _bytes(matplotlib.colormaps[CHANGE](values)[..., :3])
 
 
 def fill(picture: np.ndarray, where, colour: str, alpha: float = 0.6) -> np.ndarray:

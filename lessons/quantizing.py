@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from lessons.images import draw_slice
+from lessons.figures import draw_slice
 from lessons.style import EXTENT, SLICE_MM, WIDTH, as_slices
 from vqlib.models.quantizers import nearest_codes
 

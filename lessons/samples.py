@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from lessons.images import draw_slice
+from lessons.figures import draw_slice
 from lessons.style import EXTENT, SLICE_MM, WIDTH, as_slices, mark_levels
 
 LABEL = 0.35  # inches left of a row for its name

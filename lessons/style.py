@@ -1,14 +1,13 @@
 """One style for all figures: sizes, colours, and the geometry of a slice.
 
-The colours are those of Okabe and Ito (2008), which readers with any form of colour
-blindness can tell apart, also on grey.
+The colours of labels and models are those of Okabe and Ito (2008), which readers with
+any form of colour blindness can tell apart, also on grey.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
 import torch
 
 from vqlib.data import LABEL_NAMES, NATIVE_SIZE, PIXEL_MM
@@ -17,6 +16,11 @@ WIDTH = 10.0  # inches, the widest figure; 900 pixels at the dpi below
 SLICE_MM = tuple(n * mm for n, mm in zip(NATIVE_SIZE, PIXEL_MM, strict=True))
 EXTENT = (0.0, SLICE_MM[0], 0.0, SLICE_MM[1])  # of an upright slice, in mm
 
+PALETTE = (  # for what has no colour of its own
+    *("#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC"),
+    *("#CA9161", "#FBAFE4", "#949494", "#ECE133", "#56B4E9"),
+)
+CHANGE = "RdBu_r"  # colour map of differences: red is more, blue is less
 LABEL_COLOURS = dict(
     zip(
         LABEL_NAMES,
@@ -42,17 +46,18 @@ MODEL_COLOURS = {
     "AVIF": "#111111",
     "JPEG 2000": "#AAAAAA",
 }
+DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}  # a level to compare with
 
 
 def use_style() -> None:
     """Set the figure style; call it once, in the setup cell of a notebook."""
-    seaborn.set_theme(context="notebook", style="ticks", palette="colorblind")
     plt.rcParams.update(
         {
             "figure.dpi": 90,
             "savefig.dpi": 90,
             "image.cmap": "gray",
             "image.interpolation": "nearest",
+            "axes.prop_cycle": plt.cycler(color=PALETTE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 10,
@@ -66,11 +71,12 @@ def use_style() -> None:
     )
 
 
-def colours(names) -> list[str]:
+def colours(names: Sequence[str]) -> list[str]:
     """A colour for each name: that of the model where it is one, else the next of the
     palette."""
-    spare = iter(seaborn.color_palette("colorblind", max(len(names), 1)).as_hex())
-    return [MODEL_COLOURS.get(name) or next(spare) for name in names]
+    others = [name for name in names if name not in MODEL_COLOURS]
+    spare = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(others)}
+    return [MODEL_COLOURS.get(name) or spare[name] for name in names]
 
 
 def as_slices(images) -> np.ndarray:
@@ -93,7 +99,7 @@ def as_slices(images) -> np.ndarray:
 def mark_levels(axis, levels: Mapping[str, float]) -> None:
     """Dashed horizontal lines with their names: controls in a plot of scores."""
     for name, value in levels.items():
-        axis.axhline(value, linestyle="--", linewidth=1, color="0.5")
+        axis.axhline(value, **DASHED)
         axis.annotate(
             name,
             (1.0, value),
@@ -104,3 +110,11 @@ def mark_levels(axis, levels: Mapping[str, float]) -> None:
             fontsize=9,
             color="0.35",
         )
+
+
+def plain_log(axis: str, panel, base: int = 2) -> None:
+    """A logarithmic axis, ``"x"`` or ``"y"``, whose ticks are plain numbers."""
+    getattr(panel, f"set_{axis}scale")("log", base=base)
+    getattr(panel, f"{axis}axis").set_major_formatter(
+        lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
+    )

@@ -9,8 +9,7 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lessons.images import draw_slice
-from lessons.style import EXTENT, WIDTH, as_slices, colours
+from lessons.style import WIDTH, colours
 from vqlib.metrics.sharpness import Detail
 
 DASHED = {"linestyle": "--", "linewidth": 1, "color": "0.5"}
@@ -239,81 +238,6 @@ def spectra(
         yscale="log",
     )
     figure.legend(loc="outside right center")
-    return figure
-
-
-def slice_rows(
-    rows: Mapping[str, object],
-    columns: Sequence[str] | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
-) -> Figure:
-    """A row of slices `[N, 1, H, W]` for each name, as many columns in each.
-
-    Args:
-        rows: name, written to the left → slices.
-        columns: titles of the columns.
-        window: the values shown as black and as white.
-    """
-    stacks = {name: as_slices(images) for name, images in rows.items()}
-    number = max(len(images) for images in stacks.values())
-    width = min(1.55, WIDTH / number)  # about one screen pixel for a pixel of 128
-    height = width * 0.48 + 0.12
-    figure, axes = plt.subplots(
-        len(stacks),
-        number,
-        figsize=(width * number, height * len(stacks) + 0.25),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis in axes.ravel():
-        axis.axis("off")
-    for line, (name, images) in zip(axes, stacks.items(), strict=True):
-        for axis, image in zip(line, images, strict=False):
-            draw_slice(axis, image, window)
-        line[0].text(
-            -0.04,
-            0.5,
-            name,
-            transform=line[0].transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=9,
-        )
-    for axis, title in zip(axes[0], columns or (), strict=False):
-        axis.set_title(title, fontsize=9)
-    return figure
-
-
-def changes(
-    centre, moved: Mapping[str, object], limit: float = 0.5, label: str = "change"
-) -> Figure:
-    """A slice `[1, H, W]`, versions of it by name, and below what was added (red) or
-    taken away (blue) in each."""
-    centre = as_slices(centre)[0]
-    stacks = {name: as_slices(image)[0] for name, image in moved.items()}
-    figure, axes = plt.subplots(
-        2,
-        len(stacks) + 1,
-        figsize=(min(WIDTH, 2.3 * (len(stacks) + 1)), 2.7),
-        layout="constrained",
-    )
-    for axis in axes.ravel():
-        axis.axis("off")
-    draw_slice(axes[0, 0], centre)
-    axes[0, 0].set_title("as it was")
-    for column, (name, image) in enumerate(stacks.items(), start=1):
-        draw_slice(axes[0, column], image)
-        axes[0, column].set_title(name)
-        shown = axes[1, column].imshow(
-            (image - centre).T,
-            origin="lower",
-            extent=EXTENT,
-            cmap=seaborn.color_palette("vlag", as_cmap=True),
-            vmin=-limit,
-            vmax=limit,
-        )
-    figure.colorbar(shown, ax=axes[1, 0], location="bottom", fraction=0.3, label=label)
     return figure
 
 

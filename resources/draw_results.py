@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from lessons import use_style
-from lessons.images import draw_slice
+from lessons.figures import draw_slice
 from lessons.style import SLICE_MM, WIDTH
 from vqlib import profiles, recipes
 from vqlib.data import open_data

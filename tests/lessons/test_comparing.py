@@ -170,3 +170,21 @@ def test_ablation_lines_compare_seed_by_seed():
     found += rows("lucky", 0.95, 0.91, 0.85)  # ahead on average, by its first seed
     lines = comparing.ablation_lines(found, "ssim", 3)
     assert lines == ["worse: -0.047 ± 0.006"]
+
+
+def test_rate_distortion():
+    figure = comparing.rate_distortion(
+        {
+            "VAE, spatial": [(4000, 0.7), (800, 0.55)],
+            "VQ-VAE": (4608, Interval(0.72, 0.71, 0.74)),
+        },
+        marks={"mean image": 0.38},
+    )
+    axis = figure.axes[0]
+    curve, point = (c.lines[0] for c in axis.containers)
+    assert curve.get_xydata().tolist() == [[800, 0.55], [4000, 0.7]]
+    assert point.get_xydata().tolist() == [[4608, 0.72]]
+    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.71, 0.74))
+    assert [text.get_text() for text in axis.texts] == ["mean image"]
+    assert "bits per slice" in axis.get_xlabel()

@@ -1,7 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 
 from lessons import vae as draw
 from vqlib.metrics.sharpness import Detail
@@ -114,24 +113,3 @@ def test_unit_bits_are_sorted():
     bars, right = figure.axes
     assert [bar.get_height() for bar in bars.patches] == [3, 2, 1]
     np.testing.assert_allclose(right.lines[0].get_ydata(), [1, 0.5, 0.1])
-
-
-def test_slice_rows_are_upright_and_named():
-    image = torch.zeros(1, 1, 16, 8)
-    image[..., 3, 7] = 1  # x = 3, at the top
-    figure = draw.slice_rows({"ours": image.repeat(3, 1, 1, 1), "real": image}, ["a"])
-    assert len(figure.axes) == 6
-    shown = figure.axes[0].images[0]
-    assert shown.get_array()[7, 3] == 1
-    assert shown.origin == "lower"
-    assert {"ours", "real", "a"} <= set(texts(figure))
-
-
-def test_changes_shows_what_was_added_and_what_was_taken_away():
-    centre = torch.full((1, 16, 8), 0.5)
-    figure = draw.changes(centre, {"−2": centre - 0.2, "+2": centre + 0.2}, limit=0.4)
-    less, more = (axis.images[0] for axis in figure.axes[4:6])
-    assert less.get_array().max() == pytest.approx(-0.2)
-    assert more.get_array().min() == pytest.approx(0.2)
-    assert less.get_clim() == more.get_clim() == (-0.4, 0.4)
-    assert {"as it was", "−2", "+2"} <= set(texts(figure))

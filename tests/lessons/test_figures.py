@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-import lessons as show
+from lessons.figures import error_maps, show_slices, slice_rows
+from lessons.style import LABEL_COLOURS
 from vqlib.data import LABEL_NAMES
 
 
@@ -23,7 +24,7 @@ def drawn(axis):
 def test_slices_are_upright_with_the_right_proportions():
     image = torch.zeros(1, 1, 64, 32)
     image[0, 0, 10, 30] = 1  # near the left-most tenth, near the top
-    figure = show.show_slices(image)
+    figure = show_slices(image)
     axis = figure.axes[0]
     assert np.argwhere(drawn(axis) == 1).tolist() == [[30, 10]]
     left, right, bottom, top = axis.images[0].get_extent()
@@ -34,7 +35,7 @@ def test_slices_are_upright_with_the_right_proportions():
 
 def test_one_window_for_all_panels_whatever_they_hold():
     images = torch.stack([torch.full((1, 64, 32), v) for v in (0.1, 0.9, 5.0)])
-    figure = show.show_slices(images, ["a", "b", "c"], columns=2, window=(0, 0.5))
+    figure = show_slices(images, ["a", "b", "c"], columns=2, window=(0, 0.5))
     assert [a.images[0].get_clim() for a in figure.axes[:3]] == [(0, 0.5)] * 3
     assert [a.get_title() for a in figure.axes] == ["a", "b", "c", ""]
     assert not figure.axes[3].images
@@ -42,42 +43,56 @@ def test_one_window_for_all_panels_whatever_they_hold():
 
 @pytest.mark.parametrize("shape", [(64, 32), (1, 64, 32), (1, 1, 64, 32)])
 def test_shapes_that_slices_come_in(shape):
-    figure = show.show_slices(np.ones(shape))
+    figure = show_slices(np.ones(shape))
     assert drawn(figure.axes[0]).shape == (32, 64)
 
 
 def test_a_shape_that_is_no_slice():
     with pytest.raises(ValueError, match=r"\(2, 3, 64, 32\)"):
-        show.show_slices(torch.ones(2, 3, 64, 32))
+        show_slices(torch.ones(2, 3, 64, 32))
 
 
 def test_labels_have_their_colours_and_names():
     labels = torch.zeros(1, 64, 32, dtype=torch.uint8)
     labels[0, 10:50, 5:25] = 1
     labels[0, 20, 10] = LABEL_NAMES.index("rectum")
-    figure = show.overlay_labels(torch.rand(1, 1, 64, 32), labels, alpha=0.4)
+    figure = show_slices(torch.rand(1, 1, 64, 32), labels=labels)
     rgba = np.asarray(figure.axes[0].images[1].get_array())
     assert rgba.shape == (32, 64, 4)
     assert np.argwhere(rgba[..., 3] > 0).tolist() == [[10, 20]]  # the body is outlined
-    assert rgba[10, 20, 3] == pytest.approx(0.4)
+    assert rgba[10, 20, 3] == pytest.approx(0.5)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["body", "rectum"]
-    assert len(set(show.LABEL_COLOURS.values())) == len(LABEL_NAMES)
+    assert len(set(LABEL_COLOURS.values())) == len(LABEL_NAMES)
 
 
 def test_a_slice_without_labels_has_no_legend():
     blank = torch.zeros(1, 64, 32, dtype=torch.uint8)
-    assert not show.overlay_labels(torch.rand(1, 1, 64, 32), blank).legends
+    assert not show_slices(torch.rand(1, 1, 64, 32), labels=blank).legends
 
 
 def test_error_maps_share_one_symmetric_scale():
     target = torch.full((2, 1, 64, 32), 0.5)
-    figure = show.error_maps(target, {"worse": target + 0.2, "better": target - 0.1})
+    figure = error_maps(target, {"worse": target + 0.2, "better": target - 0.1})
     axes = {axis.get_title(): axis for axis in figure.axes}
-    worse = axes["mean absolute error 0.200"].images[0]
-    better = axes["mean absolute error 0.100"].images[0]
+    worse = axes["mean |difference| 0.200"].images[0]
+    better = axes["mean |difference| 0.100"].images[0]
     assert worse.get_clim() == better.get_clim() == pytest.approx((-0.2, 0.2))
     assert float(worse.get_array().mean()) == pytest.approx(0.2)
     assert float(better.get_array().mean()) == pytest.approx(-0.1)
     assert {"target", "worse", "better"} <= axes.keys()
     figure.canvas.draw()  # with its colour bar
+
+
+def test_rows_are_upright_and_named_and_may_be_of_unlike_length():
+    image = torch.zeros(1, 1, 16, 8)
+    image[..., 3, 7] = 1  # x = 3, at the top
+    figure = slice_rows({"ours": image.repeat(3, 1, 1, 1), "real": image}, ["a"])
+    assert len(figure.axes) == 6
+    assert drawn(figure.axes[0])[7, 3] == 1
+    assert {text.get_text() for axis in figure.axes for text in axis.texts} == {
+        "ours",
+        "real",
+    }
+    assert figure.axes[0].get_title() == "a"
+    assert not figure.axes[5].images

@@ -1,0 +1,223 @@
+"""Slices upright on screen, as more than one notebook draws them.
+
+A slice is stored as (left–right, inferior–superior); on screen its head end is up and,
+as radiologists look at it, the patient's left is on the right. Pixels are drawn with
+their size in mm, and all panels of a figure share one grey-value window, which the
+functions never choose by themselves.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lessons.style import (
+    CHANGE,
+    EXTENT,
+    LABEL_COLOURS,
+    SLICE_MM,
+    WIDTH,
+    as_slices,
+)
+from vqlib.data import LABEL_NAMES
+
+TITLE = 0.25  # inches above a panel
+
+
+def slice_axes(
+    rows: int, columns: int, width: float = 3.4, title: float = TITLE, more: float = 0.0
+) -> tuple[Figure, np.ndarray]:
+    """A figure with panels of a slice's proportions, and its axes `[rows, columns]`,
+    switched off.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: of a panel in inches, at most.
+        title: inches kept free above each panel.
+        more: inches kept free below or above all of them.
+    """
+    width = min(width, WIDTH / columns)
+    height = width * SLICE_MM[1] / SLICE_MM[0] + title
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, height * rows + more),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
+
+
+def draw_slice(axis, image: np.ndarray, window=(0.0, 1.0), cmap: str = "gray"):
+    """Draw one slice `[H, W]` upright into an axis, in mm; returns what was drawn."""
+    low, high = window
+    axis.axis("off")
+    return axis.imshow(
+        image.T, origin="lower", extent=EXTENT, cmap=cmap, vmin=low, vmax=high
+    )
+
+
+def draw_labels(axis, label: np.ndarray, alpha: float = 0.5) -> None:
+    """Draw a label map `[H, W]` over a slice: the body outlined, the rest filled."""
+    rgba = np.zeros((*label.shape, 4))
+    for value, name in enumerate(LABEL_NAMES):
+        if value > 1:  # neither background nor body
+            rgba[label == value] = (*to_rgb(LABEL_COLOURS[name]), alpha)
+    axis.imshow(rgba.swapaxes(0, 1), origin="lower", extent=EXTENT)
+    if (label > 0).any():
+        axis.contour(
+            (label > 0).T.astype(float),
+            [0.5],
+            origin="lower",
+            extent=EXTENT,
+            colors=LABEL_COLOURS["body"],
+            linewidths=1.2,
+        )
+
+
+def show_slices(
+    images,
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+    window: tuple[float, float] = (0.0, 1.0),
+    labels=None,
+) -> Figure:
+    """A grid of slices, with their label maps in colour where there are any.
+
+    Args:
+        images: `[N, 1, H, W]`, `[N, H, W]` or `[H, W]`, tensor or array.
+        titles: one for each slice, or fewer.
+        columns: panels in a row.
+        window: the values shown as black and as white.
+        labels: `[N, H, W]`; the body is outlined, all other labels are filled, and a
+            legend names those that occur.
+    """
+    images = as_slices(images)
+    columns = max(1, min(columns, len(images)))
+    figure, axes = slice_axes(
+        math.ceil(len(images) / columns),
+        columns,
+        title=TITLE if titles else 0.04,
+        more=0.0 if labels is None else 0.3,
+    )
+    for axis, image in zip(axes.flat, images, strict=False):
+        draw_slice(axis, image, window)
+    for axis, title in zip(axes.flat, titles or (), strict=False):
+        axis.set_title(title)
+    _scale_bar(axes[0, 0])
+    if labels is None:
+        return figure
+    labels = as_slices(labels)
+    for axis, label in zip(axes.flat, labels, strict=False):
+        draw_labels(axis, label)
+    present = [n for i, n in enumerate(LABEL_NAMES) if i and (labels == i).any()]
+    if present:
+        figure.legend(
+            handles=[_legend_patch(name) for name in present],
+            loc="outside lower center",
+            ncols=len(present),
+        )
+    return figure
+
+
+def slice_rows(
+    rows: Mapping[str, object],
+    titles: Sequence[str] | None = None,
+    window: tuple[float, float] = (0.0, 1.0),
+    width: float = 2.2,
+) -> Figure:
+    """A row of slices `[N, 1, H, W]` for each name, which stands at its left.
+
+    Args:
+        rows: name → slices; a row may be shorter than the others.
+        titles: over the columns.
+        window: the values shown as black and as white.
+        width: of a panel in inches, at most.
+    """
+    stacks = {name: as_slices(images) for name, images in rows.items()}
+    columns = max(len(images) for images in stacks.values())
+    figure, axes = slice_axes(len(stacks), columns, width, 0.1, TITLE)
+    for line, (name, images) in zip(axes, stacks.items(), strict=True):
+        for axis, image in zip(line, images, strict=False):
+            draw_slice(axis, image, window)
+        line[0].text(
+            -0.04,
+            0.5,
+            name,
+            transform=line[0].transAxes,
+            rotation=90,
+            ha="right",
+            va="center",
+            fontsize=9,
+        )
+    for axis, title in zip(axes[0], titles or (), strict=False):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def error_maps(
+    target,
+    others: Mapping[str, object],
+    limit: float | None = None,
+    first: str = "target",
+) -> Figure:
+    """Slices, other versions of them, and what is more (red) or less (blue) there.
+
+    Args:
+        target: `[N, 1, H, W]`; each slice takes two rows.
+        others: name → `[N, 1, H, W]`.
+        limit: of the difference, either way; the 99.5th percentile of all if not given.
+        first: title of the target.
+    """
+    target = as_slices(target)
+    stacks = {name: as_slices(images) for name, images in others.items()}
+    errors = {name: images - target for name, images in stacks.items()}
+    if limit is None:
+        limit = float(np.percentile(np.abs(np.stack(list(errors.values()))), 99.5))
+    figure, axes = slice_axes(2 * len(target), len(stacks) + 1)
+    for row, image in enumerate(target):
+        above, below = axes[2 * row], axes[2 * row + 1]
+        draw_slice(above[0], image)
+        above[0].set_title(first)
+        for column, name in enumerate(stacks, start=1):
+            draw_slice(above[column], stacks[name][row])
+            above[column].set_title(name)
+            error = errors[name][row]
+            shown = draw_slice(below[column], error, (-limit, limit), CHANGE)
+            below[column].set_title(f"mean |difference| {np.abs(error).mean():.3f}")
+    figure.colorbar(
+        shown,
+        cax=axes[1, 0].inset_axes((0.08, 0.55, 0.84, 0.12)),
+        orientation="horizontal",
+        label="difference",
+    )
+    _scale_bar(axes[0, 0])
+    return figure
+
+
+def _legend_patch(name: str) -> Patch:
+    if name == "body":
+        return Patch(facecolor="none", edgecolor=LABEL_COLOURS[name], label=name)
+    return Patch(facecolor=LABEL_COLOURS[name], label=name)
+
+
+def _scale_bar(axis) -> None:
+    """10 cm, and the patient's right (R) and left (L), on the first panel."""
+    x, z = 0.03 * SLICE_MM[0], 0.06 * SLICE_MM[1]
+    dark_edge = [patheffects.withStroke(linewidth=2.5, foreground="black")]
+    white = {"color": "white", "path_effects": dark_edge}
+    axis.plot([x, x + 100], [z, z], linewidth=1.5, **white)
+    text = {"fontsize": 8, **white}
+    axis.text(x + 50, z + 5, "10 cm", va="bottom", ha="center", **text)
+    top = 0.93 * SLICE_MM[1]  # aligned to the edges: a narrow panel cuts neither off
+    axis.text(x, top, "R", va="top", ha="left", **text)
+    axis.text(SLICE_MM[0] - x, top, "L", va="top", ha="right", **text)
+    axis.set(xlim=EXTENT[:2], ylim=EXTENT[2:])
