@@ -6,21 +6,18 @@ them into place is the business of `pelvis.ledger`.
 
 import errno
 import hashlib
-import multiprocessing
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from pelvis import workers
+from pelvis.files import nifti_bytes
 from pelvis.ledger import COLUMNS
 from pelvis.plan import Scan
 from pelvis.resample import Slice, cut
 from pelvis.sources import Source
 from pelvis.volumes import read_volume
-from vqlib.data.slices import nifti_bytes
 from vqlib.errors import UserError
 
 POOL_FROM = 5  # scans; starting processes takes as long as cutting this many
@@ -59,25 +56,9 @@ def cut_all(
 ) -> Iterator[tuple[str, list[dict] | UserError]]:
     """For each scan, as they are ready: the text of its source, and the lines of its
     slices for the manifest or what is wrong with it. Raises `CannotWrite`."""
-    if processes == 1 or len(jobs) < POOL_FROM:
-        for job in jobs:
-            yield str(job.source), _attempt(job)
-        return
-    # spawn: a fork of a process that runs threads (torch, Jupyter) may hang
-    context = multiprocessing.get_context("spawn")
-    processes = min(processes, len(jobs))
-    with ProcessPoolExecutor(processes, context, workers.begin) as pool:
-        try:
-            futures = {pool.submit(_attempt, job): job for job in jobs}
-            for future in as_completed(futures):
-                yield str(futures[future].source), future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process was ended from outside, perhaps for want of memory; give "
-                "the same command with --processes 1"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+    processes = 1 if len(jobs) < POOL_FROM else processes
+    for job, result in workers.run(_attempt, jobs, processes):
+        yield str(job.source), result
 
 
 def _attempt(job: Job) -> list[dict] | UserError:

@@ -8,23 +8,17 @@ next one removes what a killed one has left.
 """
 
 import json
-import multiprocessing
-import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 from tqdm.auto import tqdm
 
 from pelvis import workers
+from pelvis.files import alone, nifti_bytes
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
-from vqlib.data.slices import nifti_bytes
 from vqlib.errors import UserError
 
 VERSION = 2  # of the generator: another number, other pictures from the same seed
@@ -74,7 +68,8 @@ def write_phantom(
     _check_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        lock = folder.with_name(f".{folder.name}.lock")
+        with alone(lock, folder):
             temporary = folder.with_name(f".{folder.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
             try:
@@ -87,6 +82,7 @@ def write_phantom(
                 temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+                lock.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot write the phantom there ({error.strerror or error}); "
@@ -95,30 +91,12 @@ def write_phantom(
     return folder
 
 
-@contextmanager
-def _alone(folder: Path):
-    """Keeps a second run for the same folder out; ends with the process."""
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            f"another process is writing a phantom to {folder}; wait until it has ended"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):
-            Path(lock.lock_file).unlink(missing_ok=True)
-
-
 def _write(folder, patients, weeks, seed, slices, jobs, progress, volumes) -> None:
     for split in () if volumes else SPLITS:
         (folder / f"keras_slices_{split}").mkdir()
         (folder / f"keras_slices_seg_{split}").mkdir()
     tasks = _plan(folder, patients, weeks, seed, slices, volumes)
-    _run(tasks, os.cpu_count() if jobs is None else jobs, progress)
+    _run(tasks, jobs, progress)
     settings = {
         "generator": "vqlib phantom",
         "version": VERSION,
@@ -186,30 +164,11 @@ def _plan(folder, patients, weeks, seed, slices, volumes) -> list[_Job]:
     ]
 
 
-def _run(tasks: list[_Job], jobs: int, progress: bool) -> None:
+def _run(tasks: list[_Job], jobs: int | None, progress: bool) -> None:
     bar = tqdm(total=len(tasks), desc="phantom", unit="volume", disable=not progress)
     with bar:
-        if jobs == 1 or len(tasks) == 1:
-            for task in tasks:
-                _write_volume(task)
-                bar.update()
-            return
-        # spawn: a fork of a process that runs threads (torch, Jupyter) may hang
-        context = multiprocessing.get_context("spawn")
-        jobs = min(jobs, len(tasks))
-        with ProcessPoolExecutor(jobs, context, workers.begin) as pool:
-            try:
-                futures = [pool.submit(_write_volume, task) for task in tasks]
-                for future in as_completed(futures):
-                    future.result()
-                    bar.update()
-            except BrokenProcessPool:
-                raise UserError(
-                    "a process that drew the phantom was ended from outside, perhaps "
-                    "for want of memory; close other programs and try again"
-                ) from None
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        for _ in workers.run(_write_volume, tasks, jobs):
+            bar.update()
 
 
 def _write_volume(job: _Job) -> None:

@@ -1,0 +1,44 @@
+"""What is written: NIfTI files, by one process at a time."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from vqlib.errors import UserError
+
+
+def nifti_bytes(pixels: np.ndarray, affine: np.ndarray) -> bytes:
+    """A ``.nii.gz`` file of one array, in mm; the same bytes for the same values."""
+    import nibabel as nib
+
+    nifti = nib.Nifti1Image(pixels, affine)
+    nifti.header.set_xyzt_units("mm")
+    nifti.set_sform(affine, code=1)
+    nifti.set_qform(affine, code=1)
+    # level 1: noise hardly compresses, and time zero keeps the bytes reproducible
+    return gzip.compress(nifti.to_bytes(), 1, mtime=0)
+
+
+@contextmanager
+def alone(lock: Path, folder: Path) -> Iterator[None]:
+    """Keeps a second process from writing to a folder; a killed one blocks nobody.
+
+    Raises `UserError` where ``lock``, a file, is held.
+    """
+    held = filelock.FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"another process is writing to {folder}; wait until it has ended"
+        ) from None
+    except NotImplementedError:
+        pass  # some network folders know no locks
+    try:
+        yield
+    finally:
+        held.release()
