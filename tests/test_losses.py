@@ -6,15 +6,14 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from vqlib import losses
-from vqlib.models.networks import Decoder, Encoder
 from vqlib.models.quantizers import VectorQuantizer
-from vqlib.models.vae import SpatialVAE
+from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 
 
 def tiny_vae():
     torch.manual_seed(0)
-    return SpatialVAE(Encoder(4, 8, 8, 1), Decoder(4, 4, 8, 1))
+    return VAE(latent_channels=4, width=8)
 
 
 def slices(n=4):
@@ -90,7 +89,7 @@ def test_distortion_is_l1_with_weighted_ssim():
 
 def test_vqvae_objective_weighs_the_commitment():
     torch.manual_seed(0)
-    model = VQVAE(Encoder(4, 4, 8, 1), VectorQuantizer(8, 4), Decoder(4, 4, 8, 1))
+    model = VQVAE(codebook_size=8, dim=4, width=8)
     model.eval()
     batch = {"image": slices()}
     loose, tight = (losses.VQVAEObjective(model, 0.1, beta)(batch) for beta in (0, 2))
@@ -104,7 +103,7 @@ def test_each_vq_loss_moves_its_own_side():
     # beta on the wrong term trains the codebook slowly and holds the encoder fast.
     torch.manual_seed(0)
     quantizer = VectorQuantizer(8, 4, ema=False)
-    model = VQVAE(Encoder(4, 4, 8, 1), quantizer, Decoder(4, 4, 8, 1)).eval()
+    model = VQVAE(width=8, quantizer=quantizer).eval()
     batch = {"image": slices()}
 
     def gradients(beta):

@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from lessons.edits import erase, morph, transplant
-from vqlib.priors import PixelCNNPrior
+from vqlib.priors import PixelCNN
 
 BOX = slice(1, 3), slice(0, 2)
 
@@ -33,10 +33,10 @@ def test_erasing_paints_the_organ_and_one_step_around_with_the_usual_codes():
 
 def small_prior(k=7, grid=(3, 4)):
     torch.manual_seed(0)
-    prior = PixelCNNPrior(k, grid, dim=8, layers=2, code_dim=2).eval()
+    prior = PixelCNN(k, grid, dim=8, layers=2, code_dim=2).eval()
     codebook = torch.randn(k, 2)
     prior.use_codebook(codebook)
-    for layer in (prior.head, prior.wish):
+    for layer in (prior.head, prior.output_embedding):
         torch.nn.init.normal_(layer.weight, std=0.5)
     first, last = torch.randint(k, (2, 2, *grid))
     return prior, codebook, first, last, (torch.zeros(2), torch.ones(2))

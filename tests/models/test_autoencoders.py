@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from vqlib.errors import UserError
-from vqlib.models.networks import Decoder, Encoder, ResidualBlock
-from vqlib.models.quantizers import VectorQuantizer
-from vqlib.models.vae import GlobalVAE, SpatialVAE, reparameterise
+from vqlib.models.networks import Encoder, ResidualBlock
+from vqlib.models.vae import VAE, GlobalVAE, reparameterise
 from vqlib.models.vqvae import VQVAE
 
 
 def vqvae():
-    return VQVAE(Encoder(4, 6, 8, 1), VectorQuantizer(16, 6), Decoder(4, 6, 8, 1))
+    return VQVAE(codebook_size=16, dim=6, width=8)
 
 
 def test_shapes_on_a_grid_that_is_not_square():
@@ -21,10 +20,10 @@ def test_shapes_on_a_grid_that_is_not_square():
     assert codes.shape == (2, 8, 4)
     assert codes.dtype == torch.int64
     assert model.decode(codes).shape == x.shape
-    vae = SpatialVAE(Encoder(4, 12, 8, 1), Decoder(4, 6, 8, 1))
+    vae = VAE(latent_channels=6, width=8)
     mu, logvar = vae.encode(x)
     assert mu.shape == logvar.shape == (2, 6, 8, 4)
-    vector = GlobalVAE(Encoder(4, 3, 8, 1), Decoder(4, 3, 8, 1), 3, (8, 4), 5)
+    vector = GlobalVAE(latent_dim=5, size=(32, 16), width=8)
     assert vector.encode(x)[0].shape == (2, 5)
     assert vector.reconstruct(x).shape == x.shape
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vqlib.models.fsq import FiniteScalarQuantizer
+from vqlib.models.fsq import FSQ
 
 LEVELS = [(8, 8, 8), (7, 5, 6, 3), (4,)]
 
 
 @pytest.mark.parametrize("levels", LEVELS)
 def test_indices_and_code_vectors_map_one_to_one(levels):
-    quantizer = FiniteScalarQuantizer(levels)
+    quantizer = FSQ(levels)
     codebook = quantizer.codebook
     assert codebook.shape == (quantizer.codebook_size, len(levels))
     assert len(codebook.unique(dim=0)) == quantizer.codebook_size
@@ -26,7 +26,7 @@ def test_indices_and_code_vectors_map_one_to_one(levels):
 
 @pytest.mark.parametrize("levels", LEVELS)
 def test_far_inputs_reach_the_outermost_levels_and_zero_stays_zero(levels):
-    quantizer = FiniteScalarQuantizer(levels)
+    quantizer = FSQ(levels)
     reach = torch.tensor([-50.0, 0.0, 50.0]).view(1, 1, 1, 3)
     z_q = quantizer(reach.expand(1, len(levels), 1, 3)).z_q[0, :, 0]
     for channel, size in zip(z_q, levels, strict=True):
@@ -35,7 +35,7 @@ def test_far_inputs_reach_the_outermost_levels_and_zero_stays_zero(levels):
 
 
 def test_grids_need_not_be_square_and_decoding_matches_the_training_path():
-    quantizer = FiniteScalarQuantizer((8, 5, 4))
+    quantizer = FSQ((8, 5, 4))
     z_e = 2 * torch.randn(2, 3, 8, 4)
     out = quantizer(z_e)
     assert out.codes.shape == (2, 8, 4)
@@ -45,7 +45,7 @@ def test_grids_need_not_be_square_and_decoding_matches_the_training_path():
 
 
 def test_the_gradient_passes_the_rounding_and_is_that_of_the_squeezing():
-    quantizer = FiniteScalarQuantizer((8, 5))
+    quantizer = FSQ((8, 5))
     z_e = torch.randn(2, 2, 4, 3, dtype=torch.float64, requires_grad=True)
     out = quantizer(z_e)
     weights = torch.randn_like(out.z_q)
@@ -58,14 +58,14 @@ def test_the_gradient_passes_the_rounding_and_is_that_of_the_squeezing():
 
 
 def test_it_holds_no_state_and_no_checkpoint_needs_it():
-    quantizer = FiniteScalarQuantizer((8, 5))
+    quantizer = FSQ((8, 5))
     assert not quantizer.state_dict()
     assert not list(quantizer.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_finds_the_codes_of_float32(dtype):
-    quantizer = FiniteScalarQuantizer((8, 8, 8))
+    quantizer = FSQ((8, 8, 8))
     z_e = torch.randn(2, 3, 8, 4).to(dtype)
     with torch.autocast("cpu", dtype=dtype):
         out = quantizer(z_e)
@@ -74,7 +74,7 @@ def test_half_precision_finds_the_codes_of_float32(dtype):
 
 
 def test_no_tensor_is_left_on_the_cpu_and_nothing_waits_for_a_gpu():
-    quantizer = FiniteScalarQuantizer((8, 5)).to("meta")
+    quantizer = FSQ((8, 5)).to("meta")
     z_e = torch.randn(2, 2, 8, 4, device="meta", requires_grad=True)
     quantizer(z_e).z_q.sum().backward()
     assert z_e.grad.device.type == "meta"
@@ -84,7 +84,7 @@ def test_no_tensor_is_left_on_the_cpu_and_nothing_waits_for_a_gpu():
         except RuntimeError:
             pytest.skip("this build of torch knows no GPU")
         with torch.device("cuda"):
-            quantizer = FiniteScalarQuantizer((8, 5))
+            quantizer = FSQ((8, 5))
         out = quantizer(torch.randn(2, 2, 8, 4, device="cuda"))
         assert {t.device.type for t in out} == {"cuda"}
         assert quantizer.lookup(out.codes).device.type == "cuda"
@@ -94,4 +94,4 @@ def test_no_tensor_is_left_on_the_cpu_and_nothing_waits_for_a_gpu():
 @pytest.mark.parametrize("levels", [(), (8, 2)])
 def test_levels_that_make_no_code_are_refused(levels):
     with pytest.raises(ValueError, match="3 or more"):
-        FiniteScalarQuantizer(levels)
+        FSQ(levels)

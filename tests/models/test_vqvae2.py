@@ -5,15 +5,15 @@ import torch
 
 from vqlib import losses
 from vqlib.errors import UserError
-from vqlib.models.fsq import FiniteScalarQuantizer
+from vqlib.models.fsq import FSQ
 from vqlib.models.quantizers import VectorQuantizer
 from vqlib.models.vqvae2 import VQVAE2
 
 
 def two_levels(**choices):
     torch.manual_seed(0)
-    quantizers = (VectorQuantizer(16, 4, seed=i, **choices) for i in range(2))
-    return VQVAE2(4, 8, 1, *quantizers)
+    top, bottom = (VectorQuantizer(16, 4, seed=i, **choices) for i in range(2))
+    return VQVAE2(width=8, quantizer=bottom, top_quantizer=top)
 
 
 def slices(n=4):
@@ -86,7 +86,7 @@ def test_the_bottom_codes_know_what_the_top_ones_say():
 
 
 def test_the_top_sees_further_than_the_bottom():
-    model = VQVAE2(4, 8, 0, *(FiniteScalarQuantizer((5, 5)) for _ in range(2)))
+    model = VQVAE2(width=8, blocks=0, quantizer=FSQ((5, 5)), top_quantizer=FSQ((5, 5)))
     x = slices(1).requires_grad_()
 
     def reach(features):

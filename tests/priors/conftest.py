@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqlib.priors import PixelCNNPrior, TransformerPrior
+from vqlib.priors import PixelCNN, TransformerPrior
 
 KINDS = ("transformer", "pixelcnn")
 
@@ -14,10 +14,10 @@ def make_prior(kind, codebook_size=7, grid=(4, 3), organs=2, **how):
     if kind == "transformer":
         model = TransformerPrior(codebook_size, grid, heads=2, **size)
     else:
-        model = PixelCNNPrior(codebook_size, grid, **size)
+        model = PixelCNN(codebook_size, grid, **size)
     books = 1 if model.top_grid is None else 2
     model.use_codebook(*torch.randn(books, codebook_size, size["code_dim"]))
-    for layer in (model.head, model.wish):  # the start is uniform
+    for layer in (model.head, model.output_embedding):  # the start is uniform
         torch.nn.init.normal_(layer.weight, std=0.2)
     return model.eval()
 

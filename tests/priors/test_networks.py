@@ -7,7 +7,7 @@ import torch
 
 from vqlib.errors import UserError
 from vqlib.losses import PriorObjective
-from vqlib.priors import PixelCNNPrior, TransformerPrior
+from vqlib.priors import PixelCNN, TransformerPrior
 
 MIDDLE = torch.tensor([0.5])
 
@@ -18,7 +18,7 @@ def other_code(codes, i):
     return changed
 
 
-@pytest.mark.parametrize("kind", [TransformerPrior, PixelCNNPrior])
+@pytest.mark.parametrize("kind", [TransformerPrior, PixelCNN])
 def test_an_untrained_prior_is_uniform(kind, codes):
     heads = {"heads": 2} if kind is TransformerPrior else {}
     model = kind(7, (4, 3), dim=16, layers=2, code_dim=5, **heads).eval()
@@ -42,7 +42,9 @@ def test_gradients_come_from_all_codes_before_and_from_no_other(make, kind, grid
     length = math.prod(grid)
     prior = make(kind, codebook_size=length, grid=grid, layers=6)
     prior.vectors.requires_grad_()
-    prior.wish.requires_grad_(False).weight.zero_()  # it meets the vectors as answers
+    prior.output_embedding.requires_grad_(
+        False
+    ).weight.zero_()  # it meets the vectors as answers
     codes = torch.arange(length).view(1, *grid)  # each place has a code of its own
     logits = prior(codes, MIDDLE).flatten(1, 2)[0]
     for i in range(length):

@@ -10,9 +10,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from vqlib import losses, training
 from vqlib.errors import UserError
-from vqlib.models.networks import Decoder, Encoder
-from vqlib.models.quantizers import VectorQuantizer
-from vqlib.models.vae import SpatialVAE
+from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.runs import load_checkpoint, read_history
 from vqlib.training import FitSettings, fit, learning_rate_at, loop, make_fabric, state
@@ -36,13 +34,13 @@ class Slices(torch.utils.data.Dataset):
 
 def vqvae_objective():
     torch.manual_seed(0)
-    model = VQVAE(Encoder(4, 4, 8, 1), VectorQuantizer(8, 4), Decoder(4, 4, 8, 1))
+    model = VQVAE(codebook_size=8, dim=4, width=8)
     return losses.VQVAEObjective(model, 0.0)
 
 
 def vae_objective():
     torch.manual_seed(0)
-    model = SpatialVAE(Encoder(4, 8, 8, 1), Decoder(4, 4, 8, 1))
+    model = VAE(latent_channels=4, width=8)
     return losses.RateConstrainedObjective(model, 20.0, 0.0)
 
 

@@ -1,2 +1,41 @@
-"""The networks: autoencoders, quantizers and priors. Plain torch modules that know
-nothing of files, profiles or devices."""
+"""The networks: autoencoders, quantizers, and a segmenter to judge samples with.
+
+Plain torch modules that know nothing of files, profiles or devices. Start at `vae`,
+then read `quantizers` and `vqvae`.
+"""
+
+from vqlib.models.fsq import FSQ
+from vqlib.models.networks import Decoder, Encoder
+from vqlib.models.quantizers import (
+    Quantized,
+    VectorQuantizer,
+    nearest_codes,
+    rotate,
+    straight_through,
+)
+from vqlib.models.segmenter import Segmenter
+from vqlib.models.vae import VAE, Autoencoder, GlobalVAE, VAEOutput, reparameterise
+from vqlib.models.vqvae import VQVAE, VQVAEOutput
+from vqlib.models.vqvae2 import VQVAE2, Codes, VQVAE2Output
+
+__all__ = [
+    "FSQ",
+    "VAE",
+    "VQVAE",
+    "VQVAE2",
+    "Autoencoder",
+    "Codes",
+    "Decoder",
+    "Encoder",
+    "GlobalVAE",
+    "Quantized",
+    "Segmenter",
+    "VAEOutput",
+    "VQVAE2Output",
+    "VQVAEOutput",
+    "VectorQuantizer",
+    "nearest_codes",
+    "reparameterise",
+    "rotate",
+    "straight_through",
+]

@@ -1,6 +1,6 @@
 """Finite scalar quantization: codes without a codebook.
 
-`FiniteScalarQuantizer` squeezes each of a few channels into a short interval and rounds
+`FSQ` squeezes each of a few channels into a short interval and rounds
 it to one of L_i whole numbers (Mentzer et al. 2023, arXiv 2309.15505, section 3 and
 appendix A.1). A code is the tuple of these digits, numbered like a number in mixed
 radix, so that K = ∏ L_i. Nothing is learned, so there is no codebook to start, to
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vqlib.models.quantizers import Quantized, at_least_float32, straight_through
 
 
-class FiniteScalarQuantizer(nn.Module):
+class FSQ(nn.Module):
     """Rounds every channel to its own few levels.
 
     Args:

@@ -4,24 +4,25 @@ Strided convolutions halve the slice down to the code grid, residual blocks work
 transposed convolutions double it up again: the network of the first VQ-VAE (van den
 Oord et al. 2017, arXiv 1711.00937, section 4.1), narrower and with two full 3x3
 convolutions per block. ``benchmarks/network.py`` compares it with others at equal
-processor time: a wider network, or patches folded into channels at once, learn less in
-the same time; a shallower one leads in a short one. Taught in notebook 02, section 2.2,
-and notebook 03, section 3.2.
+processor time. Taught in notebook 02, section 2.2, and notebook 03, section 3.2.
 """
 
-import math
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.errors import UserError
 
 
-def _widths(factor: int, width: int) -> list[int]:
-    """Channels after each halving: full width on the grid, half of it one step up."""
-    halvings = int(math.log2(factor))
-    return [max(8, width >> (halvings - 1 - i)) for i in range(halvings)]
+class Model(nn.Module):
+    """A module whose weights all lie on one device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and inputs have to be."""
+        return next(self.parameters()).device
 
 
 class ResidualBlock(nn.Module):
@@ -36,25 +37,24 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
-def check_size(x: Tensor, factor: int) -> None:
-    """Raise `UserError` unless both sides of [B, C, H, W] are multiples of a factor."""
-    height, width = x.shape[-2:]
-    if height % factor or width % factor:
-        raise UserError(
-            f"slices of {height}x{width} cannot be encoded: both sides must be "
-            f"multiples of {factor}; crop or pad them"
-        )
-
-
 class Encoder(nn.Module):
-    """Slices to a grid of vectors: [B, 1, H, W] -> [B, out_channels, H/f, W/f].
+    """Slices to a grid of vectors: [B, in_channels, H, W] -> [B, D, H/f, W/f].
 
     Args:
         factor: f, pixels per grid position along each axis; a power of two.
         out_channels: D for a VQ-VAE, 2 L for a VAE's mean and log-variance.
-        width: channels inside.
+        width: channels on the grid; half as many one step up.
         blocks: residual blocks.
-        in_channels: of what is encoded, where it is no slice.
+        in_channels: 1 for a greyscale slice.
+
+    Raises:
+        UserError: for another factor, and in ``forward`` for a size that the factor
+            does not divide.
+
+    >>> import torch
+    >>> encoder = Encoder(factor=4, out_channels=8, width=64, blocks=1)
+    >>> encoder(torch.rand(2, 1, 64, 32)).shape
+    torch.Size([2, 8, 16, 8])
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Encoder(nn.Module):
         in_channels: int = 1,
     ):
         super().__init__()
-        self.factor = factor
-        channels = [in_channels, *_widths(factor, width)]
+        self.factor, self.in_channels = factor, in_channels
+        self.out_channels = out_channels
         layers: list[nn.Module] = []
-        for before, after in pairwise(channels):
+        for before, after in pairwise([in_channels, *_widths(factor, width)]):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
         self.net = nn.Sequential(
             *layers[:-1],  # a residual block begins with a ReLU of its own
@@ -79,14 +79,23 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raises `UserError` for a size that the factor does not divide."""
-        check_size(x, self.factor)
-        return self.net(x)
+        check_size(x.shape[-2:], self.factor)
+        return self.net(x)  # [B, D, h, w]
 
 
 class Decoder(nn.Module):
-    """A grid of vectors to slices: [B, in_channels, h, w] -> [B, 1, f h, f w]; with
-    ``out_channels`` to something else of that size."""
+    """A grid of vectors to slices: [B, D, h, w] -> [B, out_channels, f h, f w].
+
+    Args:
+        factor: f, pixels per grid position along each axis; a power of two.
+        in_channels: D.
+        width: channels on the grid; half as many one step up.
+        blocks: residual blocks.
+        out_channels: 1 for a greyscale slice.
+
+    Raises:
+        UserError: for another factor.
+    """
 
     def __init__(
         self,
@@ -97,9 +106,10 @@ class Decoder(nn.Module):
         out_channels: int = 1,
     ):
         super().__init__()
-        channels = [*_widths(factor, width)[::-1], out_channels]
+        self.factor, self.in_channels = factor, in_channels
+        self.out_channels = out_channels
         layers: list[nn.Module] = []
-        for before, after in pairwise(channels):
+        for before, after in pairwise([*_widths(factor, width)[::-1], out_channels]):
             layers += [
                 nn.ReLU(),
                 nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
@@ -112,3 +122,42 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z)
+
+
+def check_size(size: tuple[int, int], factor: int) -> None:
+    """Raise `UserError` unless both sides of slices are multiples of a factor."""
+    height, width = size
+    if height % factor or width % factor:
+        raise UserError(
+            f"slices of {height}x{width} cannot be encoded: both sides must be "
+            f"multiples of {factor}; crop or pad them"
+        )
+
+
+def check_parts(encoder: nn.Module, decoder: nn.Module, encoded: int, decoded: int):
+    """Raise `UserError` where ready parts do not fit: an encoder has to give
+    ``encoded`` channels, a decoder to take ``decoded``, at one factor. A module of
+    another kind, which does not state its channels, is taken as it is."""
+    gives = getattr(encoder, "out_channels", encoded)
+    takes = getattr(decoder, "in_channels", decoded)
+    if gives != encoded or takes != decoded:
+        raise UserError(
+            f"the encoder gives {gives} channels and the decoder takes {takes}, but "
+            f"the model between them needs {encoded} and {decoded}"
+        )
+    down, up = (getattr(part, "factor", None) for part in (encoder, decoder))
+    if None not in (down, up) and down != up:
+        raise UserError(
+            f"the encoder shrinks slices by {down} and the decoder enlarges them by "
+            f"{up}; give both one factor"
+        )
+
+
+def _widths(factor: int, width: int) -> list[int]:
+    """Channels after each halving: full width on the grid, half of it one step up."""
+    if factor < 2 or factor & (factor - 1):
+        raise UserError(
+            f"factor {factor} is not a power of two; choose 2, 4, 8 or another one"
+        )
+    halvings = factor.bit_length() - 1
+    return [max(min(8, width), width >> (halvings - 1 - i)) for i in range(halvings)]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.errors import UserError
+from vqlib.models.networks import Model
 
 
 def _double(before: int, after: int) -> nn.Sequential:
@@ -27,7 +28,7 @@ def _double(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Segmenter(nn.Module):
+class Segmenter(Model):
     """Slices to organs: about 120,000 parameters.
 
     Args:

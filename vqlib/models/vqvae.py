@@ -3,16 +3,15 @@
 Its five components, each one named thing: `networks.Encoder`, the ``codebook`` of
 `quantizers.VectorQuantizer`, the quantization (`quantizers.nearest_codes`),
 `networks.Decoder`, and the training signal (`quantizers.straight_through` and
-`losses.VQVAEObjective`). Any quantizer that is called alike fits in, such as
-`fsq.FiniteScalarQuantizer`. Taught in notebook 03.
+`vqlib.losses.VQVAEObjective`). Taught in notebook 03.
 """
 
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from vqlib.models.fsq import FiniteScalarQuantizer
-from vqlib.models.networks import Decoder, Encoder
+from vqlib.models.fsq import FSQ
+from vqlib.models.networks import Decoder, Encoder, Model, check_parts
 from vqlib.models.quantizers import VectorQuantizer
 
 
@@ -25,23 +24,51 @@ class VQVAEOutput(NamedTuple):
     codebook_loss: Tensor | float = 0.0  # scalar, where it learns by gradients
 
 
-class VQVAE(nn.Module):
+class VQVAE(Model):
     """Slices in, codes in the middle, slices out.
 
+    Trained by `vqlib.losses.VQVAEObjective`.
+
     Args:
-        encoder: gives D channels.
-        quantizer: of dimension D.
-        decoder: takes D channels.
+        codebook_size: K, number of codes.
+        dim: D, length of a code vector.
+        factor, width, blocks: of encoder and decoder, see `networks.Encoder`.
+        in_channels: of the slices, in and out.
+        quantizer: a ready one, such as ``FSQ((8, 8, 8))``, with a K and D of its own.
+        encoder, decoder: ready parts, of D channels on the grid.
+
+    Raises:
+        UserError: for parts that do not fit each other, and in ``encode`` and
+            ``forward`` for a size that the factor does not divide.
+
+    >>> import torch
+    >>> model = VQVAE(codebook_size=512, dim=8, factor=4)
+    >>> out = model(torch.rand(2, 1, 64, 32))
+    >>> out.reconstruction.shape, out.codes.shape
+    (torch.Size([2, 1, 64, 32]), torch.Size([2, 16, 8]))
+    >>> VQVAE(quantizer=FSQ((8, 8, 8))).decode(out.codes).shape
+    torch.Size([2, 1, 64, 32])
     """
 
     def __init__(
         self,
-        encoder: Encoder,
-        quantizer: VectorQuantizer | FiniteScalarQuantizer,
-        decoder: Decoder,
+        codebook_size: int = 512,
+        dim: int = 8,
+        factor: int = 4,
+        width: int = 64,
+        blocks: int = 1,
+        in_channels: int = 1,
+        quantizer: VectorQuantizer | FSQ | None = None,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
     ):
         super().__init__()
-        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        quantizer = quantizer or VectorQuantizer(codebook_size, dim)
+        d = getattr(quantizer, "dim", dim)
+        self.encoder = encoder or Encoder(factor, d, width, blocks, in_channels)
+        self.quantizer = quantizer
+        self.decoder = decoder or Decoder(factor, d, width, blocks, in_channels)
+        check_parts(self.encoder, self.decoder, d, d)
 
     def encode(self, x: Tensor) -> Tensor:
         """[B, 1, H, W] -> codes [B, h, w] int64; changes no state."""

@@ -9,7 +9,7 @@ Taught in notebook 05.
 
 from vqlib.priors.base import CodePrior
 from vqlib.priors.controls import IndependentCodes, by_place, order0, uniform
-from vqlib.priors.pixelcnn import GatedLayer, PixelCNNPrior
+from vqlib.priors.pixelcnn import GatedLayer, PixelCNN
 from vqlib.priors.sampling import draw, sample, sample_levels, sample_volume
 from vqlib.priors.transformer import Block, TransformerPrior
 
@@ -18,7 +18,7 @@ __all__ = [
     "CodePrior",
     "GatedLayer",
     "IndependentCodes",
-    "PixelCNNPrior",
+    "PixelCNN",
     "TransformerPrior",
     "by_place",
     "draw",

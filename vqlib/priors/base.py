@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.errors import UserError
+from vqlib.models.networks import Model
 from vqlib.priors.sampling import sample, sample_volume
 
 _FREQUENCIES = 8  # of the slice position's Fourier features: details of 1/16 volume
 
 
-class CodePrior(nn.Module):
+class CodePrior(Model):
     """p(c | s) = ∏ p(c_i | c_<i, s) over a grid of codes in raster order.
 
     The condition s is the slice's relative position in its volume and, where that is
@@ -59,11 +60,16 @@ class CodePrior(nn.Module):
         self.organs = nn.Parameter(
             0.02 * torch.randn(organs, 2, dim)
         )  # absent, present
-        self.nothing = nn.Parameter(0.02 * torch.randn(dim))  # the condition is hidden
+        self.null_embedding = nn.Parameter(
+            0.02 * torch.randn(dim)
+        )  # the condition is hidden
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, codebook_size)
-        self.wish = nn.Linear(dim, code_dim)
-        for layer in (self.head, self.wish):  # training starts at exactly log K nats
+        self.output_embedding = nn.Linear(dim, code_dim)
+        for layer in (
+            self.head,
+            self.output_embedding,
+        ):  # training starts at exactly log K nats
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.top_grid = top_grid
@@ -121,7 +127,7 @@ class CodePrior(nn.Module):
         known = torch.stack([organs == 0, organs == 1], dim=2).to(told.dtype)
         told = told + known.flatten(1) @ self.organs.flatten(0, 1)  # [B, dim]
         if hidden is not None:
-            told = torch.where(hidden.unsqueeze(1), self.nothing, told)
+            told = torch.where(hidden.unsqueeze(1), self.null_embedding, told)
         told = told[:, None, None]
         if top is None:
             return told
@@ -132,7 +138,7 @@ class CodePrior(nn.Module):
         """[..., dim] -> [..., K]: a score of each code by its name, and one by how well
         its vector fits the vector that the network wishes for."""
         x = self.norm(x)
-        return self.head(x) + self.wish(x) @ self.vectors[:-1, :-1].T
+        return self.head(x) + self.output_embedding(x) @ self.vectors[:-1, :-1].T
 
     def features(self, codes: Tensor, told: Tensor) -> Tensor:
         """What the network makes of the codes before each place: [B, n, w] (the first

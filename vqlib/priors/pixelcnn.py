@@ -71,7 +71,7 @@ class GatedLayer(nn.Module):
         return v, x + self.out(self.drop(gate(mixed)))
 
 
-class PixelCNNPrior(CodePrior):
+class PixelCNN(CodePrior):
     """Gated PixelCNN over a grid of codes, conditioned on the slice.
 
     Args:
@@ -82,11 +82,11 @@ class PixelCNNPrior(CodePrior):
 
     def __init__(
         self,
-        codebook_size: int,
-        grid: tuple[int, int],
-        dim: int,
-        layers: int,
-        code_dim: int,
+        codebook_size: int = 512,
+        grid: tuple[int, int] = (32, 16),
+        dim: int = 64,
+        layers: int = 2,
+        code_dim: int = 8,
         dropout: float = 0.1,
         organs: int = 0,
         top_grid: tuple[int, int] | None = None,
@@ -134,7 +134,7 @@ class _Places:
     other's way.
     """
 
-    def __init__(self, prior: PixelCNNPrior, told: Tensor):
+    def __init__(self, prior: PixelCNN, told: Tensor):
         few = len(told) <= 4 and told.dtype == torch.float32
         self.numpy = told.device.type == "cpu" and few
         self.xp, self.mm = (np, np.dot) if self.numpy else (torch, torch.mm)
@@ -167,8 +167,10 @@ class _Places:
         self.places = lay(places)
         # scale and shift of the norm, and both ways to score a code: [dim, K] and [K]
         norm, vectors = prior.norm, prior.vectors[:-1, :-1]
-        head = prior.head.weight + vectors @ prior.wish.weight
-        bias = prior.head.bias + vectors @ prior.wish.bias + head @ norm.bias
+        head = prior.head.weight + vectors @ prior.output_embedding.weight
+        bias = (
+            prior.head.bias + vectors @ prior.output_embedding.bias + head @ norm.bias
+        )
         self.head, self.eps = (lay((head * norm.weight).T), lay(bias)), norm.eps
         mean = places.new_full((dim, 1), 1 / dim)
         self.mean, self.centre = lay(mean), lay(torch.eye(dim).to(mean) - mean)

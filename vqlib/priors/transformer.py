@@ -90,12 +90,12 @@ class TransformerPrior(CodePrior):
 
     def __init__(
         self,
-        codebook_size: int,
-        grid: tuple[int, int],
-        dim: int,
-        layers: int,
-        heads: int,
-        code_dim: int,
+        codebook_size: int = 512,
+        grid: tuple[int, int] = (32, 16),
+        dim: int = 96,
+        layers: int = 3,
+        heads: int = 4,
+        code_dim: int = 8,
         dropout: float = 0.1,
         organs: int = 0,
         top_grid: tuple[int, int] | None = None,

@@ -10,14 +10,20 @@ from torch import Tensor, nn
 from vqlib import losses, metrics
 from vqlib.data import LABEL_NAMES, Augment, SliceData, SliceDataset, make_loader
 from vqlib.errors import UserError, unknown_name
-from vqlib.models.fsq import FiniteScalarQuantizer
-from vqlib.models.networks import Decoder, Encoder
-from vqlib.models.quantizers import VectorQuantizer, rotate, straight_through
-from vqlib.models.segmenter import Segmenter
-from vqlib.models.vae import Autoencoder, GlobalVAE, SpatialVAE
-from vqlib.models.vqvae import VQVAE
-from vqlib.models.vqvae2 import VQVAE2, Codes
-from vqlib.priors import CodePrior, PixelCNNPrior, TransformerPrior
+from vqlib.models import (
+    FSQ,
+    VAE,
+    VQVAE,
+    VQVAE2,
+    Autoencoder,
+    Codes,
+    GlobalVAE,
+    Segmenter,
+    VectorQuantizer,
+    rotate,
+    straight_through,
+)
+from vqlib.priors import CodePrior, PixelCNN, TransformerPrior
 from vqlib.profiles import Profile
 from vqlib.recipes.shared import claim, mean_losses
 from vqlib.runs import Run, load_json, save_json
@@ -36,42 +42,31 @@ MADE_BY = {  # which notebook, where one does
     "segmenter": "05_prior_generation",
 }
 ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
-_GLOBAL_CHANNELS = 8  # on the grid, before the one vector of the textbook's VAE
 
 
 def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
     """An untrained model; its initial weights follow from the seed."""
     if kind not in MADE_BY:
         raise unknown_name("model", kind, MADE_BY)
-    p, grid = profile, profile.grid_shape
-    factor, dim = p.shape[0] // grid[0], p.code_dim
     torch.manual_seed(seed)
     if kind == "segmenter":
         return Segmenter()
-
-    def encoder(channels: int) -> Encoder:
-        return Encoder(factor, channels, p.width, p.blocks)
-
-    def decoder(channels: int) -> Decoder:
-        return Decoder(factor, channels, p.width, p.blocks)
-
+    if kind.startswith("prior"):
+        return _build_prior(kind, profile)
+    p = profile
+    network = {"factor": p.shape[0] // p.grid_shape[0]}
+    network |= {"width": p.width, "blocks": p.blocks}
     if kind == "autoencoder":
-        return Autoencoder(encoder(dim), decoder(dim))
+        return Autoencoder(p.code_dim, **network)
     if kind == "vae":
-        return SpatialVAE(encoder(2 * p.latent_channels), decoder(p.latent_channels))
+        return VAE(p.latent_channels, **network)
     if kind == "vae_global":
-        channels = _GLOBAL_CHANNELS
-        return GlobalVAE(
-            encoder(channels), decoder(channels), channels, grid, p.latent_dim
-        )
+        return GlobalVAE(p.latent_dim, p.shape, **network)
     if kind == "vqvae":
-        quantizer = build_quantizer(profile, seed)
-        return VQVAE(encoder(quantizer.dim), quantizer, decoder(quantizer.dim))
-    if kind == "vqvae2":
-        _ = p.top_grid_shape
-        levels = (build_quantizer(profile, seed + i) for i in range(2))
-        return VQVAE2(factor, p.width, p.blocks, *levels)
-    return _build_prior(kind, profile)
+        return VQVAE(quantizer=build_quantizer(profile, seed), **network)
+    _ = p.top_grid_shape
+    top, bottom = (build_quantizer(profile, seed + i) for i in range(2))
+    return VQVAE2(quantizer=bottom, top_quantizer=top, **network)
 
 
 def _build_prior(kind: str, profile: Profile) -> CodePrior:
@@ -85,7 +80,7 @@ def _build_prior(kind: str, profile: Profile) -> CodePrior:
         "organs": ORGANS,
     }
     if p.prior == "pixelcnn":
-        return PixelCNNPrior(dim=p.pixelcnn_dim, layers=p.pixelcnn_layers, **shared)
+        return PixelCNN(dim=p.pixelcnn_dim, layers=p.pixelcnn_layers, **shared)
     return TransformerPrior(
         dim=p.prior_dim, layers=p.prior_layers, heads=p.prior_heads, **shared
     )
@@ -110,13 +105,11 @@ def codebooks(kind: str, model: VQVAE | VQVAE2) -> tuple[Tensor, ...]:
     return model.quantizer.codebook.detach().cpu(), top
 
 
-def build_quantizer(
-    profile: Profile, seed: int = 0
-) -> VectorQuantizer | FiniteScalarQuantizer:
+def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
     """The quantizer of a VQ-VAE as the profile describes it, untrained."""
     p = profile
     if p.quantizer == "fsq":
-        return FiniteScalarQuantizer(p.levels)
+        return FSQ(p.levels)
     return VectorQuantizer(
         p.codebook_size,
         p.code_dim,
