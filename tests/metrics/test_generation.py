@@ -5,7 +5,6 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from vqlib.metrics import (
     frechet_distance,
-    nearest_distance,
     texture_features,
 )
 
@@ -107,16 +106,3 @@ def test_sets_that_cannot_be_compared():
         frechet_distance(REAL_FEATURES[:1], REAL_FEATURES)
     with pytest.raises(ValueError, match="cannot compare"):
         frechet_distance(REAL_FEATURES[:, :3], REAL_FEATURES)
-
-
-def test_nearest_finds_a_copy_and_measures_the_rest():
-    samples = HELD_OUT[:4].clone()
-    samples[1] = REAL[77]
-    samples[2] = REAL[13] + 0.01
-    dist, index = nearest_distance(samples, REAL, chunk=50)
-    assert index[1:3].tolist() == [77, 13]
-    assert dist[1] == 0
-    assert dist[2].item() == pytest.approx(0.01, abs=1e-4)
-    every = (samples[:1] - REAL).square().mean((1, 2, 3)).sqrt()
-    assert dist[0].item() == pytest.approx(every.min().item(), rel=1e-5)
-    assert index[0] == every.argmin()

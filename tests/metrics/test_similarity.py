@@ -1,130 +1,216 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from vqlib.data import SliceDataset
-from vqlib.metrics import slice_scores
-from vqlib.metrics.similarity import (
-    ladder_pairs,
-    make_folds,
-    mirror_ssim,
-    nearest_in_other_folds,
+from vqlib.metrics import (
+    body_masks,
+    mean_image_reconstruct,
+    ms_ssim_scales,
+    nearest_distance,
+    paired_bootstrap,
+    patient_bootstrap,
+    score,
+    slice_scores,
     ssim,
 )
 
-SIZE = (64, 32)
+
+def smooth_images(n, size=(64, 32), seed=0):
+    rng = np.random.default_rng(seed)
+    images = ndimage.gaussian_filter(rng.random((n, *size)), (0, 2, 2))
+    images = (images - images.min()) / np.ptp(images)
+    return torch.from_numpy(images[:, None].astype(np.float32))
 
 
-def study(weeks=2, patients=4, slices=6):
-    """A pattern of the patient, shared by his scans, that drifts with position,
-    ever faster, so that no two neighbours are equally near."""
-    rng = np.random.default_rng(0)
-    images, where, who, when = [], [], [], []
-    for patient in range(patients):
-        own, drift = rng.random((2, *SIZE))
-        for week in range(weeks):
-            change = 0.1 * rng.random(SIZE)
-            for k in range(slices):
-                p = k / (slices - 1)
-                images.append(np.clip((own + p**2 * drift) / 2 + change, 0, 1))
-                where.append(p)
-                who.append(patient)
-                when.append(week)
-    return SliceDataset(
-        torch.tensor(np.array(images)[:, None], dtype=torch.float32),
-        None,
-        torch.tensor(where),
-        torch.tensor(who),
-        torch.tensor(when),
+def noisy(images, sigma=0.1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return images + sigma * torch.randn(images.shape, generator=generator)
+
+
+def dataset(images, labels=None):
+    zeros = torch.zeros(len(images))
+    return SliceDataset(images, labels, zeros, zeros.long(), zeros)
+
+
+def test_ssim_and_psnr_are_those_of_torchmetrics():
+    target = smooth_images(7, (128, 64))
+    reconstruction = noisy(target) * torch.linspace(0.3, 1, 7)[:, None, None, None]
+    expected = structural_similarity_index_measure(
+        reconstruction, target, sigma=1.5, data_range=1.0, reduction="none"
     )
+    assert 0.1 < expected.min() < expected.max() < 0.9
+    torch.testing.assert_close(
+        ssim(reconstruction, target, batch_size=3), expected, atol=1e-5, rtol=0
+    )
+    assert len(ssim(target[:0], target[:0])) == 0
+    scores = slice_scores(reconstruction, target)
+    torch.testing.assert_close(scores["ssim"], expected, atol=1e-5, rtol=0)
+    psnr = peak_signal_noise_ratio(
+        reconstruction, target, data_range=1.0, reduction="none", dim=(1, 2, 3)
+    )
+    torch.testing.assert_close(scores["psnr"], psnr)
 
 
-def test_ssim_is_the_one_of_slice_scores_in_any_batches():
-    images = study().images
-    a, b = images[:9], images[9:18]
-    expected = slice_scores(a, b)["ssim"]
-    assert torch.allclose(ssim(a, b, batch_size=4), expected, atol=1e-6)
-    assert len(ssim(a[:0], b[:0])) == 0
+def test_ssim_inside_the_body_is_the_mean_of_the_map_there():
+    target = smooth_images(2)
+    reconstruction = noisy(target)
+    body = torch.zeros(2, 64, 32, dtype=torch.bool)
+    body[0, 16:48, 8:24] = True  # the second slice has no body
+    _, full = structural_similarity_index_measure(
+        reconstruction, target, sigma=1.5, data_range=1.0, return_full_image=True
+    )
+    scores = slice_scores(reconstruction, target, body)
+    torch.testing.assert_close(
+        scores["ssim_body"][0], full[0, 0, 16:48, 8:24].mean(), atol=1e-5, rtol=0
+    )
+    assert scores["ssim_body"][1] == scores["ssim"][1]
 
 
-def test_each_rung_joins_the_slices_that_its_name_says():
-    data = study()
-    rungs = ladder_pairs(data, pairs=1000)
-    for rung, rows in rungs.items():
-        a, b = rows.T
-        same = data.patients[a] == data.patients[b]
-        gap = data.positions[b] - data.positions[a]
-        if rung == "next slice":
-            assert same.all()
-            assert (data.weeks[a] == data.weeks[b]).all()
-            assert torch.allclose(gap, torch.tensor(0.2))
-            assert len(rows) == len(data) - 8  # the last of a scan has no next one
-        elif rung == "another week":
-            assert same.all()
-            assert (data.weeks[a] != data.weeks[b]).all()
-            assert (gap == 0).all()
-        else:
-            assert not same.any()
-            assert (gap == 0).all() == (rung == "another patient")
-    assert list(rungs) == [
-        "next slice",
-        "another week",
-        "another patient",
-        "another place",
-    ]
+def test_psnr_and_l1_of_a_known_error():
+    target = torch.full((2, 1, 32, 16), 0.5)
+    reconstruction = target + torch.tensor([0.1, -0.01])[:, None, None, None]
+    scores = slice_scores(reconstruction, target)
+    np.testing.assert_allclose(scores["psnr"], [20.0, 40.0], atol=1e-3)
+    np.testing.assert_allclose(scores["l1"], [0.1, 0.01], atol=1e-6)
 
 
-def test_a_rung_without_pairs_is_missing():
-    assert "another week" not in ladder_pairs(study(weeks=1))
-    assert list(ladder_pairs(study(weeks=1, patients=1))) == ["next slice"]
+def test_a_blank_slice_has_finite_scores():
+    blank = torch.zeros(2, 1, 64, 32)
+    reconstruction = blank.clone()
+    reconstruction[1] = 0.1
+    scores = slice_scores(reconstruction, blank, torch.zeros(2, 64, 32).bool())
+    assert all(torch.isfinite(v).all() for v in scores.values())
+    assert scores["psnr"][0] == 100
+    assert scores["psnr"][1] == pytest.approx(20, abs=1e-3)
+    assert scores["ssim"][0] == scores["ms_ssim"][0] == scores["ssim_body"][0] == 1
 
 
-def test_partners_are_drawn_by_the_seed_and_no_more_than_asked():
-    data = study()
-    first, again, other = (ladder_pairs(data, 10, seed) for seed in (0, 0, 1))
-    assert all(torch.equal(first[rung], again[rung]) for rung in first)
-    assert not torch.equal(first["another place"], other["another place"])
-    assert max(map(len, first.values())) == 10
+@pytest.mark.parametrize(
+    ("size", "scales"),
+    [((256, 128), 4), ((128, 64), 3), ((64, 32), 2), ((32, 16), 1), ((512, 256), 5)],
+)
+def test_ms_ssim_takes_the_scales_that_fit(size, scales):
+    assert ms_ssim_scales(size) == scales
+    target = smooth_images(1, size)
+    assert slice_scores(target, target)["ms_ssim"].item() == pytest.approx(1, abs=1e-5)
 
 
-def test_folds_keep_groups_together_and_are_of_about_equal_size():
-    groups = torch.tensor([5, 5, 9, 9, 1, 1, 7, 7, 3, 3])
-    folds = make_folds(groups, 2, seed=3)
-    assert (folds[::2] == folds[1::2]).all()
-    assert sorted(torch.bincount(folds).tolist()) == [4, 6]
-    assert torch.equal(folds, make_folds(groups, 2, seed=3))
-    with pytest.raises(ValueError, match="5 groups cannot fill 6 folds"):
-        make_folds(groups, 6)
+def test_ms_ssim_forgives_fine_noise_but_not_anticorrelation():
+    target = smooth_images(2, (128, 64))
+    scores = slice_scores(noisy(target), target)
+    assert (scores["ms_ssim"] > scores["ssim"] + 0.05).all()
+    assert (slice_scores(1 - target, target)["ms_ssim"] == 0).all()
 
 
-def test_the_nearest_is_the_nearest_and_never_from_the_same_fold():
-    data = study()
-    folds = make_folds(data.patients, 4)
-    found = nearest_in_other_folds(data.images, folds)
-    assert (folds[found] != folds).all()
-    distance = torch.cdist(data.images.flatten(1), data.images.flatten(1))
-    distance[folds[:, None] == folds[None]] = torch.inf
-    assert torch.equal(found, distance.argmin(1))
+def test_score_has_a_value_for_every_slice_whatever_the_batches():
+    images = smooth_images(7)
+    data = dataset(images)
+    whole = score(lambda x: x * 0.9, data)
+    parts = score(lambda x: x * 0.9, data, batch_size=3)
+    assert list(whole) == ["ssim", "psnr", "ms_ssim", "l1", "ssim_body"]
+    for name, values in whole.items():
+        assert values.shape == (7,)
+        np.testing.assert_allclose(values, parts[name], rtol=1e-5)
+    np.testing.assert_allclose(whole["l1"], 0.1 * images.mean((1, 2, 3)), rtol=1e-4)
 
 
-def test_holding_out_slices_instead_of_patients_flatters_a_memory():
-    data = study()
-    score = {}
-    for name, groups in (("slices", torch.arange(48)), ("patients", data.patients)):
-        found = nearest_in_other_folds(data.images, make_folds(groups, 4))
-        score[name] = ssim(data.images[found], data.images).mean()
-    assert score["slices"] > score["patients"] + 0.1
+def test_score_computes_what_is_asked_and_no_more(monkeypatch):
+    data = dataset(smooth_images(3))
+    whole = score(lambda x: x * 0.9, data)
+    for costly in ("ms_ssim", "body_masks"):
+        monkeypatch.setattr(f"vqlib.metrics.similarity.{costly}", None)
+    found = score(lambda x: x * 0.9, data, names=("ssim",))
+    assert list(found) == ["ssim"]
+    np.testing.assert_array_equal(found["ssim"], whole["ssim"])
 
 
-def test_large_slices_are_searched_as_thumbnails():
-    images = torch.nn.functional.interpolate(study().images, scale_factor=4)
-    folds = torch.arange(len(images)) % 3
-    expected = nearest_in_other_folds(study().images, folds)
-    assert torch.equal(nearest_in_other_folds(images, folds), expected)
+def test_body_masks_follow_the_labels():
+    labels = torch.zeros(2, 64, 32, dtype=torch.uint8)
+    labels[0, 10:20] = 1
+    labels[0, 15] = 4
+    masks = body_masks(dataset(smooth_images(2), labels))
+    assert masks.dtype == torch.bool
+    assert torch.equal(masks, labels > 0)
 
 
-def test_the_mirror_runs_left_right():
-    data = study()
-    half = data.images[:, :, : SIZE[0] // 2]
-    data.images = torch.cat([half, half.flip(2)], 2)  # symmetric about the first axis
-    assert torch.allclose(mirror_ssim(data), torch.ones(len(data)), atol=1e-5)
+def test_body_masks_without_labels_find_the_body_and_fill_it():
+    x, z = np.mgrid[:128, :64]
+    truth = ((x - 64) / 50) ** 2 + ((z - 32) / 25) ** 2 < 1
+    image = truth * 0.6
+    image[60:70, 28:36] = 0.0  # an organ without signal
+    image[:4, :4] = 0.9  # an arm
+    image += np.random.default_rng(0).rayleigh(0.02, image.shape)
+    images = torch.from_numpy(np.stack([image, image * 0])[:, None]).float()
+    masks = body_masks(dataset(images)).numpy()
+    assert (masks[0] & truth).sum() / (masks[0] | truth).sum() > 0.95
+    assert masks[0, 65, 32]
+    assert not masks[0, 1, 1]
+    assert not masks[1].any()
+
+
+def test_bootstrap_of_a_known_case():
+    """Two patients of equal size, 0 and 1: their resampled mean is 0, ½ or 1."""
+    values, patients = np.repeat([0.0, 1.0], 10), np.repeat([4, 7], 10)
+    assert patient_bootstrap(values, patients) == (0.5, 0.0, 1.0)
+    many = patient_bootstrap(values, np.arange(20), n=20_000)
+    assert many.low == pytest.approx(0.5 - 1.96 * 0.5 / 20**0.5, abs=0.05)
+    assert many.high == pytest.approx(0.5 + 1.96 * 0.5 / 20**0.5, abs=0.05)
+    uneven = patient_bootstrap(np.array([1.0] * 9 + [0.0]), [1] * 9 + [2])
+    assert uneven.mean == 0.9  # slices count, not patients
+
+
+def test_bootstrap_is_wider_over_patients_than_over_slices():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(6), 50)
+    values = rng.normal(0, 0.1, 6)[patients] + rng.normal(0, 0.02, 300)
+    by_patient = patient_bootstrap(values, patients)
+    by_slice = patient_bootstrap(values, np.arange(300))
+    assert by_patient.high - by_patient.low > 4 * (by_slice.high - by_slice.low)
+
+
+def test_bootstrap_follows_its_seed_and_prints_itself():
+    values, patients = np.random.default_rng(0).random(40), np.arange(40) // 4
+    first = patient_bootstrap(values, patients)
+    assert first == patient_bootstrap(values, patients)
+    assert first != patient_bootstrap(values, patients, seed=1)
+    assert str(first) == f"{first.mean:.3f} ({first.low:.3f} to {first.high:.3f})"
+    alone = patient_bootstrap(values, np.zeros(40))
+    assert alone.low == alone.high == pytest.approx(alone.mean)
+
+
+def test_pairing_cancels_what_is_hard_about_a_patient():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(8), 10)
+    hard = rng.normal(0.7, 0.1, 8)[patients]
+    a, b = hard + 0.02, hard + rng.normal(0, 0.002, 80)
+    interval = paired_bootstrap(a, b, patients)
+    assert interval.low > 0.015
+    assert interval.mean == pytest.approx(0.02, abs=0.002)
+    assert patient_bootstrap(a, patients).low < patient_bootstrap(b, patients).high
+
+
+def test_the_mean_image_control_knows_nothing_of_its_input():
+    train, other = smooth_images(5), smooth_images(3, seed=1)
+    answer = mean_image_reconstruct(dataset(train))(other)
+    assert answer.shape == other.shape
+    for image in answer:
+        torch.testing.assert_close(image, train.mean(0))
+
+
+def test_nearest_finds_a_copy_and_measures_the_rest():
+    train, samples = smooth_images(120), smooth_images(4, seed=1)
+    samples[1] = train[77]
+    samples[2] = train[13] + 0.01
+    dist, index = nearest_distance(samples, train, chunk=50)
+    assert index[1:3].tolist() == [77, 13]
+    assert dist[1] == 0
+    assert dist[2].item() == pytest.approx(0.01, abs=1e-4)
+    every = (samples[:1] - train).square().mean((1, 2, 3)).sqrt()
+    assert dist[0].item() == pytest.approx(every.min().item(), rel=1e-5)
+    assert index[0] == every.argmin()

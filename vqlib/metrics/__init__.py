@@ -1,10 +1,6 @@
 """What is measured: reconstruction, rate, and generation."""
 
-from vqlib.metrics.generation import (
-    frechet_distance,
-    nearest_distance,
-    texture_features,
-)
+from vqlib.metrics.generation import frechet_distance, texture_features
 from vqlib.metrics.rate import (
     active_units,
     code_entropy_bits,
@@ -13,15 +9,17 @@ from vqlib.metrics.rate import (
     nominal_bits,
     perplexity,
 )
-from vqlib.metrics.reconstruction import (
+from vqlib.metrics.similarity import (
     Interval,
     body_masks,
     mean_image_reconstruct,
     ms_ssim_scales,
+    nearest_distance,
     paired_bootstrap,
     patient_bootstrap,
     score,
     slice_scores,
+    ssim,
 )
 
 __all__ = [
@@ -41,5 +39,6 @@ __all__ = [
     "perplexity",
     "score",
     "slice_scores",
+    "ssim",
     "texture_features",
 ]

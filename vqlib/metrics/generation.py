@@ -2,8 +2,7 @@
 
 There is no target to compare a sample with, so sets are compared: the Fréchet distance
 between Gaussians fitted to features of real and of generated slices (Heusel et al.
-2017, arXiv 1706.08500), and, against copying, the distance of each sample to its
-nearest training slice.
+2017, arXiv 1706.08500).
 
 The features are not those of an Inception network, which needs a download and has seen
 no MR. They are four plain families that a reader can name: power by spatial frequency
@@ -12,8 +11,6 @@ no MR. They are four plain families that a reader can name: power by spatial fre
 the values are comparable with each other, never with a published FID. Taught in
 notebook 05.
 """
-
-import math
 
 import numpy as np
 import torch
@@ -93,30 +90,3 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     a, b = a / unit, b / unit
     cov_a, cov_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
     return between_gaussians(a.mean(0), cov_a, b.mean(0), cov_b)
-
-
-@torch.no_grad()
-def nearest_distance(samples: Tensor, train: Tensor, chunk: int = 1024):
-    """The nearest training slice of each sample, against copying.
-
-    Args:
-        samples: `[N, 1, H, W]`.
-        train: `[M, 1, H, W]`.
-        chunk: training slices compared at a time.
-
-    Returns:
-        Root mean squared difference of the pixels `[N]` float32, and the index of that
-        training slice `[N]` int64. A copy has distance 0; a natural yardstick is the
-        same distance of held-out real slices.
-    """
-    flat = samples.flatten(1).float()
-    best = torch.full((len(flat),), math.inf, device=flat.device)
-    index = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
-    for start in range(0, len(train), chunk):
-        block = train[start : start + chunk].flatten(1).to(flat)
-        values, rows = torch.cdist(flat, block).min(1)
-        index = torch.where(values < best, rows + start, index)
-        best = torch.minimum(values, best)
-    # cdist goes through a matrix product, which is rough near 0: measure the winners
-    pairs = train[index.to(train.device)].flatten(1).to(flat)
-    return (flat - pairs).square().mean(1).sqrt(), index

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vqlib.data import SliceDataset
-from vqlib.metrics.generation import nearest_distance
+from vqlib.metrics.similarity import nearest_distance
 
 SIZE = (32, 16)
 RUNGS = ("same scan", "same patient", "other patients")

@@ -1,123 +1,273 @@
-"""How alike slices are, and what a split of slices hides.
+"""How close reconstructions come, by one convention, with controls and intervals.
 
-Slices of one scan repeat each other, scans of one patient nearly so. `ladder_pairs`
-draws pairs of slices of every degree of kinship; `make_folds` and
-`nearest_in_other_folds` show what a memory without any understanding scores when
-slices, scans or patients are held out. Why dependent data must be held out in blocks:
-Roberts et al. 2017, doi 10.1111/ecog.02881.
+SSIM (Wang et al. 2004, doi 10.1109/TIP.2003.819861) with a Gaussian window of 11 and
+sigma 1.5, ``data_range=1``, at the size of the run; MS-SSIM (Wang et al. 2003,
+doi 10.1109/ACSSC.2003.1292216), PSNR and L1 beside it. Every slice has its own value:
+a mean of batch means would give the last batch too much weight.
 
-Taught in notebook 01, sections 1.10 and 1.11.
+Slices of one scan are alike, so intervals come from resampling patients, not slices
+(the cluster bootstrap: Davison and Hinkley 1997, section 3.8). Taught in notebook 01.
 """
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from vqlib.data import SliceDataset
-from vqlib.metrics.generation import nearest_distance
-from vqlib.metrics.reconstruction import SIGMA, WINDOW
+from vqlib.losses import similarity_maps
 
-RUNGS = ("next slice", "another week", "another patient", "another place")
-SEARCH_SIZE = (64, 32)  # nearest neighbours are searched at most at this size
+WINDOW, SIGMA = 11, 1.5
+PSNR_CAP = 100.0  # dB, a mean squared error of 1e-10
+MS_SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from fine to coarse
+SCORES = ("ssim", "psnr", "ms_ssim", "l1", "ssim_body")
+
+Reconstruct = Callable[[Tensor], Tensor]
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def ssim(a: Tensor, b: Tensor, batch_size: int = 256) -> Tensor:
+    """SSIM of each pair of slices in [0, 1]: `[N, 1, H, W]` twice -> `[N]`.
+
+    The mean over *all* pixels of ``(2 μa μb + c1)(2 σab + c2) / ((μa² + μb² + c1)
+    (σa² + σb² + c2))``, Wang et al. 2004, eq. 13. Images are mirrored at their borders
+    as in torchmetrics; Wang's program and scikit-image leave the outer 5 pixels out.
+
+    >>> ssim(torch.full((2, 1, 16, 16), 0.5), torch.full((2, 1, 16, 16), 0.5))
+    tensor([1., 1.])
+    """
+    pairs = zip(a.split(batch_size), b.split(batch_size), strict=True)
+    return torch.cat([_ssim_map(x, y).mean((1, 2)) for x, y in pairs])
+
+
+def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM at every pixel: `[B, 1, H, W]` twice -> `[B, H, W]`."""
+    a, b = (F.pad(x, (WINDOW // 2,) * 4, mode="reflect") for x in (a, b))
+    luminance, structure = similarity_maps(a, b, SIGMA, WINDOW)
+    return luminance * structure
+
+
+def ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """MS-SSIM: `[B, 1, H, W]` twice -> `[B]`.
+
+    The product over scales of contrast and structure, each to the power of its weight,
+    and at the coarsest of the SSIM. It takes as many of the five scales as keep the
+    window inside the image (3 at 128 x 64, 4 at 256 x 128), their weights scaled to sum
+    to 1; negative similarities count as 0.
+    """
+    betas = MS_SSIM_BETAS[: ms_ssim_scales(tuple(target.shape[-2:]))]
+    score = multiscale_structural_similarity_index_measure(
+        reconstruction,
+        target,
+        sigma=SIGMA,
+        kernel_size=WINDOW,
+        data_range=1.0,
+        betas=tuple(beta / sum(betas) for beta in betas),
+        normalize="relu",
+        reduction="none",
+    )
+    return score.reshape(-1)
+
+
+def ms_ssim_scales(size: tuple[int, int]) -> int:
+    """Of the five scales of MS-SSIM, those at which the window fits."""
+    side, scales = min(size), len(MS_SSIM_BETAS)
+    while scales > 1 and (
+        side >> (scales - 1) < WINDOW
+        or side // (scales - 1) ** 2 < WINDOW  # torchmetrics asks for this as well
+    ):
+        scales -= 1
+    return scales
+
+
+def slice_scores(
+    reconstruction: Tensor,
+    target: Tensor,
+    body: Tensor | None = None,
+    names: Sequence[str] = SCORES,
+) -> dict[str, Tensor]:
+    """Scores of a batch, name -> `[B]`.
+
+    Args:
+        reconstruction: `[B, 1, H, W]`, scored as it is, not clipped.
+        target: `[B, 1, H, W]` in [0, 1], both sides at least 11 pixels.
+        body: bool `[B, H, W]`; without it there is no ``ssim_body``.
+        names: those of `SCORES` that are wanted; no other is computed.
+
+    - ``ssim`` and ``ms_ssim``: see the functions of these names.
+    - ``psnr``: −10 log10 of the mean squared error, in dB; at most 100, so that a
+      perfect slice (a blank one, say) does not make the mean infinite.
+    - ``l1``: mean absolute error, in grey values.
+    - ``ssim_body``: mean of the SSIM map inside the mask. A slice with an empty mask
+      counts with its SSIM: every slice has a value.
+    """
+    scores, error = {}, reconstruction - target
+    if "ssim" in names or "ssim_body" in names:
+        similarity = _ssim_map(reconstruction, target)  # [B, H, W]
+        scores["ssim"] = similarity.mean((1, 2))
+    if "psnr" in names:
+        mse = error.square().mean((1, 2, 3))
+        scores["psnr"] = (-10 * mse.log10()).clamp(max=PSNR_CAP)
+    if "ms_ssim" in names:
+        scores["ms_ssim"] = ms_ssim(reconstruction, target)
+    if "l1" in names:
+        scores["l1"] = error.abs().mean((1, 2, 3))
+    if "ssim_body" in names and body is not None:
+        area = body.sum((1, 2))
+        inside = (similarity * body).sum((1, 2)) / area.clamp(min=1)
+        scores["ssim_body"] = torch.where(area > 0, inside, scores["ssim"])
+    return {name: scores[name] for name in names if name in scores}
 
 
 @torch.no_grad()
-def ssim(a: Tensor, b: Tensor, batch_size: int = 256) -> Tensor:
-    """SSIM of each pair of slices, `[N, 1, H, W]` and the same → `[N]`.
+def score(
+    reconstruct: Reconstruct,
+    dataset: SliceDataset,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+    body: Tensor | None = None,
+    names: Sequence[str] = SCORES,
+) -> dict[str, np.ndarray]:
+    """`slice_scores` of every slice of a split: name -> float64 `[N]`.
 
-    The ``ssim`` of `slice_scores` alone, in batches. Images in [0, 1].
+    Args:
+        reconstruct: maps `[B, 1, H, W]` on ``device`` to the same shape.
+        dataset: the split.
+        batch_size: slices at a time; no score depends on it.
+        device: where ``reconstruct`` wants its slices.
+        body: what `body_masks` gives, for callers that score a split repeatedly.
+        names: those of `SCORES` that are wanted; no other is computed.
     """
-    if not len(a):
-        return a.new_zeros(0)
-    parts = [
-        structural_similarity_index_measure(
-            x, y, sigma=SIGMA, kernel_size=WINDOW, data_range=1.0, reduction="none"
-        ).reshape(-1)
-        for x, y in zip(a.split(batch_size), b.split(batch_size), strict=True)
-    ]
-    return torch.cat(parts)
+    if body is None and "ssim_body" in names:
+        body = body_masks(dataset)
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(dataset), batch_size):
+        rows = slice(start, start + batch_size)
+        target = dataset.images[rows].to(device)
+        mask = None if body is None else body[rows].to(device)
+        for name, values in slice_scores(
+            reconstruct(target), target, mask, names
+        ).items():
+            parts.setdefault(name, []).append(values.cpu())
+    return {name: torch.cat(values).double().numpy() for name, values in parts.items()}
 
 
-def ladder_pairs(
-    dataset: SliceDataset, pairs: int = 500, seed: int = 0
-) -> dict[str, Tensor]:
-    """Pairs of slices by kinship: rung → rows `[P, 2]` int64, P at most ``pairs``.
+def body_masks(dataset: SliceDataset) -> Tensor:
+    """Where the body is: bool `[N, H, W]`.
 
-    - ``next slice``: the following slice of the same scan;
-    - ``another week``: the same patient in another scan, at the nearest position;
-    - ``another patient``: somebody else, at the nearest position;
-    - ``another place``: somebody else's slice from anywhere in the body.
-
-    The first of each pair is drawn at random, the same slices for all rungs; a rung
-    for which a slice has no partner (one scan a patient, say) leaves it out, and a rung
-    without pairs is missing.
+    Labels above 0 where the data set has labels. Else the largest connected region
+    that is brighter than 0.1 after smoothing (the background of a magnitude image is
+    dark), with its gaps of up to about 20 mm closed, as where dark cortical bone leaves
+    the picture, and its holes filled. A slice without such a region has an empty mask.
     """
-    rng = np.random.default_rng(seed)
-    patients, weeks = dataset.patients.numpy(), dataset.weeks.numpy()
-    positions = dataset.positions.numpy()
-    found: dict[str, list] = {rung: [] for rung in RUNGS}
-    for i in rng.permutation(len(dataset))[:pairs]:
-        same = patients == patients[i]
-        scan = same & (weeks == weeks[i])
-        after = np.flatnonzero(scan & (positions > positions[i]))
-        if len(after):
-            found["next slice"].append((i, after[positions[after].argmin()]))
-        if (other := same & ~scan).any():
-            j = _at(positions, other, positions[i], rng)
-            found["another week"].append((i, j))
-        if (~same).any():
-            j = _at(positions, ~same, positions[i], rng)
-            found["another patient"].append((i, j))
-            j = rng.choice(np.flatnonzero(~same))
-            found["another place"].append((i, j))
-    return {k: torch.tensor(np.array(v)) for k, v in found.items() if v}
+    if dataset.labels is not None:
+        return dataset.labels > 0
+    pixel = dataset.images.shape[-2] / 256  # of a native slice, in pixels of this size
+    masks = [_largest_region(image, pixel) for image in dataset.images[:, 0].numpy()]
+    return torch.from_numpy(np.stack(masks))
 
 
-def _at(positions, candidates, position, rng) -> int:
-    """One of the candidates nearest to a position, by lot."""
-    gap = np.where(candidates, np.abs(positions - position), np.inf)
-    return int(rng.choice(np.flatnonzero(gap <= gap.min() + 1e-6)))
+def _largest_region(image: np.ndarray, pixel: float) -> np.ndarray:
+    regions, count = ndimage.label(ndimage.gaussian_filter(image, pixel) > 0.1)
+    if count == 0:
+        return np.zeros(image.shape, bool)
+    sizes = np.bincount(regions.ravel())
+    sizes[0] = 0  # the background
+    gap = max(1, round(6 * pixel))
+    # repeated at the borders, or closing would eat what touches them
+    region = np.pad(regions == sizes.argmax(), gap, mode="edge")
+    region = ndimage.binary_closing(region, iterations=gap)[gap:-gap, gap:-gap]
+    return ndimage.binary_fill_holes(region)
 
 
-def make_folds(groups: Tensor, folds: int, seed: int = 0) -> Tensor:
-    """Assign whole groups to folds of about equal size: `[N]` → fold `[N]` int64.
+def patient_bootstrap(
+    values: np.ndarray, patients: np.ndarray, n: int = 2000, seed: int = 0
+) -> Interval:
+    """The mean over every slice, with a 95 % interval by resampling patients.
 
-    ``groups`` `[N]` says what must stay together: the patient of each slice, its scan,
-    or its own row number for the careless split. Raises ValueError for fewer groups
-    than folds.
+    Each of the ``n`` resamples draws as many patients as there are, with replacement,
+    and takes the mean over all their slices; the interval runs from the 2.5th to the
+    97.5th percentile of those means. It speaks of other patients of the same kind, and
+    with few patients it is too narrow; of one patient it has no width.
+
+    Args:
+        values: `[N]`, a score for each slice.
+        patients: `[N]`, whose slice it is.
+        n: resamples.
+        seed: the same seed gives the same interval.
+
+    >>> print(patient_bootstrap(np.array([0.0, 0.0, 1.0, 1.0]), np.array([4, 4, 7, 7])))
+    0.500 (0.000 to 1.000)
     """
-    names, owner = torch.unique(groups, return_inverse=True)
-    if len(names) < folds:
-        raise ValueError(f"{len(names)} groups cannot fill {folds} folds")
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold_of = torch.empty(len(names), dtype=torch.int64)
-    fold_of[torch.from_numpy(order)] = torch.arange(len(names)) % folds
-    return fold_of[owner]
+    values = np.asarray(values, dtype=np.float64)
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    sums = np.bincount(owner, weights=values)  # by patient
+    counts = np.bincount(owner)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(n, len(sums)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)  # [n]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))
 
 
-def nearest_in_other_folds(images: Tensor, folds: Tensor) -> Tensor:
-    """For each slice the row of the most similar one in any *other* fold: `[N]` int64.
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, patients: np.ndarray, n: int = 2000, seed: int = 0
+) -> Interval:
+    """`patient_bootstrap` of the difference a − b on the same slices.
 
-    Similar is least squared difference between slices averaged down to at most 64 x 32
-    (a search among some ten thousand slices must end while one looks on). Nothing is
-    learned: it is a memory that answers with what it has seen.
+    What is hard about a patient is hard for both models and cancels: the interval is
+    far narrower than those of the two scores suggest. Where it leaves out 0, the one
+    model is better on such patients beyond the chance of who was scanned.
     """
-    size = [min(n, m) for n, m in zip(images.shape[-2:], SEARCH_SIZE, strict=True)]
-    small = adaptive_avg_pool2d(images, size)  # [N, 1, 64, 32]
-    nearest = torch.empty(len(images), dtype=torch.int64, device=images.device)
-    for fold in folds.unique():
-        held_out = (folds == fold).nonzero()[:, 0].to(images.device)
-        seen = (folds != fold).nonzero()[:, 0].to(images.device)
-        _, index = nearest_distance(small[held_out], small[seen])
-        nearest[held_out] = seen[index]
-    return nearest
+    return patient_bootstrap(np.asarray(a) - np.asarray(b), patients, n, seed)
 
 
-def mirror_ssim(dataset: SliceDataset) -> Tensor:
-    """SSIM of each slice with its own left–right mirror image: `[N]`.
+def mean_image_reconstruct(train: SliceDataset) -> Reconstruct:
+    """The first control: answers every slice with the mean image of the train split.
 
-    A pelvis is nearly symmetric, a patient never quite. Exercise 2 of notebook 01.
+    A score that a model has in common with it was earned by the data.
     """
-    return ssim(dataset.images.flip(2), dataset.images)  # [N, 1, H, W]: H is left–right
+    mean = train.images.double().mean(0, keepdim=True).float()  # [1, 1, H, W]
+    return lambda x: mean.to(x).expand_as(x)
+
+
+@torch.no_grad()
+def nearest_distance(samples: Tensor, train: Tensor, chunk: int = 1024):
+    """The nearest training slice of each sample, against copying.
+
+    Args:
+        samples: `[N, 1, H, W]`.
+        train: `[M, 1, H, W]`.
+        chunk: training slices compared at a time.
+
+    Returns:
+        Root mean squared difference of the pixels `[N]` float32, and the index of that
+        training slice `[N]` int64. A copy has distance 0; compare with the same
+        distance of held-out slices.
+    """
+    flat = samples.flatten(1).float()
+    best = torch.full((len(flat),), math.inf, device=flat.device)
+    index = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
+    for start in range(0, len(train), chunk):
+        block = train[start : start + chunk].flatten(1).to(flat)
+        values, rows = torch.cdist(flat, block).min(1)
+        index = torch.where(values < best, rows + start, index)
+        best = torch.minimum(values, best)
+    # cdist goes through a matrix product, which is rough near 0: measure the winners
+    pairs = train[index.to(train.device)].flatten(1).to(flat)
+    return (flat - pairs).square().mean(1).sqrt(), index

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqlib.metrics.reconstruction import ms_ssim
+from vqlib.metrics.similarity import ms_ssim
 
 NEIGHBOURS = 3  # k
 

@@ -297,9 +297,10 @@ def _autoencoder_validation(kind: str, dataset: SliceDataset, codebook_size: int
         row = mean_losses(objective, dataset)
         model = objective.model
         device = next(model.parameters()).device
-        row["ssim"] = float(
-            metrics.score(model.reconstruct, dataset, device=device)["ssim"].mean()
+        scores = metrics.score(
+            model.reconstruct, dataset, device=device, names=("ssim",)
         )
+        row["ssim"] = float(scores["ssim"].mean())
         if kind in ("vqvae", "vqvae2"):
             row |= _codebook_use(encode_levels(model, dataset), codebook_size)
         return row

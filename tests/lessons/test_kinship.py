@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+
+from lessons.kinship import (
+    ladder_pairs,
+    make_folds,
+    mirror_ssim,
+    nearest_in_other_folds,
+)
+from vqlib.data import SliceDataset
+from vqlib.metrics import ssim
+
+SIZE = (64, 32)
+
+
+def study(weeks=2, patients=4, slices=6):
+    """A pattern of the patient, shared by his scans, that drifts with position,
+    ever faster, so that no two neighbours are equally near."""
+    rng = np.random.default_rng(0)
+    images, where, who, when = [], [], [], []
+    for patient in range(patients):
+        own, drift = rng.random((2, *SIZE))
+        for week in range(weeks):
+            change = 0.1 * rng.random(SIZE)
+            for k in range(slices):
+                p = k / (slices - 1)
+                images.append(np.clip((own + p**2 * drift) / 2 + change, 0, 1))
+                where.append(p)
+                who.append(patient)
+                when.append(week)
+    return SliceDataset(
+        torch.tensor(np.array(images)[:, None], dtype=torch.float32),
+        None,
+        torch.tensor(where),
+        torch.tensor(who),
+        torch.tensor(when),
+    )
+
+
+def test_each_rung_joins_the_slices_that_its_name_says():
+    data = study()
+    rungs = ladder_pairs(data, pairs=1000)
+    for rung, rows in rungs.items():
+        a, b = rows.T
+        same = data.patients[a] == data.patients[b]
+        gap = data.positions[b] - data.positions[a]
+        if rung == "next slice":
+            assert same.all()
+            assert (data.weeks[a] == data.weeks[b]).all()
+            assert torch.allclose(gap, torch.tensor(0.2))
+            assert len(rows) == len(data) - 8  # the last of a scan has no next one
+        elif rung == "another week":
+            assert same.all()
+            assert (data.weeks[a] != data.weeks[b]).all()
+            assert (gap == 0).all()
+        else:
+            assert not same.any()
+            assert (gap == 0).all() == (rung == "another patient")
+    assert list(rungs) == [
+        "next slice",
+        "another week",
+        "another patient",
+        "another place",
+    ]
+
+
+def test_a_rung_without_pairs_is_missing():
+    assert "another week" not in ladder_pairs(study(weeks=1))
+    assert list(ladder_pairs(study(weeks=1, patients=1))) == ["next slice"]
+
+
+def test_partners_are_drawn_by_the_seed_and_no_more_than_asked():
+    data = study()
+    first, again, other = (ladder_pairs(data, 10, seed) for seed in (0, 0, 1))
+    assert all(torch.equal(first[rung], again[rung]) for rung in first)
+    assert not torch.equal(first["another place"], other["another place"])
+    assert max(map(len, first.values())) == 10
+
+
+def test_folds_keep_groups_together_and_are_of_about_equal_size():
+    groups = torch.tensor([5, 5, 9, 9, 1, 1, 7, 7, 3, 3])
+    folds = make_folds(groups, 2, seed=3)
+    assert (folds[::2] == folds[1::2]).all()
+    assert sorted(torch.bincount(folds).tolist()) == [4, 6]
+    assert torch.equal(folds, make_folds(groups, 2, seed=3))
+    with pytest.raises(ValueError, match="5 groups cannot fill 6 folds"):
+        make_folds(groups, 6)
+
+
+def test_the_nearest_is_the_nearest_and_never_from_the_same_fold():
+    data = study()
+    folds = make_folds(data.patients, 4)
+    found = nearest_in_other_folds(data.images, folds)
+    assert (folds[found] != folds).all()
+    distance = torch.cdist(data.images.flatten(1), data.images.flatten(1))
+    distance[folds[:, None] == folds[None]] = torch.inf
+    assert torch.equal(found, distance.argmin(1))
+
+
+def test_holding_out_slices_instead_of_patients_flatters_a_memory():
+    data = study()
+    score = {}
+    for name, groups in (("slices", torch.arange(48)), ("patients", data.patients)):
+        found = nearest_in_other_folds(data.images, make_folds(groups, 4))
+        score[name] = ssim(data.images[found], data.images).mean()
+    assert score["slices"] > score["patients"] + 0.1
+
+
+def test_large_slices_are_searched_as_thumbnails():
+    images = torch.nn.functional.interpolate(study().images, scale_factor=4)
+    folds = torch.arange(len(images)) % 3
+    expected = nearest_in_other_folds(study().images, folds)
+    assert torch.equal(nearest_in_other_folds(images, folds), expected)
+
+
+def test_the_mirror_runs_left_right():
+    data = study()
+    half = data.images[:, :, : SIZE[0] // 2]
+    data.images = torch.cat([half, half.flip(2)], 2)  # symmetric about the first axis
+    assert torch.allclose(mirror_ssim(data), torch.ones(len(data)), atol=1e-5)
