@@ -28,7 +28,6 @@ OWN = ("vqlib", "lessons", "pelvis")
 PROGRAMS = {
     "idc-index": "pelvis/archive.py",
     "jupyterlab": "lessons/cli.py",
-    "nbconvert": "README.md",
     "nbval": "Makefile",
     "ruff": ".ci/run",
 }
@@ -99,7 +98,7 @@ def test_everything_declared_is_used():
     for name, place in PROGRAMS.items():
         if name in (ROOT / place).read_text(encoding="utf-8"):
             used.add(name)
-    assert declared("lab", "test", "docs", "fetch") <= used
+    assert declared("lab", "test", "fetch") <= used
 
 
 def test_trainings_do_without_jupyter():
