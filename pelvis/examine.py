@@ -42,14 +42,15 @@ class Examined:
 def examine(record: SliceRecord) -> Examined:
     """Read the image and the label map of a slice, once each. Raises nothing."""
     found = Examined(record)
-    image = None
+    placed = None
     try:
-        values, image = read_array(record.path, slice_shape)
+        values, header, affine = read_array(record.path, slice_shape)
         pixels = as_pixels(record.path, values)
-        found.shape, found.dtype = pixels.shape, image.get_data_dtype().name
+        found.shape, found.dtype = pixels.shape, header.get_data_dtype().name
         found.low, found.high = float(pixels.min()), float(pixels.max())
         found.sketch = sketch(pixels)
-        _judge_header(found, image)
+        placed = affine if _placed(header) else None
+        _judge_header(found, header, placed)
         if found.low == found.high != 0:
             what = f"is constant: every pixel is {found.low:g}"
             found.faults.append(Fault(record.path, what, "export the slice again"))
@@ -57,42 +58,42 @@ def examine(record: SliceRecord) -> Examined:
         found.faults.append(as_fault(record.path, error))
     if record.label_path is not None:
         try:
-            _examine_label(found, image)
+            _examine_label(found, placed)
         except UserError as error:
             found.faults.append(as_fault(record.label_path, error))
     return found
 
 
-def _examine_label(found: Examined, image: nib.Nifti1Image | None) -> None:
+def _examine_label(found: Examined, placed: np.ndarray | None) -> None:
     path = found.record.label_path
-    values, label = read_array(path, slice_shape)
+    values, header, affine = read_array(path, slice_shape)
     values = as_labels(path, values)
     found.labels = tuple(np.unique(values).tolist())
-    found.label_dtype = label.get_data_dtype().name
+    found.label_dtype = header.get_data_dtype().name
     if found.shape is None:
         return
     if values.shape != found.shape:
         what = f"is {by(values.shape)}, but its image is {by(found.shape)}"
         found.faults.append(Fault(path, what, "export both on the same grid"))
-    if _placed(image) and _placed(label):
-        found.same_grid = np.allclose(image.affine, label.affine, atol=0.01)
+    if placed is not None and _placed(header):
+        found.same_grid = np.allclose(placed, affine, atol=0.01)
 
 
-def _judge_header(found: Examined, image: nib.Nifti1Image) -> None:
+def _judge_header(found: Examined, header, affine: np.ndarray | None) -> None:
     """Spacing and orientation, and the faults of a header that holds neither."""
     path = found.record.path
-    scale = _MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
-    found.spacing = tuple((image.extra["pixdim"][:2] * scale).tolist())
+    scale = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    found.spacing = tuple((header["pixdim"][1:3] * scale).tolist())
     if not possible(found.spacing):
         what = f"has a spacing of {by(found.spacing)} mm, which cannot be"
         remedy = "correct its header (pixdim), or convert the volume again"
         found.faults.append(Fault(path, what, remedy))
-    if not _placed(image):
+    if affine is None:
         what = "has no affine, so nothing says which side is left"
         remedy = "write it into the header (sform), or convert the volume again"
         found.faults.append(Fault(path, what, remedy))
         return
-    axes = image.affine[:3, :3]
+    axes = affine[:3, :3]
     sides = np.linalg.norm(axes, axis=0)
     # the volume that the axes span, as a share of what right angles would span
     if not (np.isfinite(axes).all() and abs(np.linalg.det(axes)) > 1e-3 * sides.prod()):
@@ -100,7 +101,7 @@ def _judge_header(found: Examined, image: nib.Nifti1Image) -> None:
         remedy = "correct its header (sform, qform), or convert the volume again"
         found.faults.append(Fault(path, what, remedy))
     else:
-        found.axes = "".join(nib.aff2axcodes(image.affine))
+        found.axes = "".join(nib.aff2axcodes(affine))
 
 
 def possible(spacing: tuple[float, ...]) -> bool:
@@ -108,9 +109,9 @@ def possible(spacing: tuple[float, ...]) -> bool:
     return all(SPACING_RANGE[0] <= side <= SPACING_RANGE[1] for side in spacing)
 
 
-def _placed(image: nib.Nifti1Image) -> bool:
+def _placed(header: nib.Nifti1Header) -> bool:
     """Whether a header says where its slice lies."""
-    return bool(image.header["sform_code"] > 0 or image.header["qform_code"] > 0)
+    return bool(header["sform_code"] > 0 or header["qform_code"] > 0)
 
 
 def as_fault(path: Path, error: UserError) -> Fault:

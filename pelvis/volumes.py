@@ -66,12 +66,13 @@ def read_volume(source: Source) -> Volume:
         judge_affine(name, affine)
         return Volume(_judge_pixels(name, pixels), None, affine)
     path = source.files[0]
-    values, image = read_array(path, _volume_shape)
-    pixels, affine = _judge_pixels(path, values), _affine(path, image)
+    values, header, affine = read_array(path, _volume_shape)
+    pixels = _judge_pixels(path, values)
+    _judge_header(path, header, affine)
     labels = None
     if source.label is not None:
-        values, other = read_array(source.label, _volume_shape)
-        where = _affine(source.label, other)
+        values, header, where = read_array(source.label, _volume_shape)
+        _judge_header(source.label, header, where)
         _judge_grid(source.label, values.shape, where, path, pixels.shape, affine)
         labels = as_labels(source.label, values)
     return Volume(pixels, labels, affine)
@@ -119,9 +120,9 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
     return sorted(files), faults
 
 
-def _volume_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
+def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
     """The shape that a header declares; refuses what is no volume of grey values."""
-    shape, dtype = image.shape, image.get_data_dtype()
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
     size = " x ".join(map(str, shape))
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -146,17 +147,14 @@ def _volume_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
     return shape
 
 
-def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    """The affine of sform or qform, judged."""
-    header = image.header
+def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> None:
+    """Raises `UserError` for a header that does not say where its voxels lie."""
     if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
         raise UserError(
             f"{path} does not say how it lies in the patient (sform and qform codes "
             "are 0), so left and right are unknown; export it from DICOM with dcm2niix"
         )
-    affine = np.asarray(image.affine, np.float64)
-    # nibabel mends what is 0 or negative, in silence; the file itself is asked
-    declared = image.extra["pixdim"][:3]
+    declared = header["pixdim"][1:4]
     judge_affine(path, affine)
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(widths, declared, rtol=0.02):
@@ -165,7 +163,6 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
             f"{path} declares voxels of {pair[0]} mm in pixdim but {pair[1]} mm in its "
             "affine; correct its header, or export it again"
         )
-    return affine
 
 
 def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@ import zlib
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from slice_files import refusal, write_nifti
+from torch.nn.functional import avg_pool2d
+from torchvision.transforms.v2.functional import center_crop
 
-from vqlib.data import read_label, read_slice
-from vqlib.data import slices as nifti
+from vqlib.data import center_on_grid, fit_to, read_label, read_slice, scale_volume
 from vqlib.errors import UserError
 
 
@@ -113,54 +115,6 @@ def test_values_that_are_no_label(tmp_path, value):
     assert f"has the value {value:g}, which is no label" in refusal(read_label, path)
 
 
-def carefully(path):
-    """What the careful reader says of a slice: its values, or its line."""
-    try:
-        return nifti.read_array(path, nifti.slice_shape)[0]
-    except UserError as fault:
-        return str(fault)
-
-
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
-@pytest.mark.parametrize("dtype", ["u1", "i2", ">i2", "i4", "f4", "f8", "u2"])
-@pytest.mark.parametrize("scaling", [None, (0.5, -3.0), (1.0, 0.0), (1e-300, 0.0)])
-def test_the_short_way_reads_what_the_careful_one_does(tmp_path, name, dtype, scaling):
-    values = np.random.default_rng(0).integers(0, 200, (9, 7, 1)).astype(dtype)
-    image = nib.Nifti1Image(values, np.diag([1.7, 1.6, 3, 1]), dtype=dtype)
-    if scaling:
-        image.header.set_slope_inter(*scaling)
-    nib.save(image, tmp_path / name)
-    short = nifti._ordinary_values(tmp_path / name)
-    long = carefully(tmp_path / name)
-    assert short is not None
-    assert (
-        (short.dtype, short.shape) == (long.dtype, long.shape) == (long.dtype, (9, 7))
-    )
-    assert np.array_equal(short, long)
-
-
-def test_the_short_way_takes_no_header_that_the_careful_one_refuses(tmp_path):
-    """Headers with one to three bytes changed: the same values, or no short way."""
-    rng = np.random.default_rng(0)
-    path = write_nifti(tmp_path / "a.nii", np.arange(2000, dtype="i2").reshape(50, 40))
-    content = path.read_bytes()
-    # where sizes, data type, spacing, offset, scaling, codes, quaternion, magic lie
-    places = [*range(40, 80), *range(108, 120), *range(252, 268), *range(344, 352)]
-    taken = 0
-    for _ in range(400):
-        changed = bytearray(content)
-        for place in rng.choice(places, rng.integers(1, 4)):
-            changed[place] = rng.integers(256)
-        path.write_bytes(changed)
-        short = nifti._ordinary_values(path)
-        if short is not None:
-            taken += 1
-            long = carefully(path)
-            assert (short.dtype, short.shape) == (long.dtype, long.shape)
-            assert np.array_equal(short, long, equal_nan=short.dtype.kind == "f")
-    assert 50 < taken < 350  # both happen
-
-
 @pytest.mark.parametrize("place", [4000, -6, -2])  # the pixels, their sum, their number
 def test_one_flipped_bit_is_found(tmp_path, place):
     pixels = np.random.default_rng(0).integers(0, 300, (256, 128)).astype(np.int16)
@@ -200,3 +154,115 @@ def test_a_file_that_inflates_without_end_takes_no_memory(tmp_path):
     tracemalloc.stop()
     assert "after the last pixel" in line
     assert peak < 20e6
+
+
+def test_scale_divides_by_a_percentile_of_what_is_not_blank():
+    volume = np.zeros((2, 10, 10), np.float32)
+    volume[0] = np.arange(1, 101).reshape(10, 10)
+    scaled = scale_volume(volume)
+    bright = np.percentile(np.arange(1, 101), 99.5)
+    assert scaled[0, 0, 9] == pytest.approx(10 / bright)
+    assert scaled.max() == 1.0
+    assert (scaled[1] == 0).all()
+    assert scaled.dtype == np.float32
+
+
+def test_scale_takes_away_the_unit_but_not_contrast_between_slices():
+    volume = np.random.default_rng(0).uniform(0, 300, (3, 8, 8)).astype(np.float32)
+    volume[2] /= 2
+    np.testing.assert_allclose(scale_volume(7 * volume), scale_volume(volume), 1e-5)
+    assert scale_volume(volume)[2].mean() < 0.7 * scale_volume(volume)[1].mean()
+
+
+def test_a_blank_volume_stays_blank():
+    assert (scale_volume(np.zeros((2, 4, 4))) == 0).all()
+
+
+def test_fit_crops_about_the_centre_before_it_averages():
+    wide = np.zeros((1, 256, 144), np.float32)
+    wide[:, :, 8:136] = np.random.default_rng(0).random((1, 256, 128))
+    wide[:, :, :8] = wide[:, :, 136:] = 9.0
+    middle = wide[:, :, 8:136]
+    assert np.array_equal(fit_to(wide, (256, 128)), middle)
+    block = middle[:, 2:4, 4:6].mean()
+    assert fit_to(wide, (128, 64))[0, 1, 2] == pytest.approx(block)
+
+
+def test_fit_pads_what_is_smaller():
+    small = np.ones((2, 250, 120), np.float32)
+    fitted = fit_to(small, (256, 128))
+    assert fitted.shape == (2, 256, 128)
+    assert fitted[:, 3:253, 4:124].min() == 1
+    assert fitted.sum() == small.sum()
+
+
+def test_fit_gives_a_block_its_most_frequent_label():
+    labels = np.zeros((1, 256, 128), np.uint8)
+    labels[0, 0:2, 0:2] = [[1, 1], [1, 5]]
+    labels[0, 2:4, 0:2] = [[1, 1], [5, 5]]  # a tie
+    labels[0, 4:6, 0:2] = [[3, 0], [0, 0]]
+    fitted = fit_to(labels, (128, 64))
+    assert fitted.dtype == np.uint8
+    assert fitted[0, :3, 0].tolist() == [1, 5, 0]
+
+
+@pytest.mark.parametrize("factor", [2, 4, 16])
+def test_fit_counts_every_label_of_a_block(factor):
+    rng = np.random.default_rng(factor)
+    labels = rng.integers(0, 6, (2, 256, 128)).astype(np.uint8)
+    fitted = fit_to(labels, (256 // factor, 128 // factor))
+    for n, x, z in rng.integers(0, (2, *fitted.shape[1:]), (50, 3)):
+        block = labels[n, x * factor :, z * factor :][:factor, :factor]
+        votes = np.bincount(block.ravel(), minlength=6)
+        winner = max(range(6), key=lambda value: (votes[value], value))
+        assert fitted[n, x, z] == winner
+
+
+@pytest.mark.parametrize("size", [(100, 50), (128, 128), (512, 256), (0, 0)])
+def test_fit_refuses_a_size_that_does_not_divide(size):
+    with pytest.raises(UserError, match=f"size {size[0]}x{size[1]} is not 256x128"):
+        fit_to(np.zeros((256, 128)), size)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+@pytest.mark.parametrize(
+    "shape",
+    [(256, 128), (256, 144), (256, 131), (255, 127), (259, 120), (201, 133), (1, 999)],
+)
+def test_the_centre_is_where_torchvision_puts_it(shape, kind):
+    image = np.arange(shape[0] * shape[1]).reshape(1, *shape).astype(kind)
+    placed = center_on_grid(image)
+    assert placed.dtype == kind
+    theirs = center_crop(torch.from_numpy(image), [256, 128])
+    assert np.array_equal(placed, theirs.numpy())
+
+
+def test_the_wide_volume_of_hipmri_loses_eight_columns_at_either_end():
+    wide = np.random.default_rng(0).random((60, 256, 144))
+    assert np.array_equal(center_on_grid(wide), wide[:, :, 8:136])
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_fit_averages_as_pytorch_does_to_the_bit(factor):
+    images = np.random.default_rng(0).random((3, 256, 128)).astype(np.float32)
+    theirs = avg_pool2d(torch.from_numpy(images)[:, None], factor)[:, 0]
+    fitted = fit_to(images, (256 // factor, 128 // factor))
+    assert fitted.dtype == np.float32
+    assert np.array_equal(fitted, theirs.numpy())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 201, 400, 5001, 300_000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_scale_divides_by_numpys_percentile_to_the_bit(n, whole):
+    rng = np.random.default_rng(n)
+    values = rng.integers(1, 300, n) if whole else rng.uniform(0.1, 300, n)
+    volume = values.astype(np.float32).reshape(1, 1, n)
+    expected = np.clip(volume / np.float32(np.percentile(volume, 99.5)), 0, 1)
+    assert np.array_equal(scale_volume(volume), expected)
+
+
+def test_scale_leaves_its_argument_alone():
+    volume = np.random.default_rng(0).uniform(-1, 300, (3, 8, 8)).astype(np.float32)
+    before = volume.copy()
+    scale_volume(volume)
+    assert np.array_equal(volume, before)
