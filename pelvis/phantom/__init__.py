@@ -2,8 +2,8 @@
 
 It stands in for HipMRI, which may not be redistributed, so that everything runs without
 any data of one's own. Read ``shapes`` (signed distances), ``patient`` (what varies),
-``bones``, ``muscles`` and ``organs`` (the anatomy), ``tissue`` (signal, texture, coil,
-noise), ``volume`` (painting a slice), ``write`` (the files).
+``bones``, ``muscles``, ``organs`` and ``vessels`` (the anatomy), ``tissue`` (signal,
+texture, coil, noise), ``volume`` (painting a slice), ``write`` (the files).
 """
 
 from pelvis.phantom.volume import make_volume

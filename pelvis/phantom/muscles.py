@@ -6,108 +6,90 @@ plane, and what no muscle reaches is fat between them. Such a partition packs th
 as tightly as in life, with thin bright planes, which separate ellipsoids would not.
 """
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from pelvis.phantom.patient import Patient
-from pelvis.phantom.shapes import FAR, Points, cone
-
-Vector = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Muscle:
-    """Segments (a, b, radius) on the left side, mm; how coarse its bundles are."""
-
-    name: str
-    segments: tuple[tuple[Vector, Vector, float], ...]
-    coarse: float = 1.0
-
-    @property
-    def fibre(self) -> np.ndarray:
-        a, b, _ = self.segments[0]
-        along = np.subtract(b, a)
-        return along / np.linalg.norm(along)
-
+from pelvis.phantom.shapes import FAR, Points, cone, nearest_two
 
 # fmt: off
-MUSCLES = (
-    Muscle("gluteus maximus", (
+# name: segments (a, b, radius) on the left side, mm; how coarse its bundles are
+MUSCLES = {
+    "gluteus maximus": ((
         ((62, 78, 62), (138, 42, -38), 25), ((42, 88, 25), (126, 40, -62), 27),
         ((40, 86, -8), (112, 58, -72), 26), ((84, 72, 40), (132, 58, -10), 24),
     ), 2.2),
-    Muscle("gluteus medius", (
+    "gluteus medius": ((
         ((138, 8, 98), (144, 6, 6), 20), ((108, 48, 90), (140, 18, 12), 18),
         ((132, -30, 80), (146, -2, 14), 14),
     ), 1.25),
-    Muscle("gluteus minimus", (((118, 0, 62), (137, -4, 2), 9),
-                               ((98, 32, 58), (134, 4, 8), 8)), 1.1),
-    Muscle("tensor fasciae latae", (((136, -42, 70), (158, -28, -70), 12),)),
-    Muscle("iliacus", (((104, -12, 96), (86, -36, 8), 17),
-                       ((94, 20, 92), (84, -28, 22), 13))),
-    Muscle("psoas", (((40, 6, 110), (62, -18, 45), 18),
-                     ((62, -18, 45), (88, -38, 2), 13),
-                     ((88, -38, 2), (108, 4, -62), 10))),
-    Muscle("sartorius", (((124, -52, 68), (104, -70, -30), 8),
-                         ((104, -70, -30), (78, -66, -130), 9))),
-    Muscle("rectus femoris", (((104, -44, 34), (112, -62, -60), 13),
-                              ((112, -62, -60), (114, -66, -140), 17))),
-    Muscle("vastus lateralis", (((152, -2, -42), (150, -12, -140), 23),
-                                ((136, -30, -62), (140, -38, -140), 15))),
-    Muscle("vastus intermedius", (((122, -26, -62), (124, -30, -140), 13),)),
-    Muscle("vastus medialis", (((102, -20, -80), (96, -26, -140), 15),)),
-    Muscle("pectineus", (((32, -52, -24), (102, -4, -64), 11),)),
-    Muscle("adductor longus", (((17, -54, -46), (88, -34, -140), 13),)),
-    Muscle("adductor brevis", (((20, -36, -56), (100, -6, -112), 13),)),
-    Muscle("adductor magnus", (((44, 8, -74), (92, 8, -140), 22),
-                               ((54, 20, -72), (104, 4, -96), 14)), 1.2),
-    Muscle("obturator externus", (((36, -30, -46), (82, 8, -34), 12),
-                                  ((82, 8, -34), (128, 20, -14), 6))),
-    Muscle("quadratus femoris", (((70, 30, -58), (122, 24, -48), 12),)),
-    Muscle("hamstrings", (((60, 38, -74), (78, 42, -140), 18),), 1.2),
-    Muscle("piriformis", (((30, 76, 42), (132, 18, 12), 10),)),
-    Muscle("multifidus", (((15, 92, 118), (12, 104, 48), 13),), 1.3),
-    Muscle("gemelli", (((66, 40, -12), (134, 20, 0), 7),)),
-)
+    "gluteus minimus": ((
+        ((118, 0, 62), (137, -4, 2), 9), ((98, 32, 58), (134, 4, 8), 8),
+    ), 1.1),
+    "tensor fasciae latae": ((((136, -42, 70), (158, -28, -70), 12),), 1),
+    "iliacus": ((
+        ((104, -12, 96), (86, -36, 8), 17), ((94, 20, 92), (84, -28, 22), 13),
+    ), 1),
+    "psoas": ((
+        ((40, 6, 110), (62, -18, 45), 18), ((62, -18, 45), (88, -38, 2), 13),
+        ((88, -38, 2), (108, 4, -62), 10),
+    ), 1),
+    "sartorius": ((
+        ((124, -52, 68), (104, -70, -30), 8), ((104, -70, -30), (78, -66, -130), 9),
+    ), 1),
+    "rectus femoris": ((
+        ((104, -44, 34), (112, -62, -60), 13), ((112, -62, -60), (114, -66, -140), 17),
+    ), 1),
+    "vastus lateralis": ((
+        ((152, -2, -42), (150, -12, -140), 23), ((136, -30, -62), (140, -38, -140), 15),
+    ), 1),
+    "vastus intermedius": ((((122, -26, -62), (124, -30, -140), 13),), 1),
+    "vastus medialis": ((((102, -20, -80), (96, -26, -140), 15),), 1),
+    "pectineus": ((((32, -52, -24), (102, -4, -64), 11),), 1),
+    "adductor longus": ((((17, -54, -46), (88, -34, -140), 13),), 1),
+    "adductor brevis": ((((20, -36, -56), (100, -6, -112), 13),), 1),
+    "adductor magnus": ((
+        ((44, 8, -74), (92, 8, -140), 22), ((54, 20, -72), (104, 4, -96), 14),
+    ), 1.2),
+    "obturator externus": ((
+        ((36, -30, -46), (82, 8, -34), 12), ((82, 8, -34), (128, 20, -14), 6),
+    ), 1),
+    "quadratus femoris": ((((70, 30, -58), (122, 24, -48), 12),), 1),
+    "hamstrings": ((((60, 38, -74), (78, 42, -140), 18),), 1.2),
+    "piriformis": ((((30, 76, 42), (132, 18, 12), 10),), 1),
+    "multifidus": ((((15, 92, 118), (12, 104, 48), 13),), 1.3),
+    "gemelli": ((((66, 40, -12), (134, 20, 0), 7),), 1),
+}
 # fmt: on
-_FIBRES = np.array([m.fibre for m in MUSCLES], np.float32)
-_COARSE = np.array([m.coarse for m in MUSCLES], np.float32)
+_COARSE = np.array([coarse for _, coarse in MUSCLES.values()], np.float32)
+_ALONG = [
+    np.subtract(segments[0][1], segments[0][0]) for segments, _ in MUSCLES.values()
+]
+_FIBRES = np.array([along / np.linalg.norm(along) for along in _ALONG], np.float32)
 _MARGIN = 22.0  # mm that a muscle grows beyond its radii where nothing stops it
 
 
-@dataclass(frozen=True)
-class MuscleMap:
-    """Muscles of one slice: distance to the nearest, its fibres, its coarseness."""
-
-    distance: np.ndarray
-    fibres: np.ndarray  # [3, X, Z], unit vectors
-    coarse: np.ndarray
-    tone: np.ndarray  # brightness, another for each muscle
-
-
-def muscles(man: Patient, p: Points, swell: np.ndarray) -> MuscleMap | None:
+def muscles(man: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | None:
     """All muscles near a slice; None where there are none.
 
-    ``swell`` [X, Z] is smooth noise: where it is low, neighbours touch without fat.
+    Distance to the nearest, its fibres (unit vectors [3, X, Z]), how coarse it is, and
+    its tone (brightness, another for each muscle). ``swell`` [X, Z] is smooth noise:
+    where it is low, neighbours touch without fat.
     """
     fold = p.folded()
-    first = np.full(p.x.shape, FAR)
-    second = np.full(p.x.shape, FAR)
-    owner = np.zeros(p.x.shape, np.uint8)
     grow = (man.muscle - 1) * 22  # bulk: every belly thicker by as many mm
     wide = man.pelvis_width - 89.0
-    for index, muscle in enumerate(MUSCLES):
+
+    def belly(segments):
         distance = FAR
-        for a, b, radius in muscle.segments:
+        for a, b, radius in segments:
             a, b = (a[0] + wide * 0.7, *a[1:]), (b[0] + wide, *b[1:])
             distance = np.minimum(distance, cone(fold, a, b, radius, radius))
-        if not np.ndim(distance):
-            continue
-        closer = distance < first
-        np.minimum(second, np.maximum(first, distance), out=second)
-        np.minimum(first, distance, out=first)
-        owner[closer] = index
+        return distance
+
+    bellies = (belly(segments) for segments, _ in MUSCLES.values())
+    first, second, owner = nearest_two(p, bellies)
     if first.min() > 60:
         return None
     first -= grow
@@ -117,7 +99,10 @@ def muscles(man: Patient, p: Points, swell: np.ndarray) -> MuscleMap | None:
     fibres = _FIBRES.T[:, owner]
     fibres[0] *= np.sign(p.x)
     tone = np.random.default_rng([man.seed, 9]).normal(1, 0.07, len(MUSCLES))
-    return MuscleMap(distance, fibres, _COARSE[owner], tone.astype(np.float32)[owner])
+    tone = tone.astype(np.float32)[owner]
+    return SimpleNamespace(
+        distance=distance, fibres=fibres, coarse=_COARSE[owner], tone=tone
+    )
 
 
 def abdominal_wall(fold: Points, depth: np.ndarray) -> np.ndarray:

@@ -16,23 +16,32 @@ from pelvis.phantom.shapes import Points
 SIDE = 128  # cells along the side of a noise cube; a power of two: it tiles by masking
 
 STEPS = 32  # a standard deviation of noise in whole numbers
+KINDS = {  # power falls as f^-exponent, low cut, seed, roll-off in cycles per cell
+    # a natural power law: patches within patches
+    "clouds": (3.6, 1 / 80, 11, 0.2),
+    # smooth, long waves only: for surfaces that are not quite regular
+    "swells": (6.0, 1 / 70, 13, 0.2),
+    # of one size, about eight cells: lobules and bundles
+    "grains": (0.0, 0.08, 12, 0.2),
+    # of one size, about twenty cells: where it is 0 lie smooth, curved sheets some ten
+    # cells apart, which a slice cuts in thin lines
+    "sheets": (0.0, 0.03, 14, 0.075),
+}
 
 
 @cache
-def noise_cube(
-    exponent: float, low_cut: float, seed: int, roll_off: float = 0.2
-) -> np.ndarray:
-    """Periodic noise [SIDE³], mean 0, sd `STEPS`, power falling as f^-exponent.
+def noise_cube(kind: str) -> np.ndarray:
+    """Periodic noise [SIDE³], mean 0, sd `STEPS`.
 
-    Features are at least some five cells wide (a Gaussian ``roll_off``, in cycles per
-    cell), so that reading the nearest cell shows no steps.
+    Features are at least some five cells wide (a Gaussian roll-off), so that reading
+    the nearest cell shows no steps.
     """
+    exponent, low_cut, seed, roll_off = KINDS[kind]
     rng = np.random.default_rng([seed, 7])
     f = np.fft.fftfreq(SIDE)  # cycles per cell
     squares = f * f
-    radius = np.sqrt(
-        squares[:, None, None] + squares[:, None] + squares[: SIDE // 2 + 1]
-    )
+    radius = squares[:, None, None] + squares[:, None] + squares[: SIDE // 2 + 1]
+    radius = np.sqrt(radius)
     shape = np.maximum(radius, 1 / SIDE) ** (-exponent / 2)
     shape *= np.exp(-((radius / roll_off) ** 2))
     shape[radius < low_cut] = 0
@@ -43,28 +52,7 @@ def noise_cube(
     return np.clip(cube, -127, 127).astype(np.int8).ravel()
 
 
-def clouds() -> np.ndarray:
-    """Noise with a natural power law: patches within patches."""
-    return noise_cube(3.6, 1 / 80, 11)
-
-
-def swells() -> np.ndarray:
-    """Smooth noise, long waves only: for surfaces that are not quite regular."""
-    return noise_cube(6.0, 1 / 70, 13)
-
-
-def grains() -> np.ndarray:
-    """Noise of one size, about eight cells: lobules and bundles."""
-    return noise_cube(0.0, 0.08, 12)
-
-
-def sheets() -> np.ndarray:
-    """Noise of one size, about twenty cells: where it is 0 lie smooth, curved sheets
-    some ten cells apart, which a slice cuts in thin lines."""
-    return noise_cube(0.0, 0.03, 14, 0.075)
-
-
-def read(cube, u, v, w, cell, offset: int = 0) -> np.ndarray:
+def read(kind: str, u, v, w, cell, offset: int = 0) -> np.ndarray:
     """Noise at positions in mm; ``cell`` is the size of a cell (or three)."""
     cu, cv, cw = cell if isinstance(cell, tuple) else (cell,) * 3
     mask, bits = SIDE - 1, SIDE.bit_length() - 1
@@ -74,7 +62,7 @@ def read(cube, u, v, w, cell, offset: int = 0) -> np.ndarray:
     index |= (u * (1 / cu) + (4096 + offset)).astype(np.int32) & mask
     index <<= bits
     index |= (w * (1 / cw) + (4096 + 7 * offset)).astype(np.int32) & mask
-    return cube.take(index).astype(np.float32) * np.float32(1 / STEPS)
+    return noise_cube(kind).take(index).astype(np.float32) * np.float32(1 / STEPS)
 
 
 class Textures:
@@ -85,35 +73,35 @@ class Textures:
         self.offset = patient.seed * 37 % 1009  # another part of the cube for each man
         self.cache: dict = {}
 
-    def noise(self, cube, cell, offset=0) -> np.ndarray:
-        key = id(cube), cell, offset
+    def noise(self, kind: str, cell, offset: int = 0) -> np.ndarray:
+        key = kind, cell, offset
         if key not in self.cache:
             p = self.p
-            self.cache[key] = read(cube, p.x, p.y, p.z, cell, self.offset + offset)
+            self.cache[key] = read(kind, p.x, p.y, p.z, cell, self.offset + offset)
         return self.cache[key]
 
     def fat(self) -> np.ndarray:
         """Subcutaneous fat: lobules between thin, broken, dark septa."""
-        septa = self.noise(sheets(), (1.5, 1.3, 1.1), 5)
-        gate = np.clip(self.noise(clouds(), 1.1, 9) * 0.5 + 0.25, 0, 1)
+        septa = self.noise("sheets", (1.5, 1.3, 1.1), 5)
+        gate = np.clip(self.noise("clouds", 1.1, 9) * 0.5 + 0.25, 0, 1)
         line = np.exp(-(septa * septa) * 16) * gate
-        return 0.99 + 0.05 * self.noise(clouds(), 1.3) - 0.2 * line
+        return 0.99 + 0.05 * self.noise("clouds", 1.3) - 0.2 * line
 
     def deep_fat(self) -> np.ndarray:
         """Fat between muscles: darker strands of connective tissue and vessels."""
-        strands = self.noise(sheets(), (0.8, 0.9, 1.5), 3)
-        gate = np.clip(self.noise(clouds(), 0.9, 2) * 0.6 + 0.35, 0, 1)
+        strands = self.noise("sheets", (0.8, 0.9, 1.5), 3)
+        gate = np.clip(self.noise("clouds", 0.9, 2) * 0.6 + 0.35, 0, 1)
         line = np.exp(-(strands * strands) * 9) * gate
-        return 0.88 + 0.11 * self.noise(clouds(), 0.8, 8) - 0.42 * line
+        return 0.88 + 0.11 * self.noise("clouds", 0.8, 8) - 0.42 * line
 
     def visceral_fat(self) -> np.ndarray:
         """Fat around bladder and bowel: vessels and folds of peritoneum."""
-        folds = self.noise(sheets(), 1.1, 13)
-        branches = self.noise(sheets(), 0.7, 14)
-        gate = np.clip(self.noise(clouds(), 1.0, 4) * 0.7 + 0.3, 0, 1)
+        folds = self.noise("sheets", 1.1, 13)
+        branches = self.noise("sheets", 0.7, 14)
+        gate = np.clip(self.noise("clouds", 1.0, 4) * 0.7 + 0.3, 0, 1)
         line = np.exp(-(folds * folds) * 6) * gate
         fine = np.exp(-(branches * branches) * 4) * np.clip(0.7 - gate, 0, 1)
-        patch = self.noise(clouds(), 0.7, 16)
+        patch = self.noise("clouds", 0.7, 16)
         return 0.82 + 0.13 * patch - 0.4 * line - 0.2 * fine
 
     def muscle(self, fibres: np.ndarray, coarse: np.ndarray, tone) -> np.ndarray:
@@ -127,16 +115,16 @@ class Textures:
         # coordinates in which the fibre direction is squeezed: noise becomes streaks;
         # swayed first, because no bundle is straight
         along = (p.x * fx + p.y * fy + p.z * fz) * 0.92
-        u = p.x - along * fx + 4 * self.noise(swells(), 1.4, 23)
+        u = p.x - along * fx + 4 * self.noise("swells", 1.4, 23)
         v = p.y - along * fy
-        w = p.z - along * fz + 4 * self.noise(swells(), 1.4, 25)
-        fine = read(clouds(), u, v, w, 0.4, self.offset)
+        w = p.z - along * fz + 4 * self.noise("swells", 1.4, 25)
+        fine = read("clouds", u, v, w, 0.4, self.offset)
         thin = 1 / coarse
         u *= thin
         v *= thin
         w *= thin
-        bundle = read(sheets(), u, v, w, 0.75, self.offset + 17)
-        patch = self.noise(clouds(), 1.0, 21)
+        bundle = read("sheets", u, v, w, 0.75, self.offset + 17)
+        patch = self.noise("clouds", 1.0, 21)
         gate = 0.55 * patch - 0.25 + man.infiltration + 0.5 * (coarse - 1)
         streak = np.exp(-(bundle * bundle) * 6) * np.clip(gate, 0, 1)
         base = man.muscle_signal * tone * (1 + 0.06 * patch + 0.13 * fine)
@@ -145,31 +133,31 @@ class Textures:
     def marrow(self, red: float) -> np.ndarray:
         """Fatty marrow with darker red patches and fine trabeculae."""
         man = self.patient
-        patch = np.clip(self.noise(clouds(), 0.55, 31) + 0.4, 0, 2)
-        grain = self.noise(grains(), 0.45, 33)
+        patch = np.clip(self.noise("clouds", 0.55, 31) + 0.4, 0, 2)
+        grain = self.noise("grains", 0.45, 33)
         return man.marrow_signal * (1.04 - red * 0.75 * patch + 0.05 * grain)
 
     def fluid(self) -> np.ndarray:
-        return self.patient.fluid_signal * (1 + 0.015 * self.noise(clouds(), 2.0, 41))
+        return self.patient.fluid_signal * (1 + 0.015 * self.noise("clouds", 2.0, 41))
 
     def tubules(self) -> np.ndarray:
         """Coiled, bright tubes between thin dark walls: the seminal vesicles."""
-        wall = self.noise(sheets(), 0.6, 51)
+        wall = self.noise("sheets", 0.6, 51)
         return 0.8 - 0.35 * np.exp(-(wall * wall) * 4)
 
     def rough(self, distance, amplitude: float, cell: float, offset: int):
         """A distance with an uneven surface: no body is made of ellipsoids."""
         if not np.ndim(distance):
             return distance
-        return distance + amplitude * self.noise(swells(), cell, offset)
+        return distance + amplitude * self.noise("swells", cell, offset)
 
     def soft(self, mean: float, spread: float, cell: float, offset: int) -> np.ndarray:
         """Any other soft tissue: a mean and patches of a size."""
-        return mean * (1 + spread * self.noise(clouds(), cell, offset))
+        return mean * (1 + spread * self.noise("clouds", cell, offset))
 
     def glandular(self, mean: float, spread: float, cell: float) -> np.ndarray:
         """Glands and folds: grains, bright and dark."""
-        return mean * (1 + spread * self.noise(grains(), cell, 51))
+        return mean * (1 + spread * self.noise("grains", cell, 51))
 
 
 def coil_bias(patient, body_distance: np.ndarray, p: Points, y: float) -> np.ndarray:

@@ -4,18 +4,13 @@ from functools import cache
 
 import numpy as np
 
-from pelvis.phantom import organs as soft
+from pelvis.phantom import vessels
 from pelvis.phantom.bones import bones
 from pelvis.phantom.muscles import abdominal_wall, muscles
+from pelvis.phantom.organs import body, cavity, organs
 from pelvis.phantom.patient import Grid, Patient, Week, patient_points
 from pelvis.phantom.shapes import Points, coverage
-from pelvis.phantom.tissue import (
-    Textures,
-    clouds,
-    coil_bias,
-    scan,
-    swells,
-)
+from pelvis.phantom.tissue import Textures, coil_bias, scan
 
 BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
 EDGE = 1.25  # mm; how wide edges are, about one pixel: the partial volume effect
@@ -28,16 +23,16 @@ class Canvas:
         self.image = np.zeros(shape, np.float32)
         self.labels = np.zeros(shape, np.uint8)
 
-    def paint(self, distance, signal, label=None, strength=1.0, edge=EDGE) -> None:
+    def paint(self, distance, signal, label=None, strength=1.0) -> None:
         """Cover the inside of a shape with a signal, mixing along its edge.
 
         A signal may be a function, called only where the shape shows.
         """
-        if np.min(distance) > edge / 2:
+        if np.min(distance) > EDGE / 2:
             return  # the shape does not reach this slice
         if callable(signal):
             signal = signal()
-        alpha = coverage(distance, edge)
+        alpha = coverage(distance, EDGE)
         if strength != 1.0:
             alpha *= strength
         self.image += alpha * (signal - self.image)
@@ -55,14 +50,14 @@ def make_volume(
     3 bladder, 4 rectum, 5 prostate. Slices run from front to back, axes are left–right
     and inferior–superior; `Grid` knows their positions in mm.
     """
-    man = Patient.draw(patient_seed)
-    now = Week.draw(man, week)
-    grid = Grid.of(slices)
-    tubes = soft.bowel(man, now), soft.small_vessels(man)
+    man = Patient(patient_seed)
+    now = Week(man, week)
+    grid = Grid(slices)
+    tubes = vessels.bowel(man, now), vessels.small_vessels(man)
     image = np.empty((slices, *Grid.SHAPE), np.float32)
     labels = np.empty((slices, *Grid.SHAPE), np.uint8)
     for s in range(slices):
-        p = Points.of(*patient_points(man, now, grid, s))
+        p = Points(*patient_points(man, now, grid, s))
         canvas, skin = _draw(man, now, tubes, p)
         signal = canvas.image * coil_bias(man, skin, p, grid.y[s])
         # a seed for each slice, so that a slice does not depend on those before it
@@ -76,7 +71,7 @@ def make_volume(
 def _draw(man: Patient, now: Week, tubes: tuple[list, list], p: Points):
     """The anatomy of one slice, without coil and noise; the distance to the skin."""
     canvas = Canvas(p.x.shape)
-    skin, deep = soft.body(man, p)
+    skin, deep = body(man, p)
     if skin.min() > EDGE:
         return canvas, skin
     look = Textures(man, p)
@@ -94,13 +89,11 @@ def _draw(man: Patient, now: Week, tubes: tuple[list, list], p: Points):
 
 
 def _draw_muscles(canvas, man, p, deep, look) -> None:
-    found = muscles(man, p, look.noise(swells(), 0.4, 84))
-    wall = abdominal_wall(p.folded(), -deep)
+    found = muscles(man, p, look.noise("swells", 0.4, 84))
     if found is not None:
-        meat = look.muscle(found.fibres, found.coarse, found.tone)
-        canvas.paint(
-            look.rough(np.maximum(found.distance, deep + 1.5), 0.6, 0.6, 83), meat
-        )
+        distance = look.rough(np.maximum(found.distance, deep + 1.5), 0.6, 0.6, 83)
+        canvas.paint(distance, look.muscle(found.fibres, found.coarse, found.tone))
+    wall = abdominal_wall(p.folded(), -deep)
     if np.ndim(wall):
         canvas.paint(wall, look.muscle(*_fibres(p, 0, 0, 1), tone=1))
 
@@ -113,9 +106,9 @@ def _fibres(p, x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_organs(canvas, man, now, tubes, p, deep, pelvis, look) -> None:
-    loops, vessels = tubes
-    basin, floor, fossa = soft.cavity(p, deep)
-    parts = soft.organs(man, now, p, pelvis)
+    loops, small = tubes
+    basin, floor, fossa = cavity(p, deep)
+    parts = organs(man, now, p, pelvis)
     basin = look.rough(basin, 3.5, 1.0, 85)
     bladder = look.rough(parts.bladder, 2.2, 1.2, 89)
 
@@ -127,14 +120,14 @@ def _draw_organs(canvas, man, now, tubes, p, deep, pelvis, look) -> None:
     canvas.paint(basin, look.visceral_fat)
     canvas.paint(look.rough(parts.obturator, 3.0, 0.6, 62), flesh)
     canvas.paint(look.rough(floor, 1.2, 0.7, 87), flesh, strength=0.85)
-    found = soft.loops_near(p, loops)
+    found = vessels.bowel_near(p, loops)
     if found is not None:
         distance = look.rough(np.maximum(found.distance, basin + 3), 1.2, 0.5, 70)
         canvas.paint(distance, lambda: look.soft(0.36, 0.1, 0.7, 63))
-        mottle = 1 + found.mottle * look.noise(clouds(), 0.7, 71)
+        mottle = 1 + found.mottle * look.noise("clouds", 0.7, 71)
         canvas.paint(distance + 2.0, found.content * mottle)
-    large = soft.vessels(p)
-    fast, slow = soft.specks(p, vessels)
+    large = vessels.named(p)
+    fast, slow = vessels.small_vessels_near(p, small)
     canvas.paint(slow - 0.9, 0.4, strength=0.8)
     canvas.paint(slow, 0.95)
     canvas.paint(fast, 0.15, strength=0.85)
@@ -143,18 +136,16 @@ def _draw_organs(canvas, man, now, tubes, p, deep, pelvis, look) -> None:
     for name, lumen in (("internal", 0.12), ("vein", 0.5), ("artery", 0.07)):
         canvas.paint(large[name], 0.2)
         canvas.paint(large[name] + 1.2, lumen)
-    canvas.paint(
-        look.rough(parts.bulb, 1.5, 0.5, 105), lambda: look.glandular(0.62, 0.12, 0.6)
-    )
+    bulb = look.rough(parts.bulb, 1.5, 0.5, 105)
+    canvas.paint(bulb, lambda: look.glandular(0.62, 0.12, 0.6))
     canvas.paint(parts.anal_canal, flesh)
     canvas.paint(parts.anal_canal + 8, 0.6, strength=0.7)
     canvas.paint(parts.rectum, lambda: look.soft(0.3, 0.08, 0.6, 67), RECTUM)
     canvas.paint(parts.rectum + 2.8, lambda: look.soft(0.46, 0.25, 0.7, 66))
     canvas.paint(parts.gas, 0.03)
     canvas.paint(parts.seminal_vesicles, look.tubules)
-    canvas.paint(
-        look.rough(bladder, 0.7, 0.8, 68) - 2.6, lambda: look.soft(0.27, 0.08, 0.7, 69)
-    )
+    wall = look.rough(bladder, 0.7, 0.8, 68) - 2.6
+    canvas.paint(wall, lambda: look.soft(0.27, 0.08, 0.7, 69))
     canvas.paint(bladder, look.fluid, BLADDER)
     _draw_prostate(canvas, man, parts, look)
 
@@ -173,7 +164,7 @@ def _draw_prostate(canvas, man, parts, look) -> None:
 
 
 def _draw_bones(canvas, found, man, look) -> None:
-    uneven = 1 + 0.35 * look.noise(swells(), 0.5, 91)  # thickness of the cortex
+    uneven = 1 + 0.35 * look.noise("swells", 0.5, 91)  # thickness of the cortex
     canvas.paint(found.capsule, lambda: look.soft(0.3, 0.15, 0.6, 72), strength=0.8)
     canvas.paint(found.joint, lambda: look.soft(0.42, 0.08, 0.6, 73))
     pelvic = look.marrow(man.red_marrow)

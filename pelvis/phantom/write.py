@@ -1,10 +1,9 @@
 """The phantom as a folder of files, laid out and named as HipMRI is.
 
-Volumes are drawn by as many processes as there are cores. Each volume depends on its
-own seed alone and every gzip header carries time zero, so the bytes are the same
-whatever the number of processes. All is written beside the folder under a temporary
-name and renamed at the end: an interrupted run leaves nothing that looks whole, and the
-next one removes what a killed one has left.
+Each volume depends on its own seed alone and every gzip header carries time zero, so
+the bytes are the same whatever the number of processes. All is written beside the
+folder under a temporary name and renamed at the end: an interrupted run leaves nothing
+that looks whole, and the next one removes what a killed one has left.
 """
 
 import json
@@ -19,25 +18,12 @@ from pelvis import workers
 from pelvis.files import alone, nifti_bytes
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
+from vqlib.data.layout import SPLITS
 from vqlib.errors import UserError
 
 VERSION = 2  # of the generator: another number, other pictures from the same seed
-SPLITS = ("train", "validate", "test")
 FIRST_CASE = {"train": 4, "validate": 36, "test": 40}  # as in HipMRI, where they fit
 LAST_CASE = 999
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One volume to draw and write."""
-
-    folder: Path
-    split: str
-    case: int
-    week: int
-    slices: int
-    patient_seed: int
-    volume: bool  # as one file
 
 
 def write_phantom(
@@ -52,7 +38,7 @@ def write_phantom(
 ) -> Path:
     """Write a phantom data set in the HipMRI layout and return its folder.
 
-    ``patients`` are the men in train, validate and test, never the same; each has
+    ``patients`` are the patients in train, validate and test, never the same; each has
     ``weeks`` scans in train and one in validate and test, of ``slices`` slices
     (256, 128), int16, with labels uint8. ``jobs`` processes work at once, by default
     one a core. The settings are kept in ``phantom.json``. With ``volumes`` each scan is
@@ -60,23 +46,49 @@ def write_phantom(
     labels, named as in the CSIRO release; `pelvis.convert` makes the same slices
     of them.
 
-    Raises `UserError` for counts that make no sense, and for a folder that already
-    holds something.
+    Raises `UserError` for counts or a seed out of range, and for a folder that already
+    holds something or cannot be written.
     """
     folder = Path(folder)
-    patients = _check_counts(patients, weeks, seed, slices, jobs)
-    _check_folder(folder)
+    cases = _cases(patients)
+    for what, number in (("weeks", weeks), ("slices", slices), ("jobs", jobs)):
+        if (what, number) != ("jobs", None):
+            _check(what, number, 1, LAST_CASE)
+    _check("seed", seed, 0, 2**31 - 1)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose a folder for the phantom")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"{folder} already holds files; choose a new or empty folder, or remove it"
+        )
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    lock = folder.with_name(f".{folder.name}.lock")
+    scans = [
+        _Volume(temporary, split, case, week, slices, seed, whole=volumes)
+        for split, numbers in cases.items()
+        for case in numbers
+        for week in range(weeks if split == "train" else 1)
+    ]
+    settings = {
+        "generator": "vqlib phantom",
+        "version": VERSION,
+        "seed": seed,
+        "patients": {split: len(numbers) for split, numbers in cases.items()},
+        "weeks": weeks,
+        "slices": slices,
+    }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(f".{folder.name}.lock")
         with alone(lock, folder):
-            temporary = folder.with_name(f".{folder.name}.tmp")
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
             try:
                 temporary.mkdir()
-                _write(
-                    temporary, patients, weeks, seed, slices, jobs, progress, volumes
-                )
+                work = workers.run(_Volume.write, scans, jobs)
+                hide = not progress
+                for _ in tqdm(work, "phantom", len(scans), unit="volume", disable=hide):
+                    pass
+                text = json.dumps(settings, indent=2) + "\n"
+                (temporary / "phantom.json").write_text(text, encoding="utf-8")
                 if folder.exists():
                     folder.rmdir()  # empty; not every system renames onto it
                 temporary.rename(folder)
@@ -91,100 +103,59 @@ def write_phantom(
     return folder
 
 
-def _write(folder, patients, weeks, seed, slices, jobs, progress, volumes) -> None:
-    for split in () if volumes else SPLITS:
-        (folder / f"keras_slices_{split}").mkdir()
-        (folder / f"keras_slices_seg_{split}").mkdir()
-    tasks = _plan(folder, patients, weeks, seed, slices, volumes)
-    _run(tasks, jobs, progress)
-    settings = {
-        "generator": "vqlib phantom",
-        "version": VERSION,
-        "seed": seed,
-        "patients": dict(zip(SPLITS, patients, strict=True)),
-        "weeks": weeks,
-        "slices": slices,
-    }
-    text = json.dumps(settings, indent=2) + "\n"
-    (folder / "phantom.json").write_text(text, encoding="utf-8")
+def _check(what: str, number, low: int, high: int) -> None:
+    if type(number) is not int or not low <= number <= high:
+        raise UserError(
+            f"{what} must be a whole number from {low} to {high}, not {number!r}"
+        )
 
 
-def _check_counts(patients, weeks, seed, slices, jobs) -> tuple[int, int, int]:
-    try:
-        patients = tuple(patients)
-    except TypeError:
-        patients = (patients,)
-    if len(patients) != len(SPLITS):
+def _cases(patients) -> dict[str, range]:
+    """Case numbers of each split: HipMRI's where they fit, then simply onwards."""
+    if not isinstance(patients, tuple | list) or len(patients) != len(SPLITS):
         raise UserError(
             f"patients {patients} must be three numbers: train, validate and test"
         )
-    counts = [(f"patients in {s}", n) for s, n in zip(SPLITS, patients, strict=True)]
-    counts += [("weeks", weeks), ("slices", slices)]
-    if jobs is not None:
-        counts.append(("jobs", jobs))
-    for what, count in counts:
-        if type(count) is not int or not 1 <= count <= LAST_CASE:
-            raise UserError(
-                f"{what} must be a whole number from 1 to {LAST_CASE}, not {count!r}"
-            )
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise UserError(f"seed must be a whole number from 0 to 2^31-1, not {seed!r}")
-    if _cases(patients)["test"][-1] > LAST_CASE:
+    cases, free = {}, 0
+    for split, count in zip(SPLITS, patients, strict=True):
+        _check(f"patients in {split}", count, 1, LAST_CASE)
+        first = max(FIRST_CASE[split], free)
+        free = first + count
+        cases[split] = range(first, free)
+    if free > LAST_CASE + 1:
         raise UserError(
             f"{sum(patients)} patients are too many: case numbers end at {LAST_CASE}"
         )
-    return patients
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder for the phantom")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"{folder} already holds files; choose a new or empty folder, or remove it"
-        )
-
-
-def _cases(patients: tuple[int, int, int]) -> dict[str, range]:
-    """Case numbers of each split: HipMRI's where they fit, then simply onwards."""
-    cases, free = {}, 0
-    for split, count in zip(SPLITS, patients, strict=True):
-        first = max(FIRST_CASE[split], free)
-        cases[split] = range(first, first + count)
-        free = first + count
     return cases
 
 
-def _plan(folder, patients, weeks, seed, slices, volumes) -> list[_Job]:
-    return [
-        _Job(folder, split, case, week, slices, seed * (LAST_CASE + 1) + case, volumes)
-        for split, cases in _cases(patients).items()
-        for case in cases
-        for week in range(weeks if split == "train" else 1)
-    ]
+@dataclass(frozen=True)
+class _Volume:
+    """One scan to draw and write."""
 
+    folder: Path
+    split: str
+    case: int
+    week: int
+    slices: int
+    seed: int  # of the whole data set
+    whole: bool  # as one file
 
-def _run(tasks: list[_Job], jobs: int | None, progress: bool) -> None:
-    bar = tqdm(total=len(tasks), desc="phantom", unit="volume", disable=not progress)
-    with bar:
-        for _ in workers.run(_write_volume, tasks, jobs):
-            bar.update()
-
-
-def _write_volume(job: _Job) -> None:
-    image, labels = make_volume(job.patient_seed, job.week, job.slices)
-    image = np.rint(image).astype(np.int16)
-    grid = Grid.of(job.slices)
-    if job.volume:
-        affine = grid.affine(0)[:, [0, 2, 1, 3]]  # left, back, head
-        stem = f"Case_{job.case:03d}_Week{job.week}"
-        for name, values in (("LFOV", image), ("SEMANTIC_LFOV", labels)):
-            path = job.folder / f"{stem}_{name}.nii.gz"
-            path.write_bytes(nifti_bytes(values.transpose(1, 0, 2), affine))
-        return
-    for s in range(job.slices):
-        name = f"{job.case:03d}_week_{job.week}_slice_{s}.nii.gz"
-        affine = grid.affine(s)
-        for kind, prefix, pixels in (("", "case", image), ("_seg", "seg", labels)):
-            path = job.folder / f"keras_slices{kind}_{job.split}" / f"{prefix}_{name}"
-            path.write_bytes(nifti_bytes(pixels[s], affine))
+    def write(self) -> None:
+        patient_seed = self.seed * (LAST_CASE + 1) + self.case
+        image, labels = make_volume(patient_seed, self.week, self.slices)
+        image = np.rint(image).astype(np.int16)
+        grid = Grid(self.slices)
+        if self.whole:
+            affine = grid.affine(0)[:, [0, 2, 1, 3]]  # left, back, head
+            stem = f"Case_{self.case:03d}_Week{self.week}"
+            for name, values in (("LFOV", image), ("SEMANTIC_LFOV", labels)):
+                path = self.folder / f"{stem}_{name}.nii.gz"
+                path.write_bytes(nifti_bytes(values.transpose(1, 0, 2), affine))
+            return
+        for kind, prefix, pixels in (("", "case", image), ("seg_", "seg", labels)):
+            folder = self.folder / f"keras_slices_{kind}{self.split}"
+            folder.mkdir(exist_ok=True)
+            for s in range(self.slices):
+                name = f"{prefix}_{self.case:03d}_week_{self.week}_slice_{s}.nii.gz"
+                (folder / name).write_bytes(nifti_bytes(pixels[s], grid.affine(s)))

@@ -10,24 +10,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pelvis.phantom import make_volume, write_phantom
-from pelvis.phantom.patient import Grid, Patient, Week
-from pelvis.phantom.shapes import (
-    FAR,
-    Points,
-    cone,
-    coverage,
-    ellipsoid,
-    sphere,
-    thin_tube,
-    tube,
-)
+from pelvis.phantom import make_volume, shapes, write_phantom
+from pelvis.phantom.patient import Grid
+from pelvis.phantom.shapes import Points
 from pelvis.phantom.tissue import scan
-from pelvis.phantom.write import VERSION
+from pelvis.phantom.volume import BLADDER, BONE, PROSTATE, RECTUM
 from vqlib.errors import UserError
-from vqlib.runs import project_root
 
-BODY, BONE, BLADDER, RECTUM, PROSTATE = range(1, 6)
 SLICES = 20
 MILLILITRES = np.prod(Grid.SPACING) * Grid.DEPTH / SLICES / 1000
 
@@ -55,13 +44,6 @@ def test_a_volume_has_the_promised_form(scans):
     assert 60 < np.percentile(image, 99.5) < 450
 
 
-def test_a_volume_is_the_same_every_time():
-    first, second = make_volume(11, 0, 2), make_volume(11, 0, 2)
-    assert np.array_equal(first[0], second[0])
-    assert np.array_equal(first[1], second[1])
-    assert not np.array_equal(first[0], make_volume(11, 1, 2)[0])
-
-
 def test_weeks_are_alike_and_patients_differ(scans):
     def likeness(a, b):
         return np.corrcoef(scans[a][0].ravel(), scans[b][0].ravel())[0, 1]
@@ -72,16 +54,9 @@ def test_weeks_are_alike_and_patients_differ(scans):
     assert max(likeness(0, 1), likeness(0, 2), likeness(1, 2)) < same - 0.05
 
 
-def test_filling_changes_between_weeks_but_the_patient_does_not():
-    man = Patient.draw(3)
-    weeks = [Week.draw(man, week) for week in range(4)]
-    assert len({week.bladder_ml for week in weeks}) == 4
-    assert Patient.draw(3).prostate_ml == man.prostate_ml
-
-
 @pytest.mark.parametrize("scan", range(4))
-def test_organs_lie_where_they_belong(scans, scan):
-    _, labels = scans[scan]
+def test_the_anatomy_is_plausible(scans, scan):
+    labels = scans[scan][1]
     bladder, rectum, prostate = (
         centre(labels, label) for label in (BLADDER, RECTUM, PROSTATE)
     )
@@ -90,39 +65,19 @@ def test_organs_lie_where_they_belong(scans, scan):
     assert rectum[0] > bladder[0] + 1
     for organ in (bladder, rectum, prostate):
         assert abs(organ[1] - 127.5) < 12  # near the midline
-
-
-@pytest.mark.parametrize("scan", range(4))
-def test_a_femur_on_either_side(scans, scan):
-    _, labels = scans[scan]
-    low = labels[:, :, :24] == BONE  # the bottom 37 mm hold shafts and a little ischium
-    columns = low.sum(axis=(0, 2))
-    far = 55  # pixels, 92 mm from the midline
-    right, left = columns[: 128 - far].sum(), columns[128 + far :].sum()
-    assert min(right, left) > 300
-    assert columns[118:138].sum() < min(right, left) / 3
-
-
-@pytest.mark.parametrize("scan", range(4))
-def test_slices_are_upright_and_run_from_front_to_back(scans, scan):
-    _, labels = scans[scan]
-    bone = labels == BONE
-    # the sacrum is at the back, above; the symphysis in front, below
-    middle = bone[:, 108:148]
-    heights = [
-        np.argwhere(part)[:, 2].mean()
-        for part in (middle[: SLICES // 2], middle[SLICES // 2 :])
-    ]
-    assert heights[1] > heights[0] + 15
-
-
-@pytest.mark.parametrize("scan", range(4))
-def test_volumes_of_organs_are_plausible(scans, scan):
-    _, labels = scans[scan]
     millilitres = np.bincount(labels.ravel(), minlength=6) * MILLILITRES
     assert 25 <= millilitres[PROSTATE] <= 80
     assert 80 <= millilitres[BLADDER] <= 450
     assert 40 <= millilitres[RECTUM] <= 150
+    # a femur on either side: the bottom 37 mm hold shafts and a little ischium
+    columns = (labels[:, :, :24] == BONE).sum(axis=(0, 2))
+    right, left = columns[:73].sum(), columns[183:].sum()  # 92 mm from the midline
+    assert min(right, left) > 300
+    assert columns[118:138].sum() < min(right, left) / 3
+    # the sacrum is at the back, above; the symphysis in front, below
+    halves = np.split(labels[:, 108:148] == BONE, 2)
+    front, back = (np.argwhere(half)[:, 2].mean() for half in halves)
+    assert back > front + 15
 
 
 def test_tissues_have_their_signals(scans):
@@ -146,30 +101,32 @@ def test_air_holds_rician_noise():
     assert corner.mean() / corner.std() == pytest.approx(1.913, rel=0.12)
 
 
-def test_distances_are_in_millimetres():
+@pytest.fixture
+def points():
     axis = np.linspace(-40, 40, 41, dtype=np.float32)
     x, z = np.meshgrid(axis, axis, indexing="ij")
-    p = Points.of(x, np.zeros_like(x), z)
-    expected = np.hypot(x, z) - 10
-    assert sphere(p, (0, 0, 0), 10) == pytest.approx(expected, abs=1e-3)
-    assert cone(p, (0, 0, 0), (0, 0, 0), 10, 10) == pytest.approx(expected, abs=1e-3)
+    return Points(x, np.zeros_like(x), z)
+
+
+def test_distances_are_in_millimetres(points):
+    expected = np.hypot(points.x, points.z) - 10
+    ball = shapes.sphere(points, (0, 0, 0), 10)
+    assert ball == pytest.approx(expected, abs=1e-3)
+    ball = shapes.cone(points, (0, 0, 0), (0, 0, 0), 10, 10)
+    assert ball == pytest.approx(expected, abs=1e-3)
     edge = np.abs(expected) < 2
-    ball = ellipsoid(p, (0, 0, 0), (10, 10, 10))
+    ball = shapes.ellipsoid(points, (0, 0, 0), (10, 10, 10))
     assert ball[edge] == pytest.approx(expected[edge], abs=0.3)
-    assert np.ndim(sphere(p, (0, 500, 0), 10)) == 0  # out of reach costs nothing
-    assert coverage(np.array([-5.0, 0.0, 5.0]), 2).tolist() == [1, 0.5, 0]
+    assert np.ndim(shapes.sphere(points, (0, 500, 0), 10)) == 0  # costs nothing
+    assert shapes.coverage(np.array([-5.0, 0.0, 5.0]), 2).tolist() == [1, 0.5, 0]
 
 
-def test_a_thin_tube_is_a_tube_near_it():
-    axis = np.linspace(-40, 40, 41, dtype=np.float32)
-    x, z = np.meshgrid(axis, axis, indexing="ij")
-    p = Points.of(x, np.zeros_like(x), z)
+def test_a_thin_tube_is_a_tube_near_it(points):
     course = [(-20, 0, -30), (0, 3, 0), (25, -2, 5)], [3, 4, 2]
-    whole, thin = tube(p, *course), thin_tube(p, *course, reach=4)
-    near = whole < 4
-    assert thin[near] == pytest.approx(whole[near], abs=1e-4)
-    assert (thin[whole > 25] == FAR).all()
-    assert np.ndim(thin_tube(p, [(0, 50, 0), (0, 60, 0)], [3, 3])) == 0
+    whole, thin = shapes.tube(points, *course), shapes.thin_tube(points, *course)
+    assert thin[whole < 4] == pytest.approx(whole[whole < 4], abs=1e-4)
+    assert (thin[whole > 25] == shapes.FAR).all()
+    assert np.ndim(shapes.thin_tube(points, [(0, 50, 0), (0, 60, 0)], [3, 3])) == 0
 
 
 def test_the_scanner_blurs_ghosts_and_adds_smooth_noise():
@@ -187,21 +144,12 @@ def test_the_scanner_blurs_ghosts_and_adds_smooth_noise():
     assert 0.1 < neighbours < 0.6
 
 
-def test_the_phantom_has_come_closer_to_real_slices():
-    """As `benchmarks/phantom_realism.py` has stored it for this very version."""
-    path = project_root() / "benchmarks" / "results" / "phantom_realism.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))["phantom"]
-    assert str(VERSION) in stored
-    for size in ("256x128", "128x64"):
-        first, now = (stored[v]["distances"][size] for v in ("1", str(VERSION)))
-        for measure in (
-            "intensity",
-            "slope",
-            "edge_density",
-            "gradient",
-            "spectrum_db",
-        ):
-            assert abs(now[measure]) < abs(first[measure])
+def test_the_pictures_stay_what_they_are():
+    """Whoever changes them on purpose raises `VERSION` in `pelvis.phantom.write`."""
+    image, labels = make_volume(11, 1, 2)
+    assert image[0, 100:103, 60] == pytest.approx([50.726, 50.349, 49.339], abs=0.01)
+    counts = np.bincount(labels.ravel())
+    assert counts == pytest.approx([11497, 50695, 2028, 6, 1310], abs=5)
 
 
 def digests(folder):
@@ -253,19 +201,11 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(written, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["two"]
 
 
-def test_another_seed_is_another_data_set(written, tmp_path):
-    other = write_phantom(
-        tmp_path / "other", (1, 1, 1), 1, seed=2, slices=1, jobs=1, progress=False
-    )
-    name = "keras_slices_validate/case_036_week_0_slice_0.nii.gz"
-    assert digests(other)[name] != digests(written)[name]
-
-
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     def stop(job):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pelvis.phantom.write._write_volume", stop)
+    monkeypatch.setattr("pelvis.phantom.write._Volume.write", stop)
     with pytest.raises(KeyboardInterrupt):
         write_phantom(tmp_path / "half", (1, 1, 1), 1, slices=1, jobs=1, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -273,15 +213,14 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys
-from pelvis.phantom import write
-from pelvis.phantom.write import write_phantom
-draw = write._write_volume
+from pelvis.phantom.write import _Volume, write_phantom
+draw = _Volume.write
 
 def draw_and_die(job):
     draw(job)
     os._exit(9)
 
-write._write_volume = draw_and_die
+_Volume.write = draw_and_die
 write_phantom(sys.argv[1], (1, 1, 1), 1, slices=1, jobs=1, progress=False)
 """
 
@@ -309,12 +248,15 @@ def test_two_runs_for_one_folder(tmp_path):
     [
         (dict(patients=(0, 1, 1)), "train"),
         (dict(patients=(1, 1)), "three"),
+        (dict(patients=3), "three"),
         (dict(patients=(900, 90, 90)), "too many"),
         (dict(weeks=0), "weeks"),
         (dict(slices=-3), "slices"),
         (dict(slices=2.5), "slices"),
         (dict(jobs=0), "jobs"),
         (dict(seed=-1), "seed"),
+        (dict(seed=2**62), "seed"),
+        (dict(seed="abc"), "seed"),
     ],
 )
 def test_counts_that_make_no_sense_are_refused(tmp_path, arguments, word):
