@@ -39,18 +39,12 @@ class Notebook:
             found += [text] * self.page.get_by_text(text).count()
         return found
 
-    def widget(self, label: str):
-        """The cell output that holds a control of this label."""
-        inside = self.page.locator(".jp-OutputArea-output", has=self.touch(label))
-        return inside.first
+    def widget(self, holds: str):
+        """The cell output that holds what a CSS selector finds."""
+        inside = self.page.locator(holds)
+        return self.page.locator(".jp-OutputArea-output", has=inside).first
 
-    def touch(self, label: str):
-        """A picture that can be pressed."""
-        return self.page.locator(f'.vqlib-touch[aria-label="{label}"]')
-
-    def screenshot(self, what: str, name: str, label: str) -> None:
-        """Of one widget, kept as an artefact."""
+    def screenshot(self, what: str, widget) -> None:
+        """Kept as an artefact."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        self.widget(label).screenshot(
-            path=ARTEFACTS / f"{self.name[:2]}_{what}_{name}.png"
-        )
+        widget.screenshot(path=ARTEFACTS / f"{self.name[:2]}_{what}.png")

@@ -1,15 +1,27 @@
+"""The widgets: what a control does to the picture, and what is drawn without it."""
+
 import inspect
-import sys
+import io
 
 import ipywidgets
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
+import torch
 from ipywidgets.widgets import interaction
 from nbclient import NotebookClient
+from PIL import Image
 
-import lessons as show
 from lessons import widgets
+from lessons.widgets import interact, live, painter, pixels, sampling
+from lessons.widgets.touch import Touch
+from vqlib.data import SliceDataset
+
+GRID, SIZE = (8, 4), (32, 16)
+GROUPS = {"dark": [0, 1, 2], "bright": [3, 4], "none": []}
+TITLES = ["first", "second", "third"]
+BOX = slice(1, 3), slice(0, 2)  # of the code grid
 
 
 @pytest.fixture(autouse=True)
@@ -19,73 +31,48 @@ def close_figures():
 
 
 @pytest.fixture
+def headless(monkeypatch):
+    monkeypatch.setenv("VQLIB_HEADLESS", "1")
+    monkeypatch.setattr(ipywidgets.Widget, "__init__", pytest.fail)  # none is made
+
+
+@pytest.fixture
 def shown(monkeypatch):
-    """A reader is there; collects what is displayed to him."""
+    """A reader is there; collects what is displayed."""
     displayed = []
-    monkeypatch.setattr(widgets, "is_headless", lambda: False)
+    monkeypatch.setattr(interact, "is_headless", lambda: False)
     monkeypatch.setattr(interaction, "display", displayed.append)
     return displayed
 
 
-CONTROLS = {
-    "whole": (0, 9),
-    "step": (1, 20, 4),
-    "real": (0.0, 1.0),
-    "tenths": (0.0, 1.0, 0.3),
-    "menu": ["first", "second"],
-    "pairs": [("one", 1), ("two", 2)],
-    "named": {"a": 10, "b": 20},
-    "tick": True,
-    "text": "word",
-    "number": 5,
-    "fixed": ipywidgets.fixed((1, 2)),
-    "begins": (0, 9),
-    "chosen": ["first", "second"],
-}
+def leaves(widget):
+    if not isinstance(widget, ipywidgets.Box):
+        return [widget]
+    return [leaf for child in widget.children for leaf in leaves(child)]
 
 
-def test_a_still_picture_has_the_values_that_the_live_one_begins_with(shown):
-    seen = []
-
-    def draw(begins=7, chosen="second", **values):
-        seen.append({"begins": begins, "chosen": chosen, **values})
-
-    show.explore(draw, **CONTROLS)
-    assert len(shown) == 1
-    live = seen[-1]
-    assert live["begins"] == 7
-    assert widgets.first_values(draw, CONTROLS) == live
+def controls(widget):
+    """Controls by their description, others by label or class."""
+    found = {}
+    for leaf in leaves(widget):
+        name = getattr(leaf, "description", "") or getattr(leaf, "label", "")
+        found[name or type(leaf).__name__] = leaf
+    return found
 
 
-def test_headless_draws_once_and_makes_no_widget(monkeypatch):
-    monkeypatch.setenv("VQLIB_HEADLESS", "1")
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it would fail
-    seen = []
-    assert (
-        show.explore(lambda n, word: seen.append((n, word)), n=(0, 4), word="a") is None
-    )
-    assert seen == [(2, "a")]
+def pressed(touch, place, first=True):
+    """As the browser tells it."""
+    touch.cursor = pixels.to_cell(place, GRID)
+    touch._handle_custom_msg({"press": touch.cursor, "first": first}, [])
 
 
-def test_live_redraws_when_a_control_moves(shown):
-    seen = []
-
-    def draw(n):
-        seen.append(n)
-        return "a figure"  # must not be shown a second time
-
-    show.explore(draw, n=(0, 4))
-    slider = shown[0].kwargs_widgets[0]
-    assert not slider.continuous_update
-    slider.value = 3
-    assert seen == [2, 3]
-    assert len(shown) == 1
+def seen(png):
+    """A picture turned back into a slice, in [0, 255]."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("L"))[::-1].T.astype(int)
 
 
 def test_no_kernel_means_no_reader(monkeypatch):
     monkeypatch.delenv("VQLIB_HEADLESS", raising=False)
-    assert widgets.is_headless()
-    monkeypatch.setenv("VQLIB_HEADLESS", "1")
     assert widgets.is_headless()
 
 
@@ -111,7 +98,28 @@ def test_a_kernel_knows_whether_a_reader_can_answer():
     assert [cell.outputs[0].text for cell in cells] == ["True\n", "False\n"]
 
 
-def test_curves_grow_in_one_figure_while_a_training_runs(shown, monkeypatch):
+def test_explore_begins_with_the_defaults_and_redraws_when_a_control_moves(shown):
+    calls = []
+
+    def draw(whole=7, menu="b", tick=False):
+        calls.append((whole, menu, tick))
+        return "a figure"  # must not be shown a second time
+
+    widgets.explore(draw, whole=(0, 9), menu=["a", "b"], tick=False)
+    slider = shown[0].kwargs_widgets[0]
+    assert not slider.continuous_update
+    slider.value = 3
+    assert calls == [(7, "b", False), (3, "b", False)]
+    assert len(shown) == 1
+
+
+def test_explore_headless_draws_once(headless):
+    calls = []
+    widgets.explore(lambda n=2, word="a": calls.append((n, word)), n=(0, 4), word="a")
+    assert calls == [(2, "a")]
+
+
+def test_curves_grow_in_one_figure_while_a_training_runs(monkeypatch):
     class Handle:
         def update(self, figure):
             updated.append(figure)
@@ -121,8 +129,10 @@ def test_curves_grow_in_one_figure_while_a_training_runs(shown, monkeypatch):
         return Handle()
 
     first, updated = [], []
-    monkeypatch.setattr("IPython.display.display", display)
-    draw = show.live_curves(keys=["loss"])
+    draw = widgets.live_curves(keys=["loss"])
+    draw({"loss": [0.5]})  # nobody looks
+    monkeypatch.setattr(live, "display", display)
+    monkeypatch.setattr(live, "is_headless", lambda: False)
     for epochs in (1, 2, 3):
         draw({"loss": [0.5] * epochs, "val_loss": [0.6] * epochs})
     assert len(first) == 1
@@ -131,6 +141,178 @@ def test_curves_grow_in_one_figure_while_a_training_runs(shown, monkeypatch):
     assert plt.get_fignums() == []
 
 
-def test_curves_are_not_drawn_where_nobody_looks(monkeypatch):
-    monkeypatch.setattr(widgets, "training_curves", pytest.fail)
-    show.live_curves()({"loss": [0.5]})
+def dataset(labels=True):
+    """Patient 4 with weeks 0 (3 slices) and 2 (1 slice), patient 9 with week 1 (2)."""
+    patients, weeks = torch.tensor([4, 4, 4, 4, 9, 9]), torch.tensor([0, 0, 0, 2, 1, 1])
+    images = torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(0))
+    maps = torch.ones(6, 64, 32, dtype=torch.uint8) if labels else None
+    return SliceDataset(images, maps, torch.zeros(6), patients, weeks)
+
+
+def test_browser_headless_shows_the_middle_of_the_first_scan(headless):
+    widgets.slice_browser(dataset())
+    assert plt.gcf().axes[0].get_title() == "patient 004, week 0, slice 2 of 3"
+    assert plt.gcf().legends  # with labels
+
+
+def test_browser_leafs_through_scans_of_different_length(shown):
+    widgets.slice_browser(dataset())
+    c = {control.description: control for control in shown[0].kwargs_widgets}
+    c["scan"].value = "patient 009, week 1"
+    c["slice"].value = 3
+    c["white"].value = 0.4
+    c["labels"].value = False
+    axis = plt.figure(plt.get_fignums()[-1]).axes[0]
+    assert axis.get_title() == "patient 009, week 1, slice 2 of 2"
+    assert axis.images[0].get_clim() == (0.0, 0.4)
+    assert len(axis.images) == 1
+    widgets.slice_browser(dataset(labels=False))
+    assert "labels" not in controls(shown[1])
+
+
+def decode(codes):
+    """A code is its brightness, in patches of 4 x 4 pixels."""
+    return codes[:, None].repeat_interleave(4, 2).repeat_interleave(4, 3) / 4
+
+
+def some_codes():
+    codes = torch.zeros(3, *GRID, dtype=torch.int64)
+    codes[1] = 2
+    codes[2, :, :2] = 3
+    return codes
+
+
+def live_painter(codes, row, other):
+    patches = torch.linspace(0, 1, 5)[:, None, None].expand(5, 4, 4)
+    args = codes, decode, patches, GROUPS, TITLES, row, other, BOX
+    return controls(painter.live_painter(*args))
+
+
+def test_a_stroke_changes_its_square_and_can_be_taken_back():
+    painting = painter.Painting(torch.zeros(*GRID, dtype=torch.int64))
+    painting.begin()
+    painting.put((0, 0), 3, 7)  # cut off at the corner
+    assert painting.changed == 4
+    painting.begin()
+    painting.put((4, 2), 1, torch.full(GRID, 5))
+    assert painting.codes[4, 2] == 5
+    assert painting.changed == 5
+    painting.undo()
+    assert painting.changed == 4
+    painting.reset()
+    assert painting.changed == 0
+    for left in (4, 0, 0):  # at last there is nothing more to take back
+        painting.undo()
+        assert painting.changed == left
+
+
+def test_painter_paints_where_it_is_pressed_and_undoes_a_stroke():
+    codes = some_codes()
+    c = live_painter(codes, 0, 1)
+    view = c["slice to paint on"]
+    assert seen(view.picture).max() == 0
+    assert pixels.to_cell(view.cursor, GRID) == [1, 0]  # amid the block
+    c["palette of codes"].cursor = [2, 0]
+    pressed(view, (6, 3))
+    want = np.zeros(SIZE)
+    want[24:28, 12:16] = 128  # code 2 of 0 … 4
+    assert np.array_equal(seen(view.picture), want)
+    assert view.status == "code 2 here; 1 of 32 codes painted"
+    change = np.asarray(Image.open(io.BytesIO(c["Image"].value))).astype(int)
+    red, _, blue = change[0, 26]  # more signal
+    assert red > blue + 50
+    assert np.ptp(change[12, 5]) < 10
+    view.cursor = [0, 0]  # moved by the keyboard
+    assert view.status.startswith("code 0 here")
+    pressed(view, (5, 3), first=False)  # the same stroke
+    c["undo"].click()
+    assert seen(view.picture).max() == 0
+    assert torch.equal(codes, some_codes())  # the caller's codes stay as they were
+
+
+def test_painter_takes_an_organ_away_and_brings_it_back():
+    c = live_painter(some_codes(), 2, 0)
+    view = c["slice to paint on"]
+    before = view.picture
+    c["paint with"].value, c["brush size"].value = "the other slice", 2
+    pressed(view, (1, 0))
+    pressed(view, (3, 0), first=False)
+    assert seen(view.picture)[4:20, :8].max() == 0
+    c["paint with"].value = "as it was"
+    for place in ((1, 0), (3, 0)):
+        pressed(view, place)
+    assert view.picture == before
+    c["slice"].value = "second" if isinstance(c["slice"].value, str) else 1
+    assert seen(view.picture).min() == 128
+
+
+def test_painter_headless_draws_before_after_and_change(headless):
+    example = (0, 1, BOX)
+    widgets.code_painter(some_codes(), decode, None, GROUPS, TITLES, example)
+    before, after, change = [a for a in plt.gcf().axes if a.images][:3]
+    assert before.images[0].get_array().max() == 0
+    after = after.images[0].get_array().T
+    assert after[4:12, :8].min() == 0.5
+    assert after.sum() == pytest.approx(0.5 * 64)
+    assert change.get_title() == "change"
+
+
+def test_palette_lists_groups_by_rows():
+    palette = painter.Palette(torch.rand(40, 4, 4), {"all": range(40), **GROUPS})
+    assert palette.menu.options == ("all", "dark", "bright")  # none has no codes
+    assert palette.sheet.shape == [16, 3]
+    palette.sheet.cursor = [3, 1]
+    assert palette.code == 19
+    palette.menu.value = "bright"
+    assert (palette.code, palette.sheet.cursor) == (3, [0, 0])
+    palette.sheet.cursor = [0, 5]  # beyond the last one
+    assert palette.code == 4
+
+
+def from_prior(temperature, position, seed, on_row):
+    codes = torch.full((1, *GRID), round(100 * (temperature + position + seed)))
+    for row in range(GRID[0] if on_row else 0):
+        so_far = codes.clone()
+        so_far[:, row + 1 :] = -1
+        on_row(so_far)
+    return codes
+
+
+def as_grey(codes):
+    assert (codes >= 0).all()
+    return decode(codes) / 250
+
+
+def test_sampler_draws_with_the_values_of_its_controls():
+    c = controls(sampling.live_sampler(from_prior, as_grey, 1.0, 0.5, 2))
+    assert seen(c["Image"].value).max() == int(0.35 * 255 + 0.5)
+    c["another seed"].click()
+    c["temperature"].value = 2.0
+    assert seen(c["Image"].value).max() == int(0.55 * 255 + 0.5)
+    assert c["Label"].value == "temperature 2.0, position 0.50, seed 3"
+
+
+@pytest.mark.parametrize(("pause", "rows"), [(0.0, list(range(1, 9))), (60.0, [8])])
+def test_sampler_shows_a_slice_that_takes_long_while_it_grows(monkeypatch, pause, rows):
+    pictures = []
+    keep = lambda picture: pictures.append(picture) or b""  # noqa: E731
+    monkeypatch.setattr(pixels, "png", keep)
+    monkeypatch.setattr(sampling, "PAUSE", pause)
+    sampling.live_sampler(from_prior, as_grey, 1.0, 0.5, 2)
+    filled = [(picture > 0).mean() * GRID[0] for picture in pictures]
+    assert filled == rows
+    first = pictures[0]  # the first row of codes is the patient's right
+    assert first[:, : first.shape[1] // GRID[0]].min() > 0
+
+
+def test_sampler_headless_draws_three_temperatures(headless):
+    widgets.sampler(from_prior, as_grey, 1.0, 0.5, 0)
+    titles = [axis.get_title() for axis in plt.gcf().axes if axis.images]
+    assert titles == ["temperature 0.5", "temperature 1", "temperature 1.5"]
+
+
+def test_what_can_be_touched_has_a_label_and_a_picture():
+    for control in live_painter(some_codes(), 0, 1).values():
+        if isinstance(control, Touch):
+            assert control.label
+            assert control.picture.startswith(b"\x89PNG")

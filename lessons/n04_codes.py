@@ -1,105 +1,70 @@
-"""What the discrete codes mean: how they are used, where, and what they draw.
+"""What the discrete codes mean, measured for notebook 04.
 
-A code is a name without a definition. What it stands for has to be measured: the
-mutual information between code and label says how many bits one tells about the other
-(Shannon 1948, doi 10.1002/j.1538-7305.1948.tb01338.x), a permutation test what of it
-chance would give (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585), and a table of
-codes by labels which code draws which organ. All of it works on codes `[N, h, w]` and
-labels on the same grid `[N, h, w]`. Taught in notebook 04.
+A code is a name without a definition. What it stands for has to be measured: the mutual
+information between code and label says how many bits one tells about the other (Shannon
+1948, doi 10.1002/j.1538-7305.1948.tb01338.x), a permutation test how much of it chance
+would give (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585), and a table of codes by
+labels which code draws which organ. All of it works on codes `[N, h, w]` and labels on
+the same grid `[N, h, w]`.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy.stats import entropy
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import mutual_info_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+
+Shuffle = Callable[[torch.Generator], Tensor]
 
 
 def code_counts(codes: Tensor, codebook_size: int) -> Tensor:
-    """How often each code occurs: codes of any shape -> int64 [K].
-
-    Raises ValueError for codes outside 0 … K − 1.
-    """
-    codes = codes.reshape(-1)
-    if len(codes) and (codes.min() < 0 or codes.max() >= codebook_size):
-        raise ValueError(f"codes must lie in 0 … {codebook_size - 1}")
-    return torch.bincount(codes, minlength=codebook_size)
-
-
-def entropy(counts: Tensor) -> Tensor:
-    """Bits of the distributions that counts `[..., K]` stand for: float64 `[...]`.
-
-    The plug-in estimate: too low by about (codes seen − 1) / (2 ln 2 · observations).
-    Nothing observed has entropy 0.
-    """
-    counts = counts.double()
-    p = counts / counts.sum(-1, keepdim=True).clamp(min=1)
-    return -torch.special.xlogy(p, p).sum(-1) / np.log(2) + 0.0  # no −0
+    """How often each code occurs: codes of any shape -> int64 `[K]`."""
+    return torch.bincount(codes.flatten(), minlength=codebook_size)
 
 
 def position_entropy(codes: Tensor, codebook_size: int) -> Tensor:
     """How unpredictable the code is at each place of the grid: `[N, h, w]` -> bits
     `[h, w]` float64, over the N slices. At most log2 N, so only sets of one size
     compare."""
-    n, height, width = codes.shape
-    counts = torch.stack(
-        [code_counts(column, codebook_size) for column in codes.reshape(n, -1).T]
+    columns = codes.flatten(1).T  # [h w, N]
+    counts = torch.stack([code_counts(column, codebook_size) for column in columns])
+    return torch.from_numpy(entropy(counts.numpy(), base=2, axis=1)).view(
+        codes.shape[1:]
     )
-    return entropy(counts).view(height, width)
-
-
-def jensen_shannon(a: Tensor, b: Tensor) -> float:
-    """Divergence of two distributions given as counts `[K]`, in bits: 0 for the same,
-    1 for two that share nothing (Lin 1991, doi 10.1109/18.61115, eq. 4.1)."""
-    p, q = (counts.double() / counts.sum() for counts in (a, b))
-    mixed = entropy((p + q) / 2)
-    return max(0.0, float(mixed - (entropy(p) + entropy(q)) / 2))
 
 
 def patch_means(images: Tensor, grid: tuple[int, int]) -> Tensor:
     """Mean grey value of the patch of each code: `[N, 1, H, W]` -> `[N, h, w]`."""
-    return avg_pool2d(images, _patch(images, grid))[:, 0]
+    return F.adaptive_avg_pool2d(images, grid)[:, 0]
 
 
 def patch_labels(labels: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The label of most pixels in the patch of each code: `[N, H, W]` -> int64
-    `[N, h, w]`; of a tie the higher one, as `vqlib.data.fit_to` has it.
-
-    Raises ValueError for a grid that does not divide the slices.
-    """
-    size = _patch(labels, grid)
-    winner = torch.zeros(len(labels), *grid, dtype=torch.int64)
-    votes = torch.zeros(winner.shape)
-    for value in range(int(labels.max()) + 1 if labels.numel() else 0):
-        share = avg_pool2d((labels == value).float()[:, None], size)[:, 0]
-        winner = torch.where(share >= votes, value, winner)
-        votes = torch.maximum(share, votes)
-    return winner
-
-
-def _patch(images: Tensor, grid: tuple[int, int]) -> tuple[int, int]:
-    height, width = images.shape[-2:]
-    if height % grid[0] or width % grid[1]:
-        raise ValueError(f"a grid of {grid} does not divide slices of {height}x{width}")
-    return height // grid[0], width // grid[1]
+    """The label of most pixels in the patch of each code, of a tie the higher one:
+    `[N, H, W]` -> int64 `[N, h, w]`."""
+    values = range(int(labels.max()), -1, -1)  # of equal votes, argmax takes the first
+    votes = [patch_means((labels == v).float()[:, None], grid) for v in values]
+    return len(votes) - 1 - torch.stack(votes).argmax(0)
 
 
 def contingency(codes: Tensor, labels: Tensor, codebook_size: int, n: int) -> Tensor:
     """How often each code meets each of ``n`` labels: float64 `[K, n]`."""
-    pairs = codes.reshape(-1) * n + labels.reshape(-1)
+    pairs = codes.flatten() * n + labels.flatten()
     return code_counts(pairs, codebook_size * n).view(codebook_size, n).double()
 
 
 def mutual_information(table: Tensor) -> float:
-    """I(code; label) in bits from a contingency table `[K, L]`.
-
-    Σ p(c, l) log2 [p(c, l) / (p(c) p(l))] = H(c) + H(l) − H(c, l). The plug-in
-    estimate: above 0 even for unrelated codes, so read it beside a permutation test.
-    """
-    joint = entropy(table.flatten())
-    return max(0.0, float(entropy(table.sum(1)) + entropy(table.sum(0)) - joint))
+    """I(code; label) in bits from a contingency table `[K, L]`: the plug-in estimate,
+    above 0 even for unrelated codes, so read it beside a permutation test."""
+    nats = mutual_info_score(None, None, contingency=table.numpy())
+    return float(nats) / math.log(2)
 
 
 class PermutationTest(NamedTuple):
@@ -113,9 +78,6 @@ class PermutationTest(NamedTuple):
         """How often chance does as well: (1 + #{null ≥ observed}) / (1 + n)."""
         at_least = np.sum(self.null >= self.observed - 1e-12)
         return float((1 + at_least) / (1 + len(self.null)))
-
-
-Shuffle = Callable[[torch.Generator], Tensor]
 
 
 def permutation_test(
@@ -176,11 +138,11 @@ def shift_within_slices(labels: Tensor) -> Shuffle:
 def shuffle_patients(
     labels: Tensor, patients: Tensor, weeks: Tensor, positions: Tensor
 ) -> Shuffle:
-    """Each man gets the label maps of another man at the same depth.
+    """Each patient gets the label maps of another one at the same depth.
 
     Patients are what was sampled, so patients are what may change places. A slice
     takes the label map of the slice at the nearest relative position in a scan of the
-    other man: both are whole anatomies, and what remains of the information is what
+    other patient: both are whole anatomies, and what remains of the information is what
     the usual anatomy of a place explains.
 
     Args:
@@ -189,22 +151,21 @@ def shuffle_patients(
         weeks: `[N]`.
         positions: `[N]`, relative position of a slice in its volume.
     """
-    rows: dict[int, dict[int, Tensor]] = {}
-    for patient in patients.unique().tolist():
-        own = patients == patient
-        rows[patient] = {
-            week: torch.nonzero(own & (weeks == week))[:, 0]
-            for week in weeks[own].unique().tolist()
-        }
-    names = list(rows)
+    rows = {
+        patient: [
+            torch.nonzero((patients == patient) & (weeks == week))[:, 0]
+            for week in weeks[patients == patient].unique()
+        ]
+        for patient in patients.unique().tolist()
+    }
 
     def shuffle(random: torch.Generator) -> Tensor:
-        source = torch.empty(len(labels), dtype=torch.int64)
+        source, names = torch.empty(len(labels), dtype=torch.int64), list(rows)
         order = torch.randperm(len(names), generator=random).tolist()
         for patient, other in zip(names, order, strict=True):
-            scans = list(rows[names[other]].values())
+            scans = rows[names[other]]
             scan = scans[int(torch.randint(len(scans), (1,), generator=random))]
-            for own in rows[patient].values():
+            for own in rows[patient]:
                 gap = (positions[own][:, None] - positions[scan][None]).abs()
                 source[own] = scan[gap.argmin(1)]
         return labels[source]
@@ -227,12 +188,6 @@ def code_meanings(table: Tensor) -> CodeMeanings:
     return CodeMeanings(label, table.amax(1) / count.clamp(min=1), count)
 
 
-def purity(table: Tensor) -> float:
-    """Share of all patches whose label is the majority label of their code. Compare it
-    with the share of the most frequent label, which needs no codes."""
-    return float(table.amax(1).sum() / table.sum())
-
-
 def covering_codes(table: Tensor, label: int, share: float = 0.5) -> Tensor:
     """The purest codes that together draw a share of one label: int64 `[n]`.
 
@@ -247,8 +202,52 @@ def covering_codes(table: Tensor, label: int, share: float = 0.5) -> Tensor:
     return order[: int((covered < share - 1e-9).sum()) + 1]
 
 
-def dice(predicted: Tensor, labels: Tensor, n: int) -> Tensor:
-    """Overlap of two label maps, for each of ``n`` labels: float64 `[n]`, 1 where they
-    agree, NaN for a label that occurs in neither (Dice 1945, doi 10.2307/1932409)."""
-    table = contingency(predicted, labels, n, n)
-    return 2 * table.diagonal() / (table.sum(0) + table.sum(1))
+def mean_patches(images: Tensor, codes: Tensor, codebook_size: int) -> Tensor:
+    """What is usually seen where a code stands, with a margin of one patch (edges are
+    repeated outwards).
+
+    images `[N, 1, H, W]`, of patches p x p, and codes `[N, h, w]` -> `[K, 3 p, 3 p]`,
+    0 for a code that never occurs.
+    """
+    p = images.shape[-1] // codes.shape[-1]
+    total = torch.zeros(codebook_size, 9 * p * p)
+    for some, own in zip(images.split(64), codes.split(64), strict=True):
+        padded = F.pad(some, (p,) * 4, mode="replicate")
+        around = F.unfold(padded, 3 * p, stride=p)  # [n, 9 p p, h w]
+        total.index_add_(0, own.flatten(), around.mT.flatten(0, 1))
+    count = code_counts(codes, codebook_size).clamp(min=1)
+    return (total / count[:, None]).view(codebook_size, 3 * p, 3 * p)
+
+
+def example_patches(images: Tensor, codes: Tensor, code: int, limit: int = 8) -> Tensor:
+    """Real patches that got a code, evenly from all that did, each with its margin.
+
+    images `[N, 1, H, W]` and codes `[N, h, w]` -> `[n, 3 p, 3 p]`, n from 0 to
+    ``limit``; places at the edge of the grid are left out.
+    """
+    p = images.shape[-1] // codes.shape[-1]
+    places = torch.nonzero(codes[:, 1:-1, 1:-1] == code)
+    rows = torch.linspace(0, len(places) - 1, min(limit, len(places))).long()
+    cuts = [
+        images[n, :, i * p : (i + 3) * p, j * p : (j + 3) * p]
+        for n, i, j in places[rows].tolist()
+    ]
+    return torch.cat([images.new_zeros(0, 3 * p, 3 * p), *cuts])
+
+
+def usual_codes(codes: Tensor, where: Tensor, codebook_size: int) -> Tensor:
+    """The most frequent code at each place, over the slices where a mask is True: codes
+    and mask `[N, h, w]` -> `[h, w]`, −1 where the mask never is."""
+    result = torch.full(codes.shape[1:], -1)
+    for i, j in torch.nonzero(where.any(0)).tolist():
+        seen = codes[where[:, i, j], i, j]
+        result[i, j] = code_counts(seen, codebook_size).argmax()
+    return result
+
+
+def read_out(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
+    """R² on test of a ridge regression that was fitted on train: how well features
+    `[N, F]` tell a quantity `[N]`. 1 is perfect, 0 as good as always saying the mean.
+    The penalty is chosen within train, by leaving out one slice at a time."""
+    reader = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
+    return float(reader.fit(x.numpy(), y.numpy()).score(test_x.numpy(), test_y.numpy()))

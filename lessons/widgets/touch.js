@@ -22,6 +22,10 @@ function render({ model, el }) {
   const cursor = element("div", "vqlib-touch-cursor", frame);
   const status = element("div", "vqlib-touch-status", el);
   picture.draggable = false;
+  picture.alt = ""; // the frame has the name
+  frame.tabIndex = 0;
+  frame.setAttribute("role", "application");
+  frame.title = "click, or move with the arrow keys and press Enter";
   status.setAttribute("aria-live", "polite");
   // or JupyterLab would take the keys: Enter edits its cell, arrows leave it
   frame.dataset.lmSuppressShortcuts = "true";
@@ -36,13 +40,7 @@ function render({ model, el }) {
     if (old) URL.revokeObjectURL(old);
   };
   const describe = () => {
-    const touchable = model.get("touchable");
-    picture.alt = ""; // the frame has the name
-    frame.classList.toggle("vqlib-touch-still", !touchable);
-    frame.setAttribute("role", touchable ? "application" : "img");
     frame.setAttribute("aria-label", model.get("label"));
-    if (touchable) frame.tabIndex = 0;
-    frame.title = touchable ? "click, or move with the arrow keys and press Enter" : "";
     frame.style.width = `${model.get("width")}px`;
     frame.style.aspectRatio = `${model.get("aspect")}`;
     status.textContent = model.get("status");
@@ -82,7 +80,7 @@ function render({ model, el }) {
   };
   let last = null; // cell of the stroke that is being drawn
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !model.get("touchable")) return;
+    if (event.button !== 0) return;
     frame.focus({ preventScroll: true });
     frame.setPointerCapture(event.pointerId);
     last = under(event);
@@ -99,7 +97,6 @@ function render({ model, el }) {
   frame.addEventListener("pointerup", lift);
   frame.addEventListener("pointercancel", lift);
   frame.addEventListener("keydown", (event) => {
-    if (!model.get("touchable")) return;
     const at = model.get("cursor");
     if (event.key in STEPS) {
       moveTo(STEPS[event.key].map((step, axis) => at[axis] + step));
@@ -114,7 +111,7 @@ function render({ model, el }) {
 
   model.on("change:picture", draw);
   model.on("change:cursor change:shape", place);
-  model.on("change:label change:status change:aspect change:width change:touchable", describe);
+  model.on("change:label change:status change:aspect change:width", describe);
   describe();
   place();
   draw();

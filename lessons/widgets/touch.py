@@ -1,9 +1,9 @@
 """The one widget of our own: a picture with a grid whose cells can be pressed.
 
-A slice that is painted on, a palette of patches, a map of the codebook: they all are a
-`Touch`. Its front end (``touch.js``) shows the picture that Python made, moves a
-cursor, and reports presses; everything else is Python's. Made with anywidget
-(https://anywidget.dev), so there is nothing to build or to install in JupyterLab.
+A slice that is painted on and a palette of patches are each a `Touch`. Its front end
+(``touch.js``) shows the picture that Python made, moves a cursor, and reports presses;
+everything else is Python's. Made with anywidget (https://anywidget.dev), so there is
+nothing to build or to install in JupyterLab.
 """
 
 from collections.abc import Callable
@@ -26,17 +26,10 @@ class Touch(anywidget.AnyWidget):
     cursor = traitlets.List([0, 0]).tag(sync=True)  # column, row
     label = traitlets.Unicode().tag(sync=True)  # what a screen reader says
     status = traitlets.Unicode().tag(sync=True)  # a line below the picture
-    touchable = traitlets.Bool(True).tag(sync=True)  # False: a picture, no more
     width = traitlets.Int(420).tag(sync=True)  # in pixels of the screen
     aspect = traitlets.Float(1.0).tag(sync=True)  # width / height
 
-    def on_press(self, act: Callable[[tuple[int, int], bool], None]) -> None:
+    def on_press(self, act: Callable[[list[int], bool], None]) -> None:
         """Have ``act(cell, first)`` called with each press: the cell as column and row,
         and whether it begins a stroke (False while the mouse is dragged on)."""
-
-        def heard(_, content, __):
-            if "press" in content:
-                column, row = content["press"]
-                act((int(column), int(row)), bool(content.get("first", True)))
-
-        self.on_msg(heard)
+        self.on_msg(lambda _, message, __: act(message["press"], message["first"]))

@@ -1,0 +1,326 @@
+"""The figures of notebook 04. What they show was computed before (`lessons.n04_codes`).
+
+A "kind" names a patch: the organ in it where there are labels, its grey value where
+there are none.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm, to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from lessons.figures import draw_slice, slice_axes
+from lessons.style import (
+    CHANGE,
+    DASHED,
+    EXTENT,
+    LABEL_COLOURS,
+    SLICE_MM,
+    WIDTH,
+    as_slices,
+)
+
+HIT = "#D55E00"  # where a code occurs
+OUTLINE = "#56B4E9"
+DOTS = {"edgecolor": "0.3", "linewidth": 0.4}
+UPRIGHT = {"origin": "lower", "extent": EXTENT}  # for imshow and contour
+
+
+def kind_colours(names: Sequence[str]) -> list[str]:
+    """The label colours where the names are labels, else light to dark."""
+    if set(names) <= set(LABEL_COLOURS):
+        return [LABEL_COLOURS[name] for name in names]
+    return [to_hex(c) for c in plt.cm.viridis(np.linspace(0.1, 0.9, len(names)))]
+
+
+def rank_frequency(counts: Mapping[str, object]) -> Figure:
+    """Share of each code, the most frequent first, on logarithmic axes.
+
+    Args:
+        counts: name of the set → occurrences of the K codes.
+    """
+    figure, axis = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
+    for name, values in counts.items():
+        values = np.sort(np.asarray(values, dtype=float))[::-1]
+        seen = values[values > 0]
+        axis.plot(np.arange(1, len(seen) + 1), seen / seen.sum(), label=name)
+    axis.axhline(1 / len(values), label="all codes used alike", **DASHED)
+    axis.set(xscale="log", yscale="log")
+    axis.set(xlabel="rank of the code", ylabel="share of all patches")
+    axis.legend()
+    return figure
+
+
+def code_maps(images, values, reconstructions, label: str) -> Figure:
+    """Slice, its codes, and what the decoder makes of them: a row for each slice.
+
+    Args:
+        images: `[N, 1, H, W]`.
+        values: a number for each code position `[N, h, w]`.
+        reconstructions: `[N, 1, H, W]`.
+        label: what the numbers are.
+    """
+    rows = [as_slices(images), as_slices(values), as_slices(reconstructions)]
+    figure, axes = _panels(3 * len(rows[0]), 3, below=0.5)
+    window = rows[1].min(), rows[1].max()
+    for panels, image, value, back in zip(axes.reshape(-1, 3), *rows, strict=True):
+        draw_slice(panels[0], image)
+        shown = draw_slice(panels[1], value, window, "viridis")
+        draw_slice(panels[2], back)
+    for axis, title in zip(axes, ("slice", "codes", "decoded"), strict=False):
+        axis.set_title(title)
+    _bar_below(figure, shown, axes, label, 0.3)
+    return figure
+
+
+def position_maps(maps: Mapping[str, object], label: str | Sequence[str]) -> Figure:
+    """Upright maps over the code grid, a panel each.
+
+    Args:
+        maps: title → `[h, w]`.
+        label: of one scale for all, or one for each map, which then has its own scale.
+    """
+    figure, axes = _panels(len(maps), len(maps), below=0.55)
+    arrays = [np.asarray(values, dtype=float) for values in maps.values()]
+    shared = isinstance(label, str)
+    for number, (axis, title) in enumerate(zip(axes, maps, strict=True)):
+        scale = arrays if shared else arrays[number]
+        window = np.min(scale), np.max(scale)
+        shown = draw_slice(axis, arrays[number], window, "viridis")
+        axis.set_title(title)
+        if not shared:
+            _bar_below(figure, shown, axis, label[number], 0.7)
+    if shared:
+        _bar_below(figure, shown, axes, label, 0.4)
+    return figure
+
+
+def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
+    """Values under several shuffles (dots) beside the observed one (line).
+
+    Args:
+        tests: name of the shuffle → `lessons.n04_codes.PermutationTest`.
+        label: what is measured, with its unit.
+    """
+    size = (7.5, 0.5 * len(tests) + 1.1)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    for row, test in enumerate(tests.values()):
+        spread = np.linspace(-0.22, 0.22, len(test.null))
+        axis.plot(test.null, row + spread, ".", color="0.45", markersize=4)
+        axis.plot([test.observed] * 2, [row - 0.4, row + 0.4], color=HIT, linewidth=2)
+    axis.plot([], [], color=HIT, label="observed")
+    axis.plot([], [], ".", color="0.45", label="after a shuffle")
+    axis.set_yticks(range(len(tests)), tests)
+    axis.set_ylim(len(tests) - 0.5, -0.5)
+    axis.set_xlim(0, None)
+    axis.set_xlabel(label)
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+def purity_points(meanings, names: Sequence[str]) -> Figure:
+    """Each code by frequency and purity, in the colour of its meaning.
+
+    Args:
+        meanings: `lessons.n04_codes.CodeMeanings`.
+        names: of the labels.
+    """
+    label, purity, count = (np.asarray(x) for x in meanings)
+    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
+        own = label == kind
+        if own.any():
+            title = f"{name} ({own.sum()})"
+            dots = {"s": 18, "color": colour, "label": title, **DOTS}
+            axis.scatter(count[own], purity[own], **dots)
+    axis.set(xscale="log", xlabel="occurrences of a code", ylabel="purity")
+    axis.set_ylim(top=1.04)
+    figure.legend(title="most often", loc="outside right upper")
+    return figure
+
+
+def hits(images, where, outlines, titles: Sequence[str], columns: int = 3) -> Figure:
+    """Slices with the patches of some codes filled, and a kind outlined.
+
+    Args:
+        images: `[N, 1, H, W]`.
+        where: bool `[N, h, w]`, filled in orange.
+        outlines: bool `[N, h, w]`, outlined in blue.
+        titles: one for each slice.
+        columns: panels in a row.
+    """
+    figure, axes = _panels(len(images), columns)
+    rows = as_slices(images), as_slices(where), as_slices(outlines), titles
+    for axis, image, hit, kind, title in zip(axes, *rows, strict=False):
+        draw_slice(axis, image)
+        fill = np.zeros((*hit.shape, 4))
+        fill[hit] = (*to_rgb(HIT), 0.6)
+        axis.imshow(fill.swapaxes(0, 1), **UPRIGHT)
+        if kind.any():
+            fine = kind.T.repeat(8, 0).repeat(8, 1)  # along the sides of its patches
+            axis.contour(fine, [0.5], colors=OUTLINE, linewidths=1.3, **UPRIGHT)
+        axis.set_title(title)
+    return figure
+
+
+def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
+    """The codebook in two dimensions: coloured by kind, by grey value, by frequency.
+
+    Args:
+        points: `[K, 2]`.
+        kinds: `[K]`, number of the kind that each code is typical of; −1 for none.
+        names: of the kinds.
+        grey: `[K]`, mean grey value of the patches of each code; NaN for none.
+        counts: `[K]`, occurrences: the area of a dot.
+        shares: of the variance, of the two components.
+    """
+    kinds, grey, counts = (np.asarray(x) for x in (kinds, grey, counts))
+    area = 8 + 120 * counts / max(counts.max(), 1)
+    figure, axes = plt.subplots(
+        1, 3, figsize=(WIDTH, 3.4), layout="constrained", sharex=True, sharey=True
+    )
+    for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
+        own = kinds == kind
+        if own.any():
+            title = f"{name} ({own.sum()})"
+            dots = {"s": area[own], "color": colour, "alpha": 0.8, "label": title}
+            axes[0].scatter(*points[own].T, **dots, **DOTS)
+    legend = figure.legend(title="typical of", loc="outside upper center", ncols=6)
+    for handle in legend.legend_handles:
+        handle.set_sizes([30])
+    used = counts > 0
+    colourings = (
+        (grey, None, "mean grey value of its patches"),
+        (counts, LogNorm(), "occurrences"),
+    )
+    for axis, (values, norm, label) in zip(axes[1:], colourings, strict=True):
+        axis.scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
+        dots = {"s": area[used], "c": values[used], "norm": norm, "cmap": "viridis"}
+        shown = axis.scatter(*points[used].T, **dots, **DOTS)
+        figure.colorbar(shown, ax=axis, label=label, location="bottom")
+    for axis in axes:
+        axis.set_xlabel(f"component 1 ({shares[0]:.0%})")
+    axes[0].set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
+    return figure
+
+
+def pair_density(x, y, xlabel: str, ylabel: str) -> Figure:
+    """How two quantities go together over many pairs: darker where more pairs lie."""
+    figure, axis = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
+    drawn = axis.hexbin(x, y, gridsize=40, mincnt=1, norm=LogNorm(), cmap="viridis_r")
+    figure.colorbar(drawn, ax=axis, label="pairs of codes")
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def patch_rows(rows: Mapping[str, object], titles: Sequence[str] = ()) -> Figure:
+    """A dictionary of patches: a row of small pictures for each name.
+
+    Args:
+        rows: name → `[C, a, b]` grey values in [0, 1].
+        titles: over the columns.
+    """
+    columns = max(len(patches) for patches in rows.values())
+    side = min(1.1, (WIDTH - 1.2) / columns)
+    size = (side * columns + 1.2, (side + 0.06) * len(rows) + 0.35)
+    shape = {"nrows": len(rows), "ncols": columns, "squeeze": False}
+    figure, axes = plt.subplots(**shape, figsize=size, layout="constrained")
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for panels, (name, patches) in zip(axes, rows.items(), strict=True):
+        panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axis, patch in zip(panels, as_slices(patches), strict=False):
+            axis.imshow(patch.T, origin="lower", cmap="gray", vmin=0, vmax=1)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title)
+    return figure
+
+
+def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
+    """Maps around one patch, on a logarithmic scale, the patch itself framed.
+
+    Args:
+        maps: title → `[a, b]` around the centre, in patches.
+        label: what each map shows, with its unit.
+    """
+    rows = -(-len(maps) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(8.8, 3.7 * rows), layout="constrained", squeeze=False
+    )
+    panels = zip(axes.ravel(), maps.items(), label, strict=False)
+    for axis, (title, values), text in panels:
+        values = np.asarray(values, dtype=float)
+        a, b = values.shape
+        top = max(values.max(), 1e-12)
+        shown = axis.imshow(
+            np.maximum(values, top * 1e-4).T,
+            origin="lower",
+            extent=(-a / 2, a / 2, -b / 2, b / 2),
+            norm=LogNorm(top * 1e-4, top),
+            cmap="viridis",
+        )
+        axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white"))
+        axis.set_title(title)
+        axis.set_xlabel("patches to the left of the patient")
+        axis.set_ylabel("patches towards the head")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.colorbar(shown, ax=axis, label=text, shrink=0.85)
+    return figure
+
+
+def editing(
+    panels: Mapping[str, object], box: tuple[slice, slice], grid: tuple[int, int]
+) -> Figure:
+    """Slices before and after an edit, with the edited block framed; the last panel is
+    the change, more (red) or less (blue) signal.
+
+    Args:
+        panels: title → `[H, W]` or `[1, 1, H, W]`; the last one a difference.
+        box: rows and columns of the code grid that were edited.
+        grid: (h, w).
+    """
+    figure, axes = _panels(len(panels), 3, below=0.5)
+    *images, change = (as_slices(panel)[0] for panel in panels.values())
+    for axis, image in zip(axes, images, strict=False):
+        draw_slice(axis, image)
+    limit = max(float(np.abs(change).max()), 1e-6)
+    shown = draw_slice(axes[len(images)], change, (-limit, limit), CHANGE)
+    _bar_below(figure, shown, axes[-3:], "change: after − before", 0.3)
+    unit = np.array(SLICE_MM) / grid  # of one code, in mm
+    low, high = np.array([(side.start, side.stop) for side in box]).T
+    frame = {"fill": False, "edgecolor": HIT, "linewidth": 1.2}
+    for axis, title in zip(axes, panels, strict=False):
+        axis.add_patch(Rectangle(low * unit, *((high - low) * unit), **frame))
+        axis.set_title(title)
+    return figure
+
+
+def channel_bars(bits: Mapping[str, object]) -> Figure:
+    """Bits of each latent channel, the costliest first: a panel for each model."""
+    size = {"figsize": (4.6 * len(bits), 2.8), "layout": "constrained"}
+    figure, axes = plt.subplots(1, len(bits), squeeze=False, **size)
+    for axis, (name, values) in zip(axes[0], bits.items(), strict=True):
+        values = np.sort(np.asarray(values, dtype=float))[::-1]
+        axis.bar(np.arange(1, len(values) + 1), values)
+        axis.set_title(name)
+        axis.set(xlabel="channel, by rank", ylabel="KL in bits per slice")
+    return figure
+
+
+def _panels(count: int, columns: int, below: float = 0.0):
+    """A figure and its panels, with the proportions of a slice."""
+    columns = min(columns, count)
+    figure, axes = slice_axes(-(-count // columns), columns, title=0.4, more=below)
+    figure.get_layout_engine().set(h_pad=0.07)
+    return figure, axes.ravel()
+
+
+def _bar_below(figure, shown, axes, label: str, shrink: float) -> None:
+    where = {"location": "bottom", "shrink": shrink, "aspect": 30}
+    figure.colorbar(shown, ax=axes, label=label, **where)

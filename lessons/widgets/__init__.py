@@ -1,0 +1,17 @@
+"""Controls to play with in a live notebook, and a still picture everywhere else."""
+
+from lessons.widgets.browser import slice_browser
+from lessons.widgets.headless import is_headless
+from lessons.widgets.interact import explore
+from lessons.widgets.live import live_curves
+from lessons.widgets.painter import code_painter
+from lessons.widgets.sampling import sampler
+
+__all__ = [
+    "code_painter",
+    "explore",
+    "is_headless",
+    "live_curves",
+    "sampler",
+    "slice_browser",
+]

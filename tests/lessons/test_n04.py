@@ -1,0 +1,236 @@
+"""Notebook 04: what its measures find in codes that are known, and its figures."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from lessons import n04_codes as m
+from lessons import n04_figures as draw
+from lessons.style import LABEL_COLOURS, SLICE_MM
+from vqlib.data import LABEL_NAMES
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def random_codes(n=12, size=4, top=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(top, (n, size, size), generator=generator)
+
+
+def test_position_entropy_tells_a_fixed_place_from_a_free_one():
+    codes = torch.zeros(8, 2, 3, dtype=torch.int64)
+    codes[:, 1, 2] = torch.arange(8) % 4
+    bits = m.position_entropy(codes, 6)
+    assert bits[1, 2] == pytest.approx(2)
+    assert bits.sum() == pytest.approx(2)
+
+
+def test_patches_take_the_majority_label_of_a_tie_the_higher_and_the_mean_grey():
+    labels = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    labels[0, :2, :2] = torch.tensor([[3, 3], [3, 1]])
+    labels[0, :2, 2:] = torch.tensor([[5, 5], [1, 1]])
+    labels[0, 2:, 2:] = torch.tensor([[4, 0], [0, 0]])
+    assert m.patch_labels(labels, (2, 2)).tolist() == [[[3, 5], [0, 0]]]
+    image = torch.arange(8.0).view(1, 1, 2, 4)
+    assert m.patch_means(image, (1, 2)).tolist() == [[[2.5, 4.5]]]
+
+
+def test_mutual_information_of_itself_is_the_entropy_of_unrelated_codes_nothing():
+    codes = torch.tensor([[[0, 0], [1, 2]]])
+    table = m.contingency(codes, codes, 4, 3)
+    assert table[3].sum() == 0
+    assert m.mutual_information(table) == pytest.approx(1.5)
+    assert m.mutual_information(torch.ones(3, 4)) == pytest.approx(0, abs=1e-12)
+
+
+def test_shuffles_keep_what_they_promise():
+    labels, random = random_codes(seed=3), torch.Generator().manual_seed(0)
+    patches = m.shuffle_patches(labels)(random)
+    assert not torch.equal(patches, labels)
+    assert torch.equal(patches.flatten().sort().values, labels.flatten().sort().values)
+    within = m.shift_within_slices(labels)(random)
+    assert not torch.equal(within, labels)
+    shifts = [(a, b) for a in range(4) for b in range(4)]
+    for old, new in zip(labels, within, strict=True):
+        assert any(torch.equal(old.roll(by, (0, 1)), new) for by in shifts)
+
+
+def test_patients_exchange_whole_slices_at_the_same_depth():
+    # two patients; the first has 2 scans of 3 slices, the second 1 of 5. A label tells
+    # whose slice it is (tens) and where it lies (ones).
+    patients = torch.tensor([1] * 6 + [2] * 5)
+    weeks = torch.tensor([0] * 3 + [4] * 3 + [0] * 5)
+    positions = torch.tensor([0, 0.5, 1, 0, 0.5, 1, 0, 0.25, 0.5, 0.75, 1])
+    labels = (10 * patients + (4 * positions).long())[:, None, None].expand(-1, 2, 2)
+    shuffle = m.shuffle_patients(labels, patients, weeks, positions)
+    exchanged = 0
+    for seed in range(8):
+        new = shuffle(torch.Generator().manual_seed(seed))[:, 0, 0]
+        assert torch.equal(new[:6] % 10, labels[:6, 0, 0] % 10)
+        owners = new // 10
+        assert len(owners[:6].unique()) == len(owners[6:].unique()) == 1
+        assert owners[0] != owners[-1]
+        exchanged += int(owners[0] == 2)
+    assert 0 < exchanged < 8
+
+
+def test_permutation_test_finds_what_is_there_and_nothing_else():
+    n, patients = 40, torch.arange(40) // 4
+    weeks, positions = torch.zeros(40), (torch.arange(40) % 4) / 3
+    labels = random_codes(n, 4, 3, seed=5)
+    shuffle = m.shuffle_patients(labels, patients, weeks, positions)
+    same = m.permutation_test(labels, labels, shuffle, 3, n=39)
+    assert same.p == pytest.approx(1 / 40)
+    unrelated = [
+        m.permutation_test(random_codes(n, 4, 3, seed), labels, shuffle, 3, n=19).p
+        for seed in range(10, 40)
+    ]
+    assert 0.3 < np.mean(unrelated) < 0.7  # uniform, where the null is right
+    again = m.permutation_test(labels, labels, shuffle, 3, n=39)
+    assert np.array_equal(again.null, same.null)
+
+
+def test_meanings_and_the_purest_codes_that_suffice():
+    table = torch.tensor([[9, 1], [0, 4], [5, 5], [0, 0]]).double()
+    meanings = m.code_meanings(table)
+    assert meanings.label.tolist() == [0, 1, 0, -1]
+    assert meanings.purity.tolist() == [0.9, 1, 0.5, 0]
+    assert meanings.count.tolist() == [10, 4, 10, 0]
+    for share, codes in ((0.4, [1]), (0.5, [1, 2]), (1.0, [1, 2, 0])):
+        assert m.covering_codes(table, 1, share).tolist() == codes
+    assert m.covering_codes(torch.tensor([[3.0, 0.0]]), 1).tolist() == []
+
+
+def test_mean_patches_are_what_stands_around_a_code():
+    codes = torch.zeros(1, 4, 3, dtype=torch.int64)
+    codes[0, 2, 1] = 1
+    image = torch.arange(4 * 3.0).view(1, 1, 4, 3)
+    image = image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    mean = m.mean_patches(image, codes, 3)
+    assert mean.shape == (3, 6, 6)
+    assert torch.equal(mean[1], image[0, 0, 2:8, 0:6])  # rows 1 … 3, columns 0 … 2
+    assert mean[2].sum() == 0  # never occurs
+    rest = (torch.arange(12.0).sum() - 7) / 11
+    assert mean[0, 2:4, 2:4].mean() == pytest.approx(float(rest))
+
+
+def test_example_patches_are_real_ones_with_what_is_around():
+    codes = torch.zeros(2, 4, 5, dtype=torch.int64)
+    codes[1, 2, 3] = codes[0, 1, 1] = codes[0, 0, 2] = 7  # the last one at an edge
+    images = torch.arange(2 * 8 * 10.0).view(2, 1, 8, 10)
+    found = m.example_patches(images, codes, 7)
+    assert found.shape == (2, 6, 6)
+    assert torch.equal(found[0], images[0, 0, 0:6, 0:6])
+    assert torch.equal(found[1], images[1, 0, 2:8, 4:10])
+    assert m.example_patches(images, codes, 3).shape == (0, 6, 6)
+
+
+def test_usual_codes_count_only_what_the_mask_allows():
+    codes = torch.tensor([[[1, 2]], [[1, 3]], [[0, 3]]])
+    where = torch.tensor([[[True, False]], [[True, False]], [[True, False]]])
+    assert m.usual_codes(codes, where, 4).tolist() == [[1, -1]]
+    where[2, 0, 1] = True
+    assert m.usual_codes(codes, where, 4).tolist() == [[1, 3]]
+
+
+def test_read_out_tells_what_is_there_and_not_what_is_not():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 5, generator=random)
+    y, noise = 3 * x[:, 1] - x[:, 4] + 7, torch.randn(200, generator=random)
+    known = m.read_out(x[:150], y[:150], x[150:], y[150:])
+    assert known == pytest.approx(1, abs=0.01)
+    assert m.read_out(x[:150], noise[:150], x[150:], noise[150:]) < 0.2
+
+
+GRID = (8, 4)
+SLICES = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_colours_of_labels_and_of_other_kinds():
+    assert draw.kind_colours(LABEL_NAMES) == list(LABEL_COLOURS.values())
+    assert len(set(draw.kind_colours(("dark", "medium", "bright")))) == 3
+
+
+def test_maps_are_upright_and_share_a_scale_unless_each_has_its_label():
+    values = torch.arange(64.0).view(2, *GRID)
+    figure = draw.code_maps(SLICES, values, SLICES, "component")
+    shown = figure.axes[1].images[0]
+    assert np.array_equal(shown.get_array(), values[0].T)
+    assert shown.origin == "lower"
+    assert shown.get_clim() == (0, 63)  # one scale for both rows
+    maps = {"a": np.eye(*GRID), "b": np.arange(32.0).reshape(GRID)}
+    shared, own = (draw.position_maps(maps, label) for label in ("bits", ("b", "n")))
+    assert [a.images[0].get_clim() for a in shared.axes[:2]] == [(0, 31)] * 2
+    assert [a.images[0].get_clim() for a in own.axes[:2]] == [(0, 1), (0, 31)]
+
+
+def test_hits_fill_the_codes_and_outline_the_kind_along_its_patches():
+    where = torch.zeros(2, *GRID, dtype=torch.bool)
+    where[0, 2, 3] = True
+    first, second = draw.hits(SLICES, where, where, ["one", "two"]).axes
+    filled = first.images[1].get_array()[..., 3] > 0  # [w, h]
+    assert filled[3, 2]
+    assert filled.sum() == 1
+    (outline,) = first.collections
+    x = outline.get_paths()[0].vertices[:, 0]
+    side = SLICE_MM[0] / GRID[0]
+    assert (x.min(), x.max()) == pytest.approx((2 * side, 3 * side), abs=side / 15)
+    assert not second.collections
+    assert second.get_title() == "two"
+
+
+def test_editing_frames_the_block_in_all_panels():
+    image, box = SLICES[:1], (slice(2, 4), slice(1, 3))
+    panels = {"a": image, "b": image, "change": image - 0.5}
+    axes = draw.editing(panels, box, GRID).axes[:3]
+    for axis in axes:
+        frame = axis.patches[0]
+        assert frame.get_xy() == pytest.approx((SLICE_MM[0] / 4, SLICE_MM[1] / 4))
+        assert frame.get_width() == pytest.approx(SLICE_MM[0] / 4)
+        assert frame.get_height() == pytest.approx(SLICE_MM[1] / 2)
+    low, high = axes[2].images[0].get_clim()
+    assert low == -high
+
+
+def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
+    figure = draw.codebook_plane(
+        np.arange(8.0).reshape(4, 2),
+        torch.tensor([0, 1, 1, -1]),
+        ("dark", "bright"),
+        torch.tensor([0.1, 0.2, 0.3, math.nan]),
+        torch.tensor([10, 5, 1, 0]),
+        (0.4, 0.2),
+    )
+    kinds, grey, often = figure.axes[:3]
+    assert [len(c.get_offsets()) for c in kinds.collections] == [1, 2]
+    for axis, values in ((grey, [0.1, 0.2, 0.3]), (often, [10.0, 5.0, 1.0])):
+        assert [len(c.get_offsets()) for c in axis.collections] == [1, 3]
+        np.testing.assert_allclose(axis.collections[1].get_array(), values)
+
+
+def test_other_figures_show_what_they_are_given():
+    x, y = draw.rank_frequency({"a": torch.tensor([1, 0, 6, 3])}).axes[0].lines[0]._xy.T
+    assert (x.tolist(), y.tolist()) == ([1, 2, 3], pytest.approx([0.6, 0.3, 0.1]))
+    tests = {"patients": m.PermutationTest(0.5, np.array([0.1, 0.2]))}
+    null, observed = draw.chance_levels(tests, "bits").axes[0].lines[:2]
+    assert list(null.get_xdata()) == [0.1, 0.2]
+    assert list(observed.get_xdata()) == [0.5, 0.5]
+    meanings = m.code_meanings(torch.tensor([[2.0, 0.0], [1.0, 3.0], [0.0, 0.0]]))
+    dots = draw.purity_points(meanings, ("air", "bone")).axes[0].collections
+    assert [d.get_offsets().tolist() for d in dots] == [[[2, 1]], [[4, 0.75]]]
+    density = draw.pair_density(np.arange(50.0), np.arange(50.0), "codes", "patches")
+    assert density.axes[0].collections[0].get_array().sum() == 50
+    bars = draw.channel_bars({"VAE": torch.tensor([1.0, 3.0, 2.0])}).axes[0].patches
+    assert [bar.get_height() for bar in bars] == [3, 2, 1]
+    rows = draw.patch_rows({"bone": torch.rand(3, 6, 6), "fat": torch.rand(1, 6, 6)})
+    assert sum(bool(axis.images) for axis in rows.axes) == 4
+    reach = draw.reach_maps({"decoder": np.eye(5, 3)}, ("change",)).axes[0].images[0]
+    assert reach.get_extent() == [-2.5, 2.5, -1.5, 1.5]
+    assert reach.get_array().min() > 0  # on a logarithmic scale
