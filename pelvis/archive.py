@@ -6,91 +6,63 @@ archive, so that listing needs no network. Offered is what
 - is MR of one of `BODY_PARTS`, with at least `MIN_IMAGES` images,
 - has a licence that permits use and adaptation: CC0, CC BY, CC BY-SA, and their
   non-commercial forms, which are named as such,
-- is coronal by its description (`is_coronal`), or has the description that was asked
-  for: the index does not tell orientation or field of view.
+- is coronal by its description, or has the description that was asked for: the index
+  does not say orientation or field of view.
 
-The index is read from its file. ``idc_index.IDCClient`` would load all its columns,
-which takes a gigabyte and a half of memory.
+Series come as tables with the columns of `COLUMNS`. Of the index only these columns are
+read: ``idc_index.IDCClient``, which downloads, loads all, in a gigabyte of memory.
 """
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from vqlib.errors import UserError, unknown_name
 
+Table = Any  # a DataFrame, or a column; pandas is imported when it is needed
 BODY_PARTS = ("PROSTATE", "PELVIS", "BLADDER", "RECTUM", "UTERUS", "CERVIX")
 MIN_IMAGES = 10  # scouts and thick slabs have fewer
 DEFAULT_COLLECTION = "prostatex"  # by far the most men, all with the same sequence
+COLUMNS = {  # of the index -> of our tables
+    "SeriesInstanceUID": "uid",
+    "collection_id": "collection",
+    "PatientID": "patient",
+    "PatientSex": "sex",  # M, F, O (other), or empty
+    "BodyPartExamined": "body_part",
+    "SeriesDescription": "description",
+    "instanceCount": "images",
+    "series_size_MB": "size",  # in our tables bytes
+    "license_short_name": "licence",
+    "source_DOI": "doi",  # of the data set that it came with
+}
 
-_CORONAL = re.compile(r"(?<![a-z])cor(a|onal)?(?![a-z])", re.IGNORECASE)
+_CORONAL = r"(?i)(?<![a-z])cor(?:a|onal)?(?![a-z])"
 # no stack of images as they were taken: scouts, projections, subtractions
-_DERIVED = re.compile(r"(?<![a-z])(loc\w*|scout|mip|mpr|sub)(?![a-z])", re.IGNORECASE)
-_OPEN = re.compile(r"CC0\b.*|CC BY(-NC)?(-SA)? \d.*")
-_PEOPLE = {"M": "men", "F": "women"}
-
-_SERIES = """
-    SELECT SeriesInstanceUID, collection_id, PatientID, coalesce(PatientSex, ''),
-        BodyPartExamined, coalesce(SeriesDescription, ''), instanceCount,
-        CAST(round(series_size_MB * 1e6) AS BIGINT), coalesce(license_short_name, ''),
-        coalesce(source_DOI, ''), series_aws_url
-    FROM read_parquet(?)
-    WHERE Modality = 'MR' AND list_contains(?, BodyPartExamined) AND instanceCount >= ?
-    ORDER BY collection_id, PatientID, SeriesInstanceUID
-"""
-_CITATIONS = """
-    SELECT source.source_doi, source.citation
-    FROM (SELECT unnest(sources) AS source FROM read_parquet(?))
-"""
+_DERIVED = r"(?i)(?<![a-z])(?:loc\w*|scout|mip|mpr|sub)(?![a-z])"
+_OPEN = r"CC0\b.*|CC BY(?:-NC)?(?:-SA)? \d.*"
 
 
-@dataclass(frozen=True)
-class Series:
-    """One series of the archive, as its index describes it."""
-
-    uid: str  # SeriesInstanceUID
-    collection: str
-    patient: str
-    sex: str  # M, F, O (other), or empty
-    body_part: str
-    description: str
-    images: int
-    size: int  # bytes
-    licence: str
-    doi: str  # of the data set that it came with
-    url: str  # s3://bucket/…/*
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Some series that have a collection, or a description, in common."""
-
-    name: str
-    series: int
-    patients: int
-    size: int  # bytes
-    licence: str
-    shows: str
-
-
-def read_index() -> list[Series]:
+def read_index() -> Table:
     """Every pelvic MR series with an open licence, coronal or not, by patient.
 
     Raises `UserError` where the extra ``fetch`` is not installed.
     """
-    path = str(needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH)
-    found = [Series(*row) for row in _rows(_SERIES, path, BODY_PARTS, MIN_IMAGES)]
-    return [series for series in found if _OPEN.fullmatch(series.licence)]
-
-
-def _rows(query: str, *parameters) -> list[tuple]:
-    base = needs_fetch("duckdb").connect()
-    base.execute("SET enable_progress_bar = false")  # it would stand in the table
-    return base.execute(query, parameters).fetchall()
+    wanted = [
+        ("Modality", "==", "MR"),
+        ("BodyPartExamined", "in", BODY_PARTS),
+        ("instanceCount", ">=", MIN_IMAGES),
+    ]
+    path = needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH
+    read = needs_fetch("pandas").read_parquet
+    found = read(path, columns=list(COLUMNS), filters=wanted).rename(columns=COLUMNS)
+    found["size"] = (found["size"] * 1e6).round().astype("int64")
+    found["images"] = found["images"].astype("int64")
+    text = ["sex", "description", "licence", "doi"]
+    found[text] = found[text].fillna("").astype(str)
+    found = found[found["licence"].str.fullmatch(_OPEN)]
+    return found.sort_values(["collection", "patient", "uid"], ignore_index=True)
 
 
 def index_version() -> str:
@@ -105,80 +77,80 @@ def citations(dois: Iterable[str]) -> dict[str, str]:
     Raises `UserError` where the extra ``fetch`` is not installed.
     """
     tables = needs_fetch("idc_index_data").INDEX_METADATA
-    path = str(tables["collections_index"]["parquet_filepath"])
+    path = tables["collections_index"]["parquet_filepath"]
+    table = needs_fetch("pandas").read_parquet(path, columns=["sources"])
     known = {
-        doi.lower(): " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
-        for doi, text in _rows(_CITATIONS, path)
-        if doi and text
+        source["source_doi"].lower(): " ".join(
+            html.unescape(re.sub(r"<[^>]+>", "", source["citation"])).split()
+        )
+        for source in table["sources"].explode().dropna()
+        if source["source_doi"] and source["citation"]
     }
     dois = sorted(set(dois))
     return {doi: known.get(doi.lower(), f"https://doi.org/{doi}") for doi in dois}
 
 
-def is_coronal(series: Series) -> bool:
-    """Whether the description says coronal, and not scout, projection (MIP, MPR) or
+def is_coronal(descriptions: Table) -> Table:
+    """Whether each description says coronal, and not scout, projection (MIP, MPR) or
     subtraction."""
-    text = series.description
-    return bool(_CORONAL.search(text)) and not _DERIVED.search(text)
+    says = descriptions.str.contains
+    return says(_CORONAL) & ~says(_DERIVED)
 
 
-def offers(found: Iterable[Series], by: str = "collection") -> list[Offer]:
-    """Series counted by their collection, or ``by`` their description; the one with
-    most patients first."""
-    groups: dict[str, list[Series]] = {}
-    for series in found:
-        groups.setdefault(getattr(series, by), []).append(series)
-    listed = [
-        Offer(
-            name=name,
-            series=len(group),
-            patients=len({series.patient for series in group}),
-            size=sum(series.size for series in group),
-            licence=", ".join(sorted({licence_name(s.licence) for s in group})),
-            shows=_shows(group),
-        )
-        for name, group in groups.items()
-    ]
-    return sorted(listed, key=lambda offer: (-offer.patients, offer.name))
+def offers(found: Table, by: str = "collection") -> Table:
+    """Series counted by their collection, or ``by`` their description: columns name,
+    series, patients, size (bytes), licence and shows; the one with most patients first.
+    """
+    listed = found.groupby(by).agg(
+        series=("uid", "size"),
+        patients=("patient", "nunique"),
+        size=("size", "sum"),
+        licence=("licence", lambda some: ", ".join(sorted(set(map(named, some))))),
+    )
+    listed["shows"] = [_shows(group) for _, group in found.groupby(by)]
+    listed = listed.rename_axis("name").reset_index()
+    return listed.sort_values(
+        ["patients", "name"], ascending=[False, True], ignore_index=True
+    )
 
 
-def licence_name(short: str) -> str:
+def named(licence: str) -> str:
     """A licence's short name, with a word where it forbids commercial use."""
-    return f"{short} (non-commercial)" if "-NC" in short else short
+    return f"{licence} (non-commercial)" if "-NC" in licence else licence
 
 
-def _shows(group: list[Series]) -> str:
-    """Body parts and who was scanned, as far as the index tells."""
-    parts = "/".join(sorted({series.body_part.lower() for series in group}))
-    sexes = {series.sex for series in group}
-    people = [_PEOPLE[sex] for sex in sorted(sexes & _PEOPLE.keys(), reverse=True)]
-    if sexes - _PEOPLE.keys():
-        people.append("sex not told")
+def _shows(group: Table) -> str:
+    """Body parts and who was scanned, as far as the index says."""
+    parts = "/".join(sorted(set(group["body_part"].str.lower())))
+    sexes = set(group["sex"])
+    people = [who for sex, who in (("M", "men"), ("F", "women")) if sex in sexes]
+    if sexes - {"M", "F"}:
+        people.append("sex not given")
     return f"{parts}; {', '.join(people)}"
 
 
 def select(
-    index: list[Series], collection: str | None = None, description: str | None = None
-) -> list[Series]:
+    index: Table, collection: str | None = None, description: str | None = None
+) -> Table:
     """The coronal series of a collection, or of all; with ``description``, the series
     that have it in theirs (in upper or lower case) instead.
 
-    Raises `UserError` for an unknown collection and where nothing fits.
+    Raises `UserError` for an unknown collection and where none fits.
     """
     if collection is not None:
         name = collection.lower().replace("-", "_")
-        known = {series.collection for series in index}
+        known = set(index["collection"])
         if name not in known:
             raise unknown_name("collection", collection, known)
-        index = [series for series in index if series.collection == name]
+        index = index[index["collection"] == name]
     if description is None:
-        found, wanted = [s for s in index if is_coronal(s)], "is called coronal"
+        found, wanted = index[is_coronal(index["description"])], "is called coronal"
     else:
-        part = description.lower()
-        found = [series for series in index if part in series.description.lower()]
+        lower = index["description"].str.lower()
+        found = index[lower.str.contains(description.lower(), regex=False)]
         wanted = f"has {description!r} in its description"
-    if not found:
-        common = [repr(offer.name) for offer in offers(index, by="description")[:5]]
+    if found.empty:
+        common = [repr(name) for name in offers(index, by="description")["name"][:5]]
         raise UserError(
             f"no series of {collection or 'the pelvis'} {wanted}; name another with "
             f"--description, such as {', '.join(common)}"
@@ -186,45 +158,38 @@ def select(
     return found
 
 
-def take(
-    found: list[Series], patients: int | None = 20, every_series: bool = False
-) -> list[Series]:
+def take(found: Table, patients: int | None = 20, every_series: bool = False) -> Table:
     """The series of the first ``patients`` patients by their names (None: of all).
 
     One a patient: T2-weighted where there is one, then the description that most
     patients have, then the most images; or every one. The first 20 patients are
     among the first 40, so that a choice can grow.
     """
-    common = Counter(
-        description for _, description in {(s.patient, s.description) for s in found}
+    found = found.assign(
+        t2=found["description"].str.lower().str.contains("t2"),
+        common=found.groupby("description")["patient"].transform("nunique"),
     )
-    groups: dict[str, list[Series]] = {}
-    for series in sorted(found, key=lambda series: (series.patient, series.uid)):
-        groups.setdefault(series.patient, []).append(series)
-
-    def preference(series: Series):
-        t2 = "t2" in series.description.lower()
-        return t2, common[series.description], series.images
-
-    chosen = list(groups.values())[:patients]
+    found = found[found["patient"].isin(sorted(set(found["patient"]))[:patients])]
     if not every_series:
-        chosen = [[max(group, key=preference)] for group in chosen]
-    return [series for group in chosen for series in group]
+        order = ["t2", "common", "images", "uid"]
+        found = found.sort_values(order, ascending=[False, False, False, True])
+        found = found.drop_duplicates("patient")
+    found = found.drop(columns=["t2", "common"])
+    return found.sort_values(["patient", "uid"], ignore_index=True)
 
 
-def by_uid(index: list[Series], uids: Iterable[str]) -> list[Series]:
+def by_uid(index: Table, uids: Iterable[str]) -> Table:
     """Series by their SeriesInstanceUID; raises `UserError` for an unknown one."""
-    known = {series.uid: series for series in index}
-    for uid in uids:
-        if uid not in known:
-            raise UserError(
-                f"series {uid} is not among the {len(known)} openly licensed pelvic MR "
-                f"series of {index_version()}; check the UID"
-            )
-    return [known[uid] for uid in dict.fromkeys(uids)]
+    uids = list(dict.fromkeys(uids))
+    for uid in set(uids) - set(index["uid"]):
+        raise UserError(
+            f"series {uid} is not among the {len(index)} openly licensed pelvic MR "
+            f"series of {index_version()}; check the UID"
+        )
+    return index.set_index("uid", drop=False).loc[uids].reset_index(drop=True)
 
 
-def needs_fetch(module: str) -> ModuleType:
+def needs_fetch(module: str):
     """Import a module of the extra ``fetch``; raises `UserError`."""
     try:
         return import_module(module)

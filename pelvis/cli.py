@@ -222,7 +222,7 @@ def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
     to cite it, ask, download, and convert to slices in DIR. What is there already is
     not fetched again.
     """
-    from pelvis import fetching
+    from pelvis import fetch as fetching
 
     if folder is None:
         fetching.show_list(wanted["collection"], wanted["description"], as_json)

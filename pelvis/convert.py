@@ -5,32 +5,33 @@ split (`pelvis.plan`), cuts each scan into slices (`pelvis.resample`) in as many
 processes as there are cores, and keeps account of it (`pelvis.ledger`).
 
 It can be stopped at any time. Numbers and splits are written down before the first
-slice, so they are the same when the same command goes on. The slices of a scan are
-written to a hidden folder, and moved into place together once all are there. They
-depend on scan and settings alone: the bytes are the same however often the conversion
-was stopped, and with any number of processes.
+slice, so they are the same when the same command goes on. Slices depend on scan and
+settings alone: the bytes are the same however often the conversion was stopped, and
+with any number of processes.
 """
 
+import errno
 import hashlib
-import os
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import filelock
 from tqdm.auto import tqdm
 
+from pelvis import workers
+from pelvis.files import alone, nifti_bytes
 from pelvis.ledger import LOCK, Ledger
-from pelvis.plan import plan
-from pelvis.resample import PLANES
-from pelvis.slicing import CannotWrite, Job, cut_all
+from pelvis.plan import Scan, plan
+from pelvis.resample import PLANES, cut
 from pelvis.sources import Source, printable
-from pelvis.volumes import SPACING_RANGE, find_volumes
+from pelvis.volumes import SPACING_RANGE, find_volumes, read_volume
 from vqlib.data.layout import SPLITS
 from vqlib.data.slices import MAX_SIDE
 from vqlib.errors import UserError, unknown_name
 
 VERSION = 1  # of the resampling: another number, other slices from the same scan
+POOL_FROM = 5  # scans; starting processes takes as long as cutting this many
 
 
 @dataclass(frozen=True)
@@ -71,20 +72,25 @@ def convert(
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     settings = _settings(plane, grid, spacing, slices, seed)
-    if processes is None:
-        processes = os.cpu_count() or 1
-    _at_least_one("processes", processes)
-    _judge_places(source, folder)
+    _at_least_one("processes", 1 if processes is None else processes)
+    if source.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise UserError(
+            f"{folder} lies in {source}, where its slices would be taken for scans; "
+            "choose a folder elsewhere"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose a folder for the slices")
     sources, faults, notes = _find(source, progress)
     if not sources:
         return Report(folder, 0, 0, tuple(faults), tuple(notes))
     settings["source"] = str(source.resolve())
-    with _writing(folder), _alone(folder):
+    Ledger(folder, settings)  # refuses a folder of something else, before it is touched
+    with _writing(folder), alone(folder / LOCK, folder):
         ledger = Ledger(folder, settings)
         ledger.begin(plan(sources, ledger.scans, seed))
         stamps = {str(s): _stamp(s) for s in sources}
         left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
-        jobs = [_job(s, source, ledger) for s in left]
+        jobs = [_Job(s, ledger.scans[str(s)], ledger.settings) for s in left]
         done, before = 0, len(sources) - len(left)
         bar = tqdm(
             total=len(sources),
@@ -93,25 +99,28 @@ def convert(
             unit="scan",
             disable=not (progress and left),
         )
-        with bar, closing(cut_all(jobs, processes)) as results:
-            for name, result in results:
-                if isinstance(result, UserError):
-                    faults.append(str(result))
-                else:
-                    ledger.enter(name, stamps[name], result)
+        several = processes if len(jobs) >= POOL_FROM else 1
+        with bar, closing(workers.run(_cut, jobs, several)) as results:
+            for job, (files, remark) in results:
+                name, label = str(job.source), job.source.label
+                if files:
+                    label = printable(label.relative_to(source)) if label else ""
+                    ledger.enter(name, stamps[name], label, files)
                     done += 1
+                if remark:
+                    (notes if files else faults).append(remark)
                 bar.update()
-    notes += _remarks(ledger, sources)
+    gone = sum(name not in stamps for name, scan in ledger.scans.items() if scan.files)
+    if gone:
+        notes.append(f"{gone} scans are no longer in the source; their slices stay")
+    filled = {scan.split for scan in ledger.scans.values() if scan.files}
+    lacking = [split for split in SPLITS if split not in filled]
+    if lacking and filled:
+        notes.append(
+            f"no patient is in {' and '.join(lacking)}; the notebooks need patients in "
+            "all three splits"
+        )
     return Report(folder, done, before, tuple(faults), tuple(notes))
-
-
-def _job(source: Source, root: Path, ledger: Ledger) -> Job:
-    how = {key: ledger.settings[key] for key in ("plane", "grid", "spacing", "slices")}
-    if how["slices"] == "all":
-        how["slices"] = None
-    label = printable(source.label.relative_to(root)) if source.label else ""
-    name = str(source)
-    return Job(source, ledger.scans[name], ledger.staging(name), label, how)
 
 
 def _settings(plane, grid, spacing, slices, seed) -> dict:
@@ -142,37 +151,16 @@ def _at_least_one(what: str, number) -> None:
         raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
 
 
-def _judge_places(source: Path, folder: Path) -> None:
-    inside = [folder.resolve(), *folder.resolve().parents]
-    if source.resolve() in inside:
-        raise UserError(
-            f"{folder} lies in {source}, where its slices would be taken for scans; "
-            "choose a folder elsewhere"
-        )
-    if (source / "keras_slices_train").is_dir():
-        raise UserError(
-            f"{source} holds slices already, and no scans; give it as --data-dir"
-        )
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder for the slices")
-
-
 def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[str]]:
-    """Scans that can be tried, faults and notes; raises `UserError` for nothing."""
+    """Scans that can be tried, faults and notes; raises `UserError` for no scans."""
     sources, faults, ignored = find_volumes(source, progress)
     notes = []
     if ignored:
         notes.append(f"{ignored} DICOM files that are no MR images were passed over")
     if not sources and not faults:
-        raise UserError(
-            "; ".join(
-                (
-                    f"{source} holds no NIfTI volumes and no MR series in DICOM",
-                    *notes,
-                    "give the folder that holds the scans",
-                )
-            )
-        )
+        nothing = f"{source} holds no NIfTI volumes and no MR series in DICOM"
+        remedy = "give the folder that holds the scans"
+        raise UserError("; ".join([nothing, *notes, remedy]))
     if any(s.label for s in sources):  # the layout has labels for all or for none
         faults += [
             f"{s.files[0]} has no label map, and others have; add it, or take all away"
@@ -190,25 +178,15 @@ def _writing(folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as fault:
-        raise CannotWrite.to(folder, fault) from None
-
-
-@contextmanager
-def _alone(folder: Path):
-    """Keeps a second conversion out of the folder; it ends with the process."""
-    lock = filelock.FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        remedy = {
+            errno.ENOSPC: "free some space",
+            errno.EDQUOT: "free some space",
+            errno.EROFS: "choose another folder",
+        }.get(fault.errno, "change its permissions or choose another folder")
         raise UserError(
-            f"another conversion is writing to {folder}; wait until it has ended"
+            f"{folder}: cannot write there ({fault.strerror or fault}); {remedy}, and "
+            "give the same command again"
         ) from None
-    except NotImplementedError:
-        pass  # some network folders know no locks
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _stamp(source: Source) -> str:
@@ -223,17 +201,37 @@ def _stamp(source: Source) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
 
 
-def _remarks(ledger: Ledger, sources: list[Source]) -> list[str]:
-    """What else the user should know about the folder."""
-    notes = []
-    gone = len(ledger.rows.keys() - {str(source) for source in sources})
-    if gone:
-        notes.append(f"{gone} scans are no longer in the source; their slices stay")
-    filled = {row["split"] for rows in ledger.rows.values() for row in rows}
-    lacking = [split for split in SPLITS if split not in filled]
-    if lacking and filled:
-        notes.append(
-            f"no patient is in {' and '.join(lacking)}; the notebooks need patients in "
-            "all three splits"
-        )
-    return notes
+class _Job(NamedTuple):
+    """One scan to cut."""
+
+    source: Source
+    scan: Scan
+    settings: dict
+
+
+def _cut(job: _Job) -> tuple[dict[str, bytes], str]:
+    """The slice files of one scan by their names, and what the user should know of it;
+    no files, and what is wrong, of a scan that cannot be cut."""
+    how = {key: job.settings[key] for key in ("plane", "grid", "spacing", "slices")}
+    if how["slices"] == "all":
+        how["slices"] = None
+    try:
+        volume = read_volume(job.source)
+        pieces = cut(volume.pixels, volume.labels, volume.affine, **how)
+    except UserError as fault:
+        return {}, str(fault)
+    except MemoryError:
+        path = job.source.files[0]
+        return {}, f"{path} needs more memory than there is; give fewer --processes"
+    if not pieces:
+        path = job.source.files[0]
+        return {}, f"{path} has no slice that holds anatomy; leave it out"
+    scan, files = job.scan, {}
+    for number, piece in enumerate(pieces):
+        name = f"{scan.case:03d}_week_{scan.week}_slice_{number}.nii.gz"
+        image, label = f"keras_slices_{scan.split}/case_{name}", piece.labels
+        files[image] = nifti_bytes(piece.pixels, piece.affine)
+        if label is not None:
+            place = f"keras_slices_seg_{scan.split}/seg_{name}"
+            files[place] = nifti_bytes(label, piece.affine)
+    return files, volume.note

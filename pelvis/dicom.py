@@ -1,9 +1,11 @@
 """DICOM series: which are in a folder, and one of them as a volume.
 
 A series is what shares a SeriesInstanceUID, wherever its files lie. It has to be one
-block of parallel slices, evenly apart, of one scanner (`pelvis.series`); localizers
-in three directions, several echoes or b-values, and lost slices are refused. Enhanced
-multi-frame files are a series in one file and are read alike (DICOM PS3.3, C.7.6.16).
+block of parallel slices, evenly apart, of one scanner (`pelvis.series`): localizers in
+three directions, several echoes or b-values, and lost slices are refused. Readers of
+whole series, such as SimpleITK's, take all of these without a word, so pydicom reads
+the images one by one. Enhanced multi-frame files are a series in one file and are read
+alike (DICOM PS3.3, C.7.6.16).
 """
 
 import logging
@@ -22,17 +24,9 @@ from pelvis.sources import Source, natural, printable
 from vqlib.data.slices import MAX_SIDE, MAX_VOXELS
 from vqlib.errors import UserError
 
-_TAGS = (
-    "SOPClassUID",
-    "Modality",
-    "Rows",
-    "PatientID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "SeriesNumber",
-)
+_WHEN = ("StudyDate", "StudyTime", "SeriesNumber")
+_TAGS = ("SOPClassUID", "Modality", "Rows", "PatientID", "StudyInstanceUID")
+_TAGS += ("SeriesInstanceUID", *_WHEN)
 logging.getLogger("pydicom").setLevel("CRITICAL")  # its remarks come as our one line
 
 
@@ -60,25 +54,21 @@ def dicom_sources(
             faults.append(f"{path} has no SeriesInstanceUID; get the file again")
     sources = []
     for uid, found in series.items():
-        people = {_patient(header) for _, header in found}
-        if len(people) > 1:
+        files = tuple(path for path, _ in found)
+        patients = {  # the study's, where PatientID was removed
+            header["PatientID"].lower() or f"study {header['StudyInstanceUID']}"
+            for _, header in found
+        }
+        if len(patients) > 1:
             faults.append(
-                f"{found[0][0].parent} (series {uid}) belongs to {len(people)} "
+                f"{files[0].parent} (series {uid}) belongs to {len(patients)} "
                 "patients; correct PatientID, or leave the series out"
             )
             continue
-        files = tuple(path for path, _ in found)
         name = printable(files[0].parent.relative_to(folder))
-        when = " ".join(found[0][1][key] for key in _TAGS[-3:])
-        sources.append(
-            Source(
-                name,
-                files,
-                people.pop(),
-                series=uid,
-                when=tuple(natural(f"{when} {uid}")),
-            )
-        )
+        when = natural(" ".join([*(found[0][1][key] for key in _WHEN), uid]))
+        source = Source(name, files, patients.pop(), series=uid, when=tuple(when))
+        sources.append(source)
     return sources, faults, ignored
 
 
@@ -103,28 +93,6 @@ def read_series(paths: tuple[Path, ...]) -> tuple[str, np.ndarray, np.ndarray]:
     return name, _pixels(frames), affine
 
 
-def _header(path: Path) -> dict[str, str] | None:
-    """What tells whose image a file is; None where it is no DICOM."""
-    named = path.suffix.lower() in (".dcm", ".ima")
-    with _reading(path):
-        with path.open("rb") as file:
-            dicom = file.read(132)[128:] == b"DICM"
-        if not (dicom or named) or path.name.upper() == "DICOMDIR":
-            return None
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
-        )
-        found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
-        if not (found["SOPClassUID"] or found["Modality"]):
-            raise ValueError("no image in it")
-        return found
-
-
-def _patient(header: dict[str, str]) -> str:
-    """PatientID, or the study where that was removed."""
-    return header["PatientID"].lower() or f"study {header['StudyInstanceUID']}"
-
-
 @contextmanager
 def _reading(path: Path):
     """Turns whatever a damaged file makes pydicom raise into one line."""
@@ -146,14 +114,41 @@ def _reading(path: Path):
         ) from None
 
 
-def _frames(path: Path, header) -> list[Frame]:
-    grey = header.SamplesPerPixel == 1
-    if not grey or header.PhotometricInterpretation != "MONOCHROME2":
-        raise UserError(
-            f"{path} holds {header.PhotometricInterpretation} pixels; only grey values "
-            "(MONOCHROME2) are converted, leave its series out"
+def _header(path: Path) -> dict[str, str] | None:
+    """What says whose image a file is; None where it is no DICOM."""
+    with _reading(path):
+        with path.open("rb") as file:
+            dicom = file.read(132)[128:] == b"DICM"
+        if not (dicom or path.suffix.lower() in (".dcm", ".ima")):
+            return None
+        if path.name.upper() == "DICOMDIR":
+            return None
+        header = pydicom.dcmread(
+            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
         )
-    _judge_syntax(path, header.file_meta.TransferSyntaxUID)
+        found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
+        if not (found["SOPClassUID"] or found["Modality"]):
+            raise ValueError("no image in it")
+        return found
+
+
+def _frames(path: Path, header) -> list[Frame]:
+    """The images of one file; its pixels are not read yet."""
+    kind = header.PhotometricInterpretation
+    if header.SamplesPerPixel != 1 or kind != "MONOCHROME2":
+        raise UserError(
+            f"{path} holds {kind} pixels; only grey values (MONOCHROME2) are "
+            "converted, leave its series out"
+        )
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        plugin = "openjpeg" if "2000" in syntax.name else "libjpeg"
+        remedy = f"install the decoder: pip install pylibjpeg pylibjpeg-{plugin}"
+        readable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        readable, remedy = False, "convert the series to NIfTI with dcm2niix"
+    if not readable:
+        raise UserError(f"{path} is compressed as {syntax.name}; {remedy}")
     shape = (int(header.Rows), int(header.Columns))
     count = int(header.get("NumberOfFrames") or 1)
     if max(shape) > MAX_SIDE or min(shape) < 2 or count * np.prod(shape) > MAX_VOXELS:
@@ -171,57 +166,35 @@ def _frames(path: Path, header) -> list[Frame]:
                 f"{path} does not say how it lies in the patient "
                 f"({str(lacking).split()[-1]}); leave its series out"
             ) from None
-        position, orientation, spacing, scale = (np.array(v, float) for v in plane)
-        if not np.isfinite(np.r_[position, orientation, spacing, scale]).all():
+        sizes = (3, 6, 2, 2)
+        plane = [np.array(v, float).reshape(n) for v, n in zip(plane, sizes)]  # noqa: B905
+        if not np.isfinite(np.concatenate(plane)).all():
             raise ValueError("a place that is no number")
-        frames.append(
-            Frame(
-                path,
-                number,
-                position.reshape(3),
-                orientation.reshape(6),
-                spacing.reshape(2),
-                shape,
-                tuple(scale),
-                scanner,
-            )
-        )
+        frames.append(Frame(path, number, *plane, shape, scanner))
     return frames
 
 
 def _plane(header, number: int, count: int) -> tuple:
     """Position, orientation, spacing and scale of one image of a file."""
+    position = orientation = measures = scale = header
     if count > 1 or "PerFrameFunctionalGroupsSequence" in header:
         own = header.PerFrameFunctionalGroupsSequence[number]
         shared = header.SharedFunctionalGroupsSequence[0]
-
-        def group(name: str):
-            return (own.get(name) or shared.get(name) or [pydicom.Dataset()])[0]
-
-        position = group("PlanePositionSequence")
-        orientation = group("PlaneOrientationSequence")
-        measures = group("PixelMeasuresSequence")
-        scale = group("PixelValueTransformationSequence")
-    else:
-        position = orientation = measures = scale = header
+        position, orientation, measures, scale = (
+            (own.get(name) or shared.get(name) or [pydicom.Dataset()])[0]
+            for name in (
+                "PlanePositionSequence",
+                "PlaneOrientationSequence",
+                "PixelMeasuresSequence",
+                "PixelValueTransformationSequence",
+            )
+        )
     return (
         position.ImagePositionPatient,
         orientation.ImageOrientationPatient,
         measures.PixelSpacing,
         (scale.get("RescaleSlope", 1), scale.get("RescaleIntercept", 0)),
     )
-
-
-def _judge_syntax(path: Path, syntax) -> None:
-    """Raises `UserError` where pixels are compressed and the decoder is missing."""
-    try:
-        if get_decoder(syntax).is_available:
-            return
-        plugin = "openjpeg" if "2000" in syntax.name else "libjpeg"
-        remedy = f"install the decoder: pip install pylibjpeg pylibjpeg-{plugin}"
-    except NotImplementedError:
-        remedy = "convert the series to NIfTI with dcm2niix"
-    raise UserError(f"{path} is compressed as {syntax.name}; {remedy}")
 
 
 def _pixels(frames: list[Frame]) -> np.ndarray:
@@ -234,7 +207,7 @@ def _pixels(frames: list[Frame]) -> np.ndarray:
                 -1, *frames[0].shape
             )  # [frames, rows, columns]
     volume = np.stack([stored[f.path][f.number] for f in frames], axis=-1)
-    if all(frame.scale == (1.0, 0.0) for frame in frames):
+    slope, intercept = np.array([f.scale for f in frames], np.float32).T
+    if (slope == 1).all() and not intercept.any():
         return volume
-    slope, intercept = np.array([frame.scale for frame in frames], np.float32).T
     return volume * slope + intercept

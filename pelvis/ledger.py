@@ -1,39 +1,31 @@
 """What a folder holds of a conversion: scans planned, slices written.
 
-``convert.json`` has the settings and, for each scan, its number, week and split, and a
-stamp of the source once its slices are in place. ``manifest.csv`` has a line for each
-slice. Both are replaced in one step after every scan, so that at any moment they tell
-the truth: slices that are not in the manifest do not count, and are removed when the
-conversion goes on.
+``convert.json`` has the settings and, for each scan, its number, week and split, and
+once its slices are in place a stamp of the source and the slices' names and check sums.
+It is replaced in one step after every scan, so that at any moment it is true: slices
+that it does not name do not count, and are removed when the conversion goes on.
+``manifest.csv`` says the same, a line for each slice, for people.
 """
 
 import csv
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from pelvis.plan import Scan
 from vqlib.data.layout import SPLITS
 from vqlib.errors import UserError
-from vqlib.runs import load_json, save_json, save_text
 
 STATE, MANIFEST, LOCK = "convert.json", "manifest.csv", ".convert.lock"
-COLUMNS = (
-    "split",
-    "patient",
-    "week",
-    "slice",
-    "file",
-    "sha256",
-    "label_file",
-    "label_sha256",
-    "source",
-    "label_source",
-)
-_SLICE = re.compile(r"(?:case|seg)_(\d+)_week_(\d+)_slice_\d+\.nii\.gz")
+_SLICE = re.compile(r"(?:case|seg)_(\d+)_week_(\d+)_slice_(\d+)\.nii\.gz")
+COLUMNS = ("split", "patient", "week", "slice", "file", "sha256", "label_file")
+COLUMNS += ("label_sha256", "source", "label_source")
 
 
 class Ledger:
@@ -47,44 +39,41 @@ class Ledger:
         self.folder = folder
         self.settings = settings
         self.scans: dict[str, Scan] = {}  # by the text of their source
-        self.rows: dict[str, list[dict]] = {}  # lines of the manifest, likewise
-        if (folder / STATE).exists():
-            self._open()
-        elif folder.exists() and any(p.name != LOCK for p in folder.iterdir()):
-            raise UserError(
-                f"{folder} already holds files that no conversion made; choose a new "
-                "or empty folder"
-            )
-
-    def _open(self) -> None:
-        state = load_json(self.folder / STATE)
-        try:
-            old = state["settings"]
-            self.scans = {k: Scan(**scan) for k, scan in state["scans"].items()}
-            self.rows = _read_rows(self.folder / MANIFEST)
-        except (KeyError, TypeError, AttributeError, ValueError, csv.Error):
-            raise UserError(
-                f"{self.folder} has a damaged {STATE} or {MANIFEST}; delete the folder "
-                "and convert again"
-            ) from None
-        for key in sorted(old.keys() | self.settings.keys()):
-            if old.get(key) != self.settings.get(key):
+        if not (folder / STATE).exists():
+            there = folder.iterdir() if folder.exists() else ()
+            names = sorted(path.name for path in there if path.name != LOCK)
+            slices = any(name.startswith("keras_slices_") for name in names)
+            if names:
+                what = "slices" if slices else "files"
                 raise UserError(
-                    f"{self.folder} was converted with other settings ({key}: "
-                    f"{old.get(key)} there, {self.settings.get(key)} now); choose "
-                    "another folder, or delete it"
+                    f"{folder} already holds {what} that no conversion made "
+                    f"({names[0]}); choose a new or empty folder"
+                )
+            return
+        try:
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            old = dict(state["settings"])
+            self.scans = {name: Scan(**scan) for name, scan in state["scans"].items()}
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise UserError(
+                f"{folder} has a damaged {STATE}; delete the folder and convert again"
+            ) from None
+        for key in sorted(old.keys() | settings.keys()):
+            if old.get(key) != settings.get(key):
+                raise UserError(
+                    f"{folder} was converted with other settings ({key}: "
+                    f"{old.get(key)} there, {settings.get(key)} now); choose another "
+                    "folder, or delete it"
                 )
 
     def begin(self, scans: dict[str, Scan]) -> None:
         """Write down the plan, and remove what a killed run left half-way."""
-        if scans != self.scans or not (self.folder / MANIFEST).exists():
-            self.scans = scans
-            self.rows = {name: self.rows[name] for name in self.rows if name in scans}
-            self.save()
+        self.scans = scans
+        self._save()
         for left in self.folder.glob(".case_*.tmp"):
             shutil.rmtree(left)
         planned = {(scan.case, scan.week) for scan in scans.values()}
-        held = {file for rows in self.rows.values() for file in _files(rows)}
+        held = {file for scan in scans.values() for file in scan.files}
         for path in self.folder.glob("keras_slices_*/*.nii.gz"):
             match = _SLICE.fullmatch(path.name)
             ours = match and (int(match[1]), int(match[2])) in planned
@@ -93,63 +82,59 @@ class Ledger:
 
     def done(self, name: str, stamp: str) -> bool:
         """Whether all slices of a scan are in place, cut from the source as it is."""
-        rows = self.rows.get(name)
-        if not rows or self.scans[name].stamp != stamp:
-            return False
-        return all((self.folder / file).exists() for file in _files(rows))
-
-    def staging(self, name: str) -> Path:
-        """A hidden folder for the slices of one scan until all are written."""
         scan = self.scans[name]
-        return self.folder / f".case_{scan.case:03d}_week_{scan.week}.tmp"
+        there = all((self.folder / file).exists() for file in scan.files)
+        return bool(scan.files) and scan.stamp == stamp and there
 
-    def enter(self, name: str, stamp: str, rows: list[dict]) -> None:
-        """Move the slices of a scan from `staging` into place, and write them down."""
-        staging = self.staging(name)
-        for file in _files(self.rows.pop(name, [])):  # of an older source
-            (self.folder / file).unlink(missing_ok=True)
-        for file in _files(rows):
-            target = self.folder / file
-            target.parent.mkdir(exist_ok=True)
-            os.replace(staging / target.name, target)
-        staging.rmdir()
-        self.rows[name] = rows
-        self.scans[name] = replace(self.scans[name], stamp=stamp)
-        self.save()
+    def enter(self, name: str, stamp: str, label: str, files: dict[str, bytes]) -> None:
+        """Write the slices of a scan, move them into place together once all are
+        there, and write them down."""
+        scan = self.scans[name]
+        hidden = {"prefix": f".case_{scan.case:03d}_", "suffix": ".tmp"}
+        with tempfile.TemporaryDirectory(dir=self.folder, **hidden) as new:
+            for file, content in files.items():
+                Path(new, Path(file).name).write_bytes(content)
+            for file in scan.files:  # of an older source
+                (self.folder / file).unlink(missing_ok=True)
+            for file in files:
+                target = self.folder / file
+                target.parent.mkdir(exist_ok=True)
+                os.replace(Path(new, target.name), target)
+        sums = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+        self.scans[name] = replace(scan, stamp=stamp, label=label, files=sums)
+        self._save()
 
-    def save(self) -> None:
-        """Write both files; the manifest first, since a stamp vouches for its lines."""
-        rows = [row for rows in self.rows.values() for row in rows]
-        rows.sort(
-            key=lambda row: (
-                SPLITS.index(row["split"]),
-                *(row[key] for key in ("patient", "week", "slice")),
-            )
-        )
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        save_text(self.folder / MANIFEST, text.getvalue())
+    def _save(self) -> None:
         scans = {name: asdict(scan) for name, scan in self.scans.items()}
-        save_json(self.folder / STATE, {"settings": self.settings, "scans": scans})
+        state = {"settings": self.settings, "scans": scans}
+        write_whole(self.folder / STATE, json.dumps(state, indent=1) + "\n")
+        rows = [row for name, scan in self.scans.items() for row in _rows(name, scan)]
+        rows.sort(key=lambda row: (SPLITS.index(row[0]), *row[1:4]))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+        write_whole(self.folder / MANIFEST, text.getvalue())
 
 
-def _files(rows: list[dict]) -> list[str]:
-    return [row[key] for row in rows for key in ("file", "label_file") if row[key]]
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one step, unless it holds the same already."""
+    content = text.encode()
+    if path.exists() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _read_rows(path: Path) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = {}
-    if not path.exists():  # then every scan is cut again
-        return found
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file, strict=True)
-        if tuple(table.fieldnames or ()) != COLUMNS:
-            raise ValueError("other columns")
-        for row in table:
-            if None in row or None in row.values():
-                raise ValueError("a line of another length")
-            row |= {key: int(row[key]) for key in ("patient", "week", "slice")}
-            found.setdefault(row["source"], []).append(row)
-    return found
+def _rows(name: str, scan: Scan) -> list[tuple]:
+    """The lines of the manifest for one scan."""
+    rows = []
+    for file, checksum in scan.files.items():
+        if "/case_" in file:
+            label = file.replace("slices_", "slices_seg_").replace("/case_", "/seg_")
+            pair = (label, scan.files[label]) if label in scan.files else ("", "")
+            place = (scan.split, scan.case, scan.week, int(_SLICE.search(file)[3]))
+            rows.append((*place, file, checksum, *pair, name, scan.label))
+    return rows

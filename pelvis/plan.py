@@ -3,14 +3,14 @@
 Cases of the CSIRO release keep their numbers, and 4–35, 36–39 and 40–42 are train,
 validate and test, as in HipMRI. All other patients get numbers from 101 on, in the
 order of their names, and are shuffled by the seed: a tenth is for validation, a tenth
-for test, at least one each where there are three patients. A scan whose name tells no
+for test, at least one each where there are three patients. A scan whose name has no
 week gets the first free one of its patient, in the order of dates (DICOM) or names.
 
 What was planned once stays: scans that are added later get what is free.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pelvis.sources import Source, natural
 from vqlib.data.layout import SPLITS
@@ -23,27 +23,29 @@ FIRST_OTHER = 101  # numbers below are the release's
 class Scan:
     """One scan in the layout."""
 
-    patient: str  # as name or header tell
+    patient: str  # as name or header say
     case: int
     week: int
     split: str
     stamp: str | None = None  # of the source that its slices were cut from
+    label: str = ""  # the file that its labels were cut from
+    files: dict[str, str] = field(default_factory=dict)  # slice -> SHA-256
 
 
 def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, Scan]:
     """Scans by the text of their sources: the known ones and, after them, new ones.
 
-    A known scan that is gone is forgotten where another one tells the same patient and
+    A known scan that is gone is forgotten where another one has the same patient and
     week: it was moved.
     """
     present = {str(source) for source in sources}
     new = sorted((s for s in sources if str(s) not in known), key=lambda s: s.when)
-    new.sort(key=lambda s: s.week is None)  # told weeks are taken first
-    told = {(s.patient, s.week) for s in new if s.week is not None}
+    new.sort(key=lambda s: s.week is None)  # weeks that names say are taken first
+    named = {(s.patient, s.week) for s in new if s.week is not None}
     scans = {
         name: scan
         for name, scan in known.items()
-        if name in present or (scan.patient, scan.week) not in told
+        if name in present or (scan.patient, scan.week) not in named
     }
     cases = _numbers(new, {scan.patient: scan.case for scan in known.values()})
     splits = {scan.case: scan.split for scan in known.values()}
@@ -60,15 +62,11 @@ def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, 
 
 def _numbers(new: list[Source], cases: dict[str, int]) -> dict[str, int]:
     """Patient → number, those of new scans included."""
-    cases = dict(cases)
     given = {s.patient: s.case for s in new if s.case in range(FIRST_OTHER)}
+    cases = given | cases
     free = max([FIRST_OTHER - 1, *cases.values()]) + 1
-    for patient in sorted({s.patient for s in new} - cases.keys(), key=natural):
-        if patient in given:
-            cases[patient] = given[patient]
-        else:
-            cases[patient], free = free, free + 1
-    return cases
+    others = sorted({s.patient for s in new} - cases.keys(), key=natural)
+    return cases | {patient: free + n for n, patient in enumerate(others)}
 
 
 def _split(new: list[int], known: dict[int, str], cases, seed: int) -> dict[int, str]:
@@ -79,10 +77,9 @@ def _split(new: list[int], known: dict[int, str], cases, seed: int) -> dict[int,
     # by a hash of the name: another patient more or less does not reshuffle all
     rest.sort(key=lambda c: hashlib.sha256(f"{seed} {names[c]}".encode()).digest())
     total = len(known) + len(new)
-    wanted = max(1, round(total / 10))
     for split in SPLITS[1:] if total >= len(SPLITS) else ():
         held = [*known.values(), *splits.values()].count(split)
-        for case in rest[: max(0, wanted - held)]:
-            splits[case] = split
-        rest = [case for case in rest if case not in splits]
+        wanted = max(0, max(1, round(total / 10)) - held)
+        splits |= dict.fromkeys(rest[:wanted], split)
+        rest = rest[wanted:]
     return splits | dict.fromkeys(rest, "train")

@@ -7,8 +7,8 @@ that a header states: some scanners write these wrong.
 Source of the geometry: DICOM PS3.3, C.7.6.2 (image plane).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from vqlib.errors import UserError
 EVEN = 0.1  # of the slice distance: how far it may vary
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One image of a series: where it lies and how it is stored."""
 
     path: Path
@@ -27,8 +26,8 @@ class Frame:
     position: np.ndarray  # [3], mm to the left, back and head, of the first pixel
     orientation: np.ndarray  # [6], along a row, down a column
     spacing: np.ndarray  # [2], mm between rows, between columns
+    scale: np.ndarray  # [2], slope and intercept
     shape: tuple[int, int]  # rows, columns
-    scale: tuple[float, float]  # slope, intercept
     scanner: tuple[str | None, str | None]  # maker, model
 
 
@@ -68,50 +67,54 @@ def _judge_alike(name: str, frames: list[Frame]) -> None:
         )
     along, down = first.orientation[:3], first.orientation[3:]
     lengths = [*np.linalg.norm([along, down], axis=1), 1 + along @ down]
+    rows, columns = first.shape
     if not np.allclose(lengths, 1, atol=0.01) or first.spacing.min() <= 0:
-        raise UserError(
-            f"{name} has directions that are not at right angles, or a pixel spacing "
-            "that is not positive; get it again"
+        fault = (
+            "directions that are not at right angles, or a pixel spacing that is not "
+            "positive; get it again"
         )
-    if len(frames) * np.prod(first.shape) > MAX_VOXELS:
-        raise UserError(
-            f"{name} has {len(frames)} slices of {first.shape[0]} x {first.shape[1]}, "
-            "too many for one volume; split it, or leave it out"
+    elif len(frames) * rows * columns > MAX_VOXELS:
+        fault = (
+            f"{len(frames)} slices of {rows} x {columns}, too many for one volume; "
+            "split it, or leave it out"
         )
+    elif len(frames) < 2:
+        fault = "1 slice, which is no volume; get the rest, or leave it out"
+    else:
+        return
+    raise UserError(f"{name} has {fault}")
 
 
 def _in_order(name: str, frames: list[Frame]) -> list[Frame]:
     """The images from one end to the other; raises `UserError` where they are not
     evenly apart."""
-    if len(frames) < 2:
-        raise UserError(
-            f"{name} has 1 slice, which is no volume; get the rest, or leave it out"
-        )
     normal = np.cross(frames[0].orientation[:3], frames[0].orientation[3:])
     frames = sorted(frames, key=lambda frame: frame.position @ normal)
     places = np.array([frame.position for frame in frames])
-    apart = np.diff(places @ normal)
-    usual = np.median(apart)
-    for before, after, gap in zip(frames, frames[1:], apart, strict=False):
-        pair = f"{before.path.name} and {after.path.name}"
-        if gap < 0.01 or gap < EVEN * usual:
-            raise UserError(
-                f"{name} has two slices in one place ({pair}): a copy, or several "
-                "echoes or b-values; keep one of each place"
+    gaps = np.diff(places @ normal)
+    usual = np.median(gaps)
+    odd = np.flatnonzero((np.abs(gaps - usual) > EVEN * usual) | (gaps < 0.01))
+    line = np.linspace(places[0], places[-1], len(places))
+    if odd.size:
+        gap = gaps[odd[0]]
+        pair = " and ".join(f.path.name for f in frames[odd[0] : odd[0] + 2])
+        if gap < max(0.01, EVEN * usual):
+            fault = (
+                f"has two slices in one place ({pair}): a copy, or several echoes or "
+                "b-values; keep one of each place"
             )
-        if gap > usual * (1 + EVEN):
-            raise UserError(
-                f"{name} lacks slices between {pair}, which are {gap:.4g} mm apart and "
-                f"the others {usual:.4g}; get them, or leave the series out"
+        elif gap > usual:
+            fault = (
+                f"lacks slices between {pair}, which are {gap:.4g} mm apart and the "
+                f"others {usual:.4g}; get them, or leave the series out"
             )
-        if gap < usual * (1 - EVEN):
-            raise UserError(
-                f"{name} has uneven slices: {pair} are {gap:.4g} mm apart and others "
+        else:
+            fault = (
+                f"has uneven slices: {pair} are {gap:.4g} mm apart and others "
                 f"{usual:.4g}; split it, or leave it out"
             )
-    line = np.linspace(places[0], places[-1], len(places))
-    if np.abs(places - line).max() > EVEN * usual:
-        raise UserError(
-            f"{name} has slices that are shifted against each other; leave it out"
-        )
-    return frames
+    elif np.abs(places - line).max() > EVEN * usual:
+        fault = "has slices that are shifted against each other; leave it out"
+    else:
+        return frames
+    raise UserError(f"{name} {fault}")

@@ -1,19 +1,19 @@
-"""Whose scan a file is, and which file is its label map, as the names tell.
+"""Whose scan a file is, and which file is its label map, as the names say.
 
 **The patient and the week** of a NIfTI file, by the first of these that fits:
 
 - ``Case_004_Week0_LFOV.nii.gz`` and ``B004_Week0_LFOV.nii.gz`` are patient 4, week 0,
   numbered by the CSIRO release (Dowling & Greer 2021, doi 10.25919/45t8-p065);
 - a part like ``week3``, ``ses-2``, ``session2`` or ``visit_2`` is the week; no other
-  file may tell the same patient and week;
+  file may name the same patient and week;
 - the patient is the name up to its first part (between ``_`` or spaces) with a digit in
-  it that is no contrast such as T2w: ``sub-01_T2w``, ``patient_7_cor`` and
-  ``C3N-00858`` tell ``sub-01``, ``patient_7`` and ``c3n-00858``;
+  it that is no contrast such as T2w: ``sub-01`` of ``sub-01_T2w``, ``patient_7`` of
+  ``patient_7_cor``, ``c3n-00858`` of ``C3N-00858``;
 - any other file is a patient of its own.
 
 **A label map** has the name of its image with a part SEMANTIC, SEG, DSEG, LABEL, LABELS
 or MASK in it; LFOV may be in either name. Both may lie in different folders, unless the
-name is given more than once: then each image takes the label of its own folder.
+name is there more than once: then each image takes the label of its own folder.
 """
 
 import re
@@ -35,10 +35,10 @@ class Source:
 
     name: str  # below the folder searched, with /; of a series the folder of its files
     files: tuple[Path, ...]  # one NIfTI file, or the images of one DICOM series
-    patient: str  # as name or header tell
+    patient: str  # as name or header say
     label: Path | None = None
     case: int | None = None  # the patient's number, where it is the CSIRO release's
-    week: int | None = None  # where the name tells it
+    week: int | None = None  # where the name says it
     series: str = ""  # SeriesInstanceUID
     when: tuple = ()  # sorts the series of one patient
 
@@ -55,23 +55,41 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
     groups = defaultdict(lambda: ([], []))  # name -> images, labels
     for path in paths:
         stem, is_label = _stem(path)
-        groups[_key(stem)][is_label].append(path)
-    sources, faults = [], []
-    for images, labels in list(groups.values()):
-        for own_images, own_labels in _by_folder(images, labels):
-            twins = next((p for p in (own_images, own_labels) if len(p) > 1), None)
-            if twins:
-                faults.append(
-                    f"{twins[1]} is the same scan as {twins[0].name}; remove one"
-                )
-            elif own_images:
-                sources.append(_source(folder, own_images[0], *own_labels))
-            else:
-                faults.append(
-                    f"{own_labels[0]} is a label without its image; add the image, or "
-                    "remove the label"
-                )
-    return _told_once(sources, faults)
+        csiro = _CSIRO.fullmatch(stem)
+        key = (int(csiro[1]), int(csiro[2])) if csiro else stem.lower()
+        groups[key][is_label].append(path)
+    pairs = []
+    for images, labels in groups.values():
+        if max(len(images), len(labels)) == 1:
+            pairs.append((images, labels))
+            continue
+        for parent in sorted({path.parent for path in images + labels}):
+            both = [
+                [p for p in some if p.parent == parent] for some in (images, labels)
+            ]
+            pairs.append(both)
+    faults, same = [], defaultdict(list)
+    for images, labels in pairs:
+        twins = next((some for some in (images, labels) if len(some) > 1), None)
+        if twins:
+            faults.append(f"{twins[1]} is the same scan as {twins[0].name}; remove one")
+        elif images:
+            source = _source(folder, images[0], *labels)
+            named = source.week is not None
+            same[(source.patient, source.week) if named else source.name].append(source)
+        else:
+            faults.append(
+                f"{labels[0]} is a label without its image; add the image, or remove "
+                "the label"
+            )
+    for found in same.values():
+        if len(found) > 1:
+            first, second = sorted(str(source.files[0]) for source in found)[:2]
+            faults.append(
+                f"{second} is patient {found[0].patient}, week {found[0].week}, as is "
+                f"{first}; remove or rename one"
+            )
+    return [found[0] for found in same.values() if len(found) == 1], faults
 
 
 def printable(path: Path) -> str:
@@ -90,25 +108,8 @@ def _stem(path: Path) -> tuple[str, bool]:
     """What image and label have in common, and whether this is the label."""
     name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.I)
     parts = re.split(r"[_\s]+", name)
-    words = [part.lower() for part in parts]
-    kept = zip(parts, words, strict=True)
-    stem = "_".join(part for part, word in kept if word not in _LABEL | {"lfov"})
-    return stem, not _LABEL.isdisjoint(words)
-
-
-def _key(stem: str) -> str | tuple[int, int]:
-    csiro = _CSIRO.fullmatch(stem)
-    return (int(csiro[1]), int(csiro[2])) if csiro else stem.lower()
-
-
-def _by_folder(images: list[Path], labels: list[Path]):
-    """Groups of files that belong together: all of them, or those of each folder."""
-    if max(len(images), len(labels)) == 1:
-        return [(images, labels)]
-    return [
-        tuple([p for p in paths if p.parent == parent] for paths in (images, labels))
-        for parent in sorted({p.parent for p in images + labels})
-    ]
+    stem = "_".join(p for p in parts if p.lower() not in _LABEL | {"lfov"})
+    return stem, any(part.lower() in _LABEL for part in parts)
 
 
 def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
@@ -118,8 +119,9 @@ def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
     if csiro:
         case, week = int(csiro[1]), int(csiro[2])
         return Source(name, (path,), f"case_{case:03d}", label, case, week)
-    told = _WEEK.search(stem)
-    rest = _WEEK.sub("", stem, count=1).strip("_") if told else stem
+    match = _WEEK.search(stem)
+    week = int(match[1]) if match else None
+    rest = _WEEK.sub("", stem, count=1).strip("_") if match else stem
     parts = rest.split("_")
     for end, part in enumerate(parts, start=1):
         if re.search(r"\d", part) and not _CONTRAST.fullmatch(part):
@@ -128,23 +130,4 @@ def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
     else:
         # a week still needs a patient: the folder's, or what is left of the name
         patient = printable(path.with_name(rest).relative_to(folder))
-    week = int(told[1]) if told else None
     return Source(name, (path,), patient, label, None, week, when=tuple(natural(name)))
-
-
-def _told_once(sources, faults) -> tuple[list[Source], list[str]]:
-    """Leaves out scans whose names tell the same patient and week."""
-    same = defaultdict(list)
-    for source in sources:
-        if source.week is not None:
-            same[source.patient, source.week].append(source)
-    double = [found for found in same.values() if len(found) > 1]
-    for found in double:
-        first, second = sorted(str(s.files[0]) for s in found)[:2]
-        week = found[0].week
-        faults.append(
-            f"{second} is patient {found[0].patient}, week {week}, as is {first}; "
-            "remove or rename one"
-        )
-    left_out = {source.name for found in double for source in found}
-    return [s for s in sources if s.name not in left_out], faults

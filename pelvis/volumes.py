@@ -2,7 +2,7 @@
 
 `find_volumes` goes through a folder of any depth and looks at names and DICOM headers
 only. `read_volume` reads one scan, judges it, and says in one line what is wrong with
-it. How names tell patients, weeks and labels: `pelvis.sources`.
+it. How names give patients, weeks and labels: `pelvis.sources`.
 """
 
 import os
@@ -18,7 +18,8 @@ from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
 SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
-SAME_GRID = 0.1  # of a voxel: how far labels may lie from their image
+SAME_GRID = 0.1  # of a voxel: how far two grids may lie apart
+SAME_WAY = 5  # degrees: how far axes of sform and qform may differ
 _DEFLATE = 1032  # gzip shrinks nothing further than this
 
 
@@ -29,6 +30,7 @@ class Volume:
     pixels: np.ndarray  # integers or float32 [I, J, K], finite, not constant
     labels: np.ndarray | None  # uint8 [I, J, K]
     affine: np.ndarray  # float64 [4, 4]: voxel -> mm to the right, front and head
+    note: str = ""  # what the user should know of it
 
 
 def find_volumes(
@@ -38,14 +40,36 @@ def find_volumes(
     that are no MR images (reports, segmentations, other scanners).
 
     Links to folders are followed, each folder once; hidden files are left out. Raises
-    `UserError` where the folder is none.
+    `UserError` where the folder is none, or holds slices.
     """
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}; give the folder that holds the scans")
-    files, faults = _files(folder)
-    niftis = [f for f in files if f.name.lower().endswith((".nii", ".nii.gz"))]
+    files, faults, seen = [], [], set()
+
+    def unreadable(fault: OSError) -> None:
+        faults.append(
+            f"{fault.filename} cannot be read ({fault.strerror}); change its "
+            "permissions, or move it away"
+        )
+
+    for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        true = os.path.realpath(here)
+        if true in seen:  # a link that leads back, or a second one to the same place
+            below.clear()
+            continue
+        seen.add(true)
+        if any(name.startswith("keras_slices_") for name in below):
+            raise UserError(
+                f"{here} holds slices already, and no scans; give it as --data-dir, or "
+                "move it out of the folder of the scans"
+            )
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        paths = [Path(here, name) for name in names if not name.startswith(".")]
+        # pipes and devices never end; a broken link is named when it is read
+        files += [p for p in paths if os.path.isfile(p) or not os.path.exists(p)]
+    niftis = [f for f in sorted(files) if f.name.lower().endswith((".nii", ".nii.gz"))]
     sources, wrong = nifti_sources(folder, niftis)
     rest = sorted(set(files) - set(niftis))
     series, damaged, ignored = dicom_sources(folder, rest, progress)
@@ -63,61 +87,23 @@ def read_volume(source: Source) -> Volume:
     """
     if source.series:
         name, pixels, affine = read_series(source.files)
-        judge_affine(name, affine)
+        _judge_affine(name, affine)
         return Volume(_judge_pixels(name, pixels), None, affine)
     path = source.files[0]
     values, header, affine = read_array(path, _volume_shape)
     pixels = _judge_pixels(path, values)
-    _judge_header(path, header, affine)
+    note = _judge_header(path, header, affine)
     labels = None
     if source.label is not None:
         values, header, where = read_array(source.label, _volume_shape)
         _judge_header(source.label, header, where)
-        _judge_grid(source.label, values.shape, where, path, pixels.shape, affine)
+        if values.shape != pixels.shape or not _same_grid(pixels.shape, affine, where):
+            raise UserError(
+                f"{source.label} is not on the grid of {path.name} (other size or "
+                "affine); resample the label to its image"
+            )
         labels = as_labels(source.label, values)
-    return Volume(pixels, labels, affine)
-
-
-def judge_affine(name: str | Path, affine: np.ndarray) -> None:
-    """Raises `UserError` for an affine that is not finite or singular, and for voxels
-    of a size that no scanner makes."""
-    finite = np.isfinite(affine).all()
-    widths = np.linalg.norm(affine[:3, :3], axis=0)
-    low, high = SPACING_RANGE
-    if finite and not low <= widths.min() <= widths.max() <= high:
-        sizes = " x ".join(f"{width:g}" for width in widths)
-        raise UserError(
-            f"{name} has voxels of {sizes} mm, which cannot be; correct its header, or "
-            "export it again"
-        )
-    # 1 for a box, 0 for one that is flat
-    if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
-        raise UserError(
-            f"{name} has an affine that is singular or not finite, so nobody knows how "
-            "it lies in the patient; export it again"
-        )
-
-
-def _files(folder: Path) -> tuple[list[Path], list[str]]:
-    files, faults, seen = [], [], set()
-
-    def unreadable(fault: OSError) -> None:
-        faults.append(
-            f"{fault.filename} cannot be read ({fault.strerror}); change its "
-            "permissions, or move it away"
-        )
-
-    for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        true = os.path.realpath(here)
-        if true in seen:  # a link that leads back, or a second one to the same place
-            below.clear()
-            continue
-        seen.add(true)
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        paths = [Path(here, name) for name in names if not name.startswith(".")]
-        # pipes and devices never end; a broken link is named when it is read
-        files += [p for p in paths if os.path.isfile(p) or not os.path.exists(p)]
-    return sorted(files), faults
+    return Volume(pixels, labels, affine, note)
 
 
 def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
@@ -147,21 +133,61 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
     return shape
 
 
-def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> None:
-    """Raises `UserError` for a header that does not say where its voxels lie."""
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> str:
+    """A note where sform and qform are shifted against each other; raises `UserError`
+    for a header that does not say where its voxels lie."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if max(codes) <= 0:
         raise UserError(
             f"{path} does not say how it lies in the patient (sform and qform codes "
             "are 0), so left and right are unknown; export it from DICOM with dcm2niix"
         )
     declared = header["pixdim"][1:4]
-    judge_affine(path, affine)
+    _judge_affine(path, affine)
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.allclose(widths, declared, rtol=0.02):
         pair = ["x".join(f"{w:.3g}" for w in sizes) for sizes in (declared, widths)]
         raise UserError(
             f"{path} declares voxels of {pair[0]} mm in pixdim but {pair[1]} mm in its "
             "affine; correct its header, or export it again"
+        )
+    if min(codes) <= 0:
+        return ""
+    try:
+        other = header.get_qform()
+    except ValueError:  # a quaternion longer than 1
+        other = np.full((4, 4), np.nan)
+    with np.errstate(all="ignore"):
+        lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
+        cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
+    if not (cosines > np.cos(np.radians(SAME_WAY))).all():
+        raise UserError(
+            f"{path} says in two ways how it lies in the patient (sform and qform), "
+            "and their axes differ, so left and right are unknown; export it from "
+            "DICOM with dcm2niix"
+        )
+    if _same_grid(header.get_data_shape()[:3], affine, other):
+        return ""
+    return f"{path}: sform and qform are shifted; the sform is taken"
+
+
+def _judge_affine(name: str | Path, affine: np.ndarray) -> None:
+    """Raises `UserError` for an affine that is not finite or singular, and for voxels
+    of a size that no scanner makes."""
+    finite = np.isfinite(affine).all()
+    widths = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = SPACING_RANGE
+    if finite and not low <= widths.min() <= widths.max() <= high:
+        sizes = " x ".join(f"{width:g}" for width in widths)
+        raise UserError(
+            f"{name} has voxels of {sizes} mm, which cannot be; correct its header, or "
+            "export it again"
+        )
+    # 1 for a box, 0 for one that is flat
+    if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
+        raise UserError(
+            f"{name} has an affine that is singular or not finite, so nobody knows how "
+            "it lies in the patient; export it again"
         )
 
 
@@ -181,14 +207,9 @@ def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _judge_grid(label, label_shape, label_affine, path, shape, affine) -> None:
-    """Raises `UserError` where image and label map are not voxel on voxel."""
-    ends = np.array([(0, n - 1) for n in shape])
-    corners = np.array([[*c, 1] for c in np.array(np.meshgrid(*ends)).reshape(3, -1).T])
-    apart = np.linalg.norm(corners @ (label_affine - affine).T, axis=1).max()
-    widths = np.linalg.norm(affine[:3, :3], axis=0)
-    if label_shape != shape or apart > SAME_GRID * widths.min():
-        raise UserError(
-            f"{label} is not on the grid of {path.name} (other size or affine); "
-            "resample the label to its image"
-        )
+def _same_grid(shape, affine: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two affines put the corners of a grid in the same places."""
+    corners = np.array([[*c, 1] for c in np.ndindex(2, 2, 2)])
+    corners[:, :3] *= np.array(shape) - 1
+    apart = np.linalg.norm(corners @ (other - affine).T, axis=1).max()
+    return apart <= SAME_GRID * np.linalg.norm(affine[:3, :3], axis=0).min()

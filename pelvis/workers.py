@@ -43,7 +43,7 @@ def run(
         finally:
             sys.modules["__main__"] = script
         for future in as_completed(waiting):
-            yield waiting[future], future.result()
+            yield waiting.pop(future), future.result()  # and keep no result
     except BrokenProcessPool:
         raise UserError(
             "a process was ended from outside, perhaps for want of memory; close other "

@@ -29,6 +29,7 @@ PROGRAMS = {
     "idc-index": "pelvis/archive.py",
     "jupyterlab": "lessons/cli.py",
     "nbval": "Makefile",
+    "pandas": "pelvis/archive.py",
     "ruff": ".ci/run",
 }
 

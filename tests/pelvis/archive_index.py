@@ -2,14 +2,16 @@
 
 from types import SimpleNamespace
 
-from pelvis.archive import Series
+import pandas as pd
+
+from pelvis.archive import COLUMNS
 
 OPEN = "CC BY 4.0"
 
 
 def series(uid, patient="man-1", description="t2_tse_cor", collection="alpha", **other):
-    """A series of the archive with 20 images of 100 kB."""
-    values = {
+    """A series of the archive with 20 images of 100 kB, as a row of a table."""
+    return {
         "uid": uid,
         "collection": collection,
         "patient": patient,
@@ -20,12 +22,14 @@ def series(uid, patient="man-1", description="t2_tse_cor", collection="alpha", *
         "size": 2_000_000,
         "licence": OPEN,
         "doi": f"10.1234/{collection}",
-        "url": f"s3://bucket/{uid}/*",
-    }
-    return Series(**(values | other))
+    } | other
 
 
-INDEX = [
+def table(*rows) -> pd.DataFrame:
+    return pd.DataFrame(list(rows))
+
+
+INDEX = table(
     series("1.1", "man-1"),
     series("1.2", "man-1", "t1_tse_cor"),
     series("1.3", "man-2", "t1_tse_cor", size=4_000_000),
@@ -36,39 +40,24 @@ INDEX = [
     series("2.2", "w-2", "Cor T1", "beta_mri", sex="F", body_part="UTERUS"),
     series("2.3", "w-3", "Cor T1", "beta_mri", sex="", licence="CC BY-NC 4.0"),
     series("3.1", "x", "dyn_tra", "gamma"),
-]
+)
 
 
-def write_index(folder, rows, citations):
+def write_index(folder, rows, citations=()):
     """A stand-in for the module ``idc_index_data``, with its two tables as files.
 
-    ``rows`` are `Series` or (`Series`, other columns); ``citations`` are pairs of DOI
-    and text. Needs duckdb, which idc-index brings.
+    ``rows`` are as from `series`, and may name a Modality; ``citations`` are pairs of
+    DOI and text.
     """
-    import duckdb
-
-    base = duckdb.connect()
-    base.execute(
-        "CREATE TABLE i (SeriesInstanceUID VARCHAR, collection_id VARCHAR, PatientID "
-        "VARCHAR, PatientSex VARCHAR, BodyPartExamined VARCHAR, SeriesDescription "
-        "VARCHAR, instanceCount BIGINT, series_size_MB DOUBLE, license_short_name "
-        "VARCHAR, source_DOI VARCHAR, series_aws_url VARCHAR, Modality VARCHAR)"
-    )
-    for row in rows:
-        one, modality = row if isinstance(row, tuple) else (row, "MR")
-        values = list(vars(one).values())
-        values[7] /= 1e6
-        base.execute(f"INSERT INTO i VALUES ({'?, ' * 11}?)", [*values, modality])
-    index, table = folder / "index.parquet", folder / "collections.parquet"
-    base.execute(f"COPY i TO '{index}' (FORMAT parquet)")
-    base.execute(
-        "CREATE TABLE c (sources STRUCT(source_doi VARCHAR, citation VARCHAR)[])"
-    )
+    found = table(*({"Modality": "MR"} | row for row in rows))
+    found["size"] /= 1e6
+    found = found.rename(columns={ours: theirs for theirs, ours in COLUMNS.items()})
+    found.to_parquet(folder / "index.parquet")
     pairs = [{"source_doi": doi, "citation": text} for doi, text in citations]
-    base.execute("INSERT INTO c VALUES (?)", [pairs])
-    base.execute(f"COPY c TO '{table}' (FORMAT parquet)")
+    collections = folder / "collections.parquet"
+    pd.DataFrame({"sources": [pairs]}).to_parquet(collections)
     return SimpleNamespace(
         __version__="99.1.0",
-        IDC_INDEX_PARQUET_FILEPATH=index,
-        INDEX_METADATA={"collections_index": {"parquet_filepath": table}},
+        IDC_INDEX_PARQUET_FILEPATH=folder / "index.parquet",
+        INDEX_METADATA={"collections_index": {"parquet_filepath": collections}},
     )

@@ -3,8 +3,11 @@
 import sys
 
 import pytest
-from archive_index import INDEX, series, write_index
 from slice_files import refusal
+
+pytest.importorskip("pyarrow")
+
+from archive_index import INDEX, series, table, write_index
 
 from pelvis import archive
 
@@ -12,17 +15,13 @@ from pelvis import archive
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
     """Puts an index of a few rows in the place of the archive's."""
-    pytest.importorskip("duckdb")
 
-    def put(rows, citations=()):
+    def put(*rows, citations=()):
         module = write_index(tmp_path, rows, citations)
         monkeypatch.setitem(sys.modules, "idc_index_data", module)
+        return archive.read_index()
 
     return put
-
-
-def uids(found):
-    return [one.uid for one in found]
 
 
 def test_index_lists_open_pelvic_mr(stand_in):
@@ -31,150 +30,146 @@ def test_index_lists_open_pelvic_mr(stand_in):
         series("2", licence="CC BY-NC 4.0", body_part="PELVIS"),
         series("3", licence="CC0 1.0", sex="", images=10),
     ]
+    licences = ["CC BY-ND 4.0", "CC BY-NC-ND 4.0", "Terms and Conditions", ""]
     left_out = [
-        series("4", licence="CC BY-ND 4.0"),
-        series("5", licence="CC BY-NC-ND 4.0"),
-        series("6", licence="Terms and Conditions"),
-        series("7", licence=""),
+        *(series(f"4.{n}", licence=licence) for n, licence in enumerate(licences)),
         series("8", body_part="BREAST"),
         series("9", images=9),
-        (series("10"), "CT"),
+        series("10", Modality="CT"),
     ]
-    stand_in([*left_out, *kept])
-    assert archive.read_index() == kept
+    assert stand_in(*left_out, *kept).to_dict("records") == kept
     assert archive.index_version() == "IDC v99"
 
 
 def test_empty_cells_of_the_index(stand_in):
-    stand_in([series("1", sex=None, description=None, doi=None)])
-    assert archive.read_index() == [series("1", sex="", description="", doi="")]
-    stand_in([series("2", body_part=None), series("3", licence=None)])
-    assert archive.read_index() == []
+    empty = {"sex": None, "description": None, "doi": None}
+    rows = [
+        series("1", **empty),
+        series("2", body_part=None),
+        series("3", licence=None),
+    ]
+    found = stand_in(*rows).to_dict("records")
+    assert found == [series("1", **dict.fromkeys(empty, ""))]
 
 
 def test_citations_are_plain_text(stand_in):
-    stand_in(
-        [], [("10.1234/a", "Doe &amp; Roe. <i>A\nset</i> [Data set]."), ("b", None)]
-    )
+    text = "Doe &amp; Roe. <i>A\nset</i> [Data set]."
+    stand_in(series("1"), citations=[("10.1234/a", text), ("b", None)])
     assert archive.citations(["10.1234/A", "10.1/b", "10.1234/A"]) == {
         "10.1/b": "https://doi.org/10.1/b",
         "10.1234/A": "Doe & Roe. A set [Data set].",
     }
 
 
-@pytest.mark.parametrize("module", ["idc_index_data", "duckdb"])
-def test_package_missing(monkeypatch, module):
-    pytest.importorskip("duckdb")
-    pytest.importorskip("idc_index_data")
+@pytest.mark.parametrize("module", ["idc_index_data", "pandas"])
+def test_package_missing(stand_in, monkeypatch, module):
+    stand_in(series("1"))
     monkeypatch.setitem(sys.modules, module, None)
-    assert 'pip install -e ".[fetch]"' in refusal(archive.read_index)
-    assert module in refusal(archive.citations, [])
+    for call in (archive.read_index, lambda: archive.citations([])):
+        line = refusal(call)
+        assert module in line
+        assert 'pip install -e ".[fetch]"' in line
 
 
-@pytest.mark.parametrize(
-    ("description", "coronal"),
-    [
-        ("t2_tse_cor", True),
-        ("COR T2 TSE", True),
-        ("T2W_TSE_CORA", True),
-        ("T1 coronal", True),
-        ("t2_tse_cor_320_p2", True),
-        ("t2_tse_tra", False),
-        ("cortex", False),
-        ("decor", False),
-        ("", False),
-        ("t2_trufi_cor_loc multi", False),
-        ("Cor LOC", False),
-        ("cor localizer", False),
-        ("dyn_SUB_MIP_COR", False),
-        ("Trufi_COR_MPR", False),
-    ],
-)
-def test_coronal_by_the_description(description, coronal):
-    assert archive.is_coronal(series("1", description=description)) is coronal
+def test_coronal_by_the_description():
+    coronal = "t2_tse_cor|COR T2 TSE|T2W_TSE_CORA|T1 coronal|t2_tse_cor_320_p2"
+    others = "t2_tse_tra|cortex|decor||t2_trufi_cor_loc multi|Cor LOC|cor localizer|"
+    others += "dyn_SUB_MIP_COR|Trufi_COR_MPR"
+    for texts, wanted in ((coronal, True), (others, False)):
+        found = table(*(series("1", description=text) for text in texts.split("|")))
+        assert (archive.is_coronal(found["description"]) == wanted).all()
 
 
 def test_offers_count_and_name():
-    alpha, beta = archive.offers(archive.select(INDEX))
-    assert (alpha.name, alpha.series, alpha.patients) == ("alpha", 4, 3)
-    assert alpha.size == 10_000_000
-    assert alpha.licence == "CC BY 4.0"
-    assert alpha.shows == "prostate; men"
-    assert beta.licence == "CC BY 4.0, CC BY-NC 4.0 (non-commercial)"
-    assert beta.shows == "pelvis/prostate/uterus; women, sex not told"
-
-
-def test_offers_by_description():
+    alpha, beta = archive.offers(archive.select(INDEX)).to_dict("records")
+    assert alpha == {
+        "name": "alpha",
+        "series": 4,
+        "patients": 3,
+        "size": 10_000_000,
+        "licence": "CC BY 4.0",
+        "shows": "prostate; men",
+    }
+    assert beta["licence"] == "CC BY 4.0, CC BY-NC 4.0 (non-commercial)"
+    assert beta["shows"] == "pelvis/prostate/uterus; women, sex not given"
     kinds = archive.offers(archive.select(INDEX, "alpha"), by="description")
-    assert [(kind.name, kind.patients) for kind in kinds] == [
+    assert list(zip(kinds["name"], kinds["patients"], strict=True)) == [
         ("t1_tse_cor", 2),
         ("COR T2 FRFSE", 1),
         ("t2_tse_cor", 1),
     ]
 
 
-def test_select_by_collection_and_description():
-    assert uids(archive.select(INDEX, "Beta-MRI")) == ["2.1", "2.2", "2.3"]
-    assert uids(archive.select(INDEX, "alpha", "LOCALIZER")) == ["1.6"]
-    assert uids(archive.select(INDEX, None, "tra")) == ["1.5", "3.1"]
+@pytest.mark.parametrize(
+    ("how", "uids"),
+    [
+        (("Beta-MRI",), ["2.1", "2.2", "2.3"]),
+        (("alpha", "LOCALIZER"), ["1.6"]),
+        ((None, "tra"), ["1.5", "3.1"]),
+    ],
+)
+def test_select_by_collection_and_description(how, uids):
+    assert list(archive.select(INDEX, *how)["uid"]) == uids
 
 
-def test_select_refuses():
-    assert "did you mean 'alpha'" in refusal(archive.select, INDEX, "alfa")
-    no_coronal = refusal(archive.select, INDEX, "gamma")
-    assert "no series of gamma is called coronal" in no_coronal
-    assert "'dyn_tra'" in no_coronal
-    assert "no series of alpha has 'flair'" in refusal(
-        archive.select, INDEX, "alpha", "flair"
-    )
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (("alfa",), ["did you mean 'alpha'"]),
+        (("gamma",), ["no series of gamma is called coronal", "'dyn_tra'"]),
+        (("alpha", "flair"), ["no series of alpha has 'flair'"]),
+    ],
+)
+def test_select_refuses(how, words):
+    line = refusal(archive.select, INDEX, *how)
+    assert all(word in line for word in words)
 
 
-def test_take_one_series_a_patient():
+def test_take():
     found = archive.select(INDEX, "alpha")
-    assert uids(archive.take(found)) == ["1.1", "1.3", "1.4"]
-    assert uids(archive.take(found, patients=2)) == ["1.1", "1.3"]
+    assert list(archive.take(found)["uid"]) == ["1.1", "1.3", "1.4"]
+    assert list(archive.take(found, patients=2)["uid"]) == ["1.1", "1.3"]
     every = archive.take(found, patients=2, every_series=True)
-    assert uids(every) == ["1.1", "1.2", "1.3"]
+    assert list(every["uid"]) == ["1.1", "1.2", "1.3"]
 
 
 def test_take_prefers_the_common_then_the_larger():
-    found = [
+    found = table(
         series("1", "a", "cor rare", images=90),
         series("2", "a", "cor", images=20),
         series("3", "a", "cor", images=30),
         series("4", "b", "cor"),
-    ]
-    assert uids(archive.take(found, patients=1)) == ["3"]
+    )
+    assert list(archive.take(found, patients=1)["uid"]) == ["3"]
 
 
 def test_a_smaller_choice_is_part_of_a_larger():
-    found = [series(f"1.{n}", f"man-{n % 7}") for n in range(20)]
+    found = table(*(series(f"1.{n}", f"man-{n % 7}") for n in range(20)))
     few, more = archive.take(found, 3), archive.take(found[::-1], None)
-    assert set(few) < set(more)
+    assert set(few["uid"]) < set(more["uid"])
     assert len(more) == 7
 
 
 def test_by_uid(monkeypatch):
     monkeypatch.setattr(archive, "index_version", lambda: "IDC v99")
-    assert uids(archive.by_uid(INDEX, ["2.1", "1.5", "2.1"])) == ["2.1", "1.5"]
-    fault = refusal(archive.by_uid, INDEX, ["1.1", "9.9"])
-    assert "series 9.9 is not among the 10" in fault
+    found = archive.by_uid(INDEX, ["2.1", "1.5", "2.1"])
+    assert list(found["uid"]) == ["2.1", "1.5"]
+    line = refusal(archive.by_uid, INDEX, ["1.1", "9.9"])
+    assert "series 9.9 is not among the 10" in line
 
 
 def test_the_real_index():
     """Names that the command's help and the README rely on are still there."""
-    pytest.importorskip("duckdb")
     pytest.importorskip("idc_index_data")
     index = archive.read_index()
-    listed = {offer.name: offer for offer in archive.offers(archive.select(index))}
-    default = listed[archive.DEFAULT_COLLECTION]
-    assert default.patients > 300
-    assert default.licence == "CC BY 3.0"
-    assert default.shows == "prostate; men"
-    assert archive.select(index, "cptac_ucec", "t1_tse_cor")
+    listed = archive.offers(archive.select(index)).set_index("name")
+    default = listed.loc[archive.DEFAULT_COLLECTION]
+    assert default["patients"] > 300
+    assert default["licence"] == "CC BY 3.0"
+    assert default["shows"] == "prostate; men"
+    assert len(archive.select(index, "cptac_ucec", "t1_tse_cor"))
     chosen = archive.take(archive.select(index, archive.DEFAULT_COLLECTION))
-    assert len({one.patient for one in chosen}) == len(chosen) == 20
-    assert all(one.url.startswith("s3://") for one in chosen)
-    (text,) = archive.citations({one.doi for one in chosen}).values()
+    assert chosen["patient"].nunique() == len(chosen) == 20
+    (text,) = archive.citations(chosen["doi"]).values()
     assert text.startswith("Litjens, G.")
     assert "https://doi.org/10.7937" in text

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from scan_files import coronal_series, write_dicom, write_label, write_volume
 from slice_files import refusal
 
-from pelvis import slicing
 from pelvis.convert import convert
 from pelvis.phantom import write_phantom
 from vqlib.cli import main
@@ -151,27 +150,23 @@ def test_the_second_run_does_nothing(scans, tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
-def stopped_after(count, monkeypatch):
-    """Makes the conversion die while it writes a later scan."""
-    real, calls = slicing._write_slice, []
+def failing_after(count, fault, monkeypatch):
+    """Lets so many slices be written, and then fails."""
+    real, left = Path.write_bytes, iter(range(count))
 
-    def write(job, number, piece):
-        calls.append(job)
-        if len(set(calls_of(calls))) > count and number == 4:
-            raise KeyboardInterrupt
-        return real(job, number, piece)
+    def write(path, content):
+        if path.parent.name.startswith(".case_") and next(left, None) is None:
+            raise fault
+        return real(path, content)
 
-    def calls_of(jobs):
-        return [str(job.source) for job in jobs]
-
-    monkeypatch.setattr(slicing, "_write_slice", write)
+    monkeypatch.setattr(Path, "write_bytes", write)
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_a_stopped_run_is_completed_by_the_next(scans, tmp_path, monkeypatch, count):
     whole, out = tmp_path / "whole", tmp_path / "out"
     convert(scans, whole, **SMALL)
-    stopped_after(count, monkeypatch)
+    failing_after(count * 10 + 4, KeyboardInterrupt(), monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         convert(scans, out, **SMALL)
     assert len({row["source"] for row in manifest(out)}) == count
@@ -328,15 +323,7 @@ def test_a_bad_label_leaves_its_image_out(tmp_path):
 def test_a_full_disk(scans, tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     convert(scans, whole, **SMALL)
-    real, left = Path.write_bytes, iter(range(25))
-
-    def write(path, content):
-        if next(left, None) is None:
-            path.touch()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(path, content)
-
-    monkeypatch.setattr(Path, "write_bytes", write)
+    failing_after(25, OSError(errno.ENOSPC, "No space left on device"), monkeypatch)
     with pytest.raises(UserError, match=r"No space left on device\); free some"):
         convert(scans, out, **SMALL)
     monkeypatch.undo()
@@ -377,8 +364,15 @@ def test_places_that_make_no_sense(scans, tmp_path):
     assert not out.exists()
     convert(scans, out, **SMALL)
     assert "holds slices already" in refused(out, tmp_path / "again")
+    out.rename(tmp_path / "empty" / "out")
+    line = refused(tmp_path / "empty", tmp_path / "again")
+    assert f"{tmp_path / 'empty' / 'out'} holds slices already" in line
+    (tmp_path / "empty" / "out").rename(out)
+    (out / "convert.json").unlink()
+    line = refused(scans, out)
+    assert "already holds slices that no conversion made (keras_slices_" in line
     (out / "convert.json").write_text("{")
-    assert "not valid JSON" in refused(scans, out)
+    assert "damaged" in refused(scans, out)
     (out / "convert.json").write_text("{}")
     assert "damaged" in refused(scans, out)
 
@@ -410,7 +404,7 @@ def test_two_conversions_at_once(scans, tmp_path):
     out.mkdir()
     with filelock.FileLock(out / ".convert.lock"):
         line = refusal(lambda: convert(scans, out, **SMALL))
-    assert "another conversion is writing" in line
+    assert "another process is writing" in line
 
 
 def test_fewer_than_three_patients_are_remarked(tmp_path):
@@ -440,7 +434,7 @@ def test_the_command(scans, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(scans, tmp_path, monkeypatch):
-    stopped_after(1, monkeypatch)
+    failing_after(14, KeyboardInterrupt(), monkeypatch)
     command = ["data", "convert", str(scans), str(tmp_path / "out"), "--processes", "1"]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 130

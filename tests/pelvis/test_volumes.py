@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scan_files import SHAPE, STACK, sample, write_label, write_volume
+from scan_files import SHAPE, STACK, sample, turn, write_label, write_volume
 from slice_files import refusal
 
 from pelvis.sources import Source
@@ -220,6 +220,36 @@ def test_no_affine(tmp_path):
 def test_a_qform_alone_is_enough(tmp_path):
     path = with_header(tmp_path / "a.nii.gz", sform_code=0)
     assert np.allclose(read_volume(source(path)).affine, STACK, atol=1e-4)
+
+
+def with_qform(path, qform) -> Path:
+    """A volume whose qform is another than its sform, `STACK`."""
+    image = nib.load(write_volume(path))
+    image.set_qform(qform, 1)
+    nib.save(image, path)
+    return path
+
+
+MIRRORED = np.diag([-1.0, 1, 1, 1])
+MIRRORED[0, 3] = SHAPE[0] - 1  # the same box
+
+
+@pytest.mark.parametrize("qform", [STACK @ MIRRORED, turn(2, 8) @ STACK])
+def test_sform_and_qform_that_point_different_ways(tmp_path, qform):
+    path = with_qform(tmp_path / "a.nii.gz", qform)
+    assert "says in two ways how it lies" in refused(path)
+
+
+def test_sform_and_qform_that_are_shifted_or_nearly_alike(tmp_path):
+    shift = np.eye(4)
+    shift[0, 3] = 3
+    volume = read_volume(source(with_qform(tmp_path / "a.nii.gz", shift @ STACK)))
+    assert "sform and qform are shifted; the sform is taken" in volume.note
+    assert np.allclose(volume.affine, STACK)
+    shift[0, 3] = 0.05
+    assert not read_volume(
+        source(with_qform(tmp_path / "b.nii.gz", shift @ STACK))
+    ).note
 
 
 def test_a_singular_affine(tmp_path):
