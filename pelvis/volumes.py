@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from pelvis.dicom import dicom_sources, read_series
 from pelvis.sources import Source, nifti_sources
@@ -154,8 +155,9 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
     if min(codes) <= 0:
         return ""
     try:
+        header["pixdim"][0] = header["pixdim"][0] or 1  # as the standard reads a 0
         other = header.get_qform()
-    except ValueError:  # a quaternion longer than 1
+    except (ValueError, HeaderDataError):  # a quaternion longer than 1
         other = np.full((4, 4), np.nan)
     with np.errstate(all="ignore"):
         lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
