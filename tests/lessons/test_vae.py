@@ -2,7 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lessons import vae as draw
+from lessons import n02 as draw
 from vqlib.metrics.sharpness import Detail
 
 

@@ -8,14 +8,12 @@ two-dimensional file knows it only by where its header places it in the patient.
 Taught in notebook 01, sections 1.1, 1.2 and 1.7.
 """
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from vqlib.data import (
     LABEL_NAMES,
@@ -28,13 +26,14 @@ from vqlib.data import (
 )
 
 ORGANS = LABEL_NAMES[2:]  # neither background nor the rest of the body
+Volumes = dict[str, dict[int, dict[int, float]]]  # organ → case → week → ml
 
 
 class Spacing(NamedTuple):
     """How the slices of one scan lie, in mm."""
 
     pixel: tuple[float, float]  # left–right, inferior–superior
-    step: float | None  # from slice to slice; None where the headers do not tell
+    step: float | None  # from slice to slice; None where the headers do not say
 
 
 class Change(NamedTuple):
@@ -62,28 +61,22 @@ def spacings(index: SliceIndex) -> dict[tuple[int, int], Spacing]:
     return found
 
 
-def label_counts(index: SliceIndex, progress: bool = True) -> np.ndarray:
-    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`, with a
-    progress bar.
+def label_counts(index: SliceIndex) -> np.ndarray:
+    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`.
 
     Raises ValueError without labels, and `UserError` for a file that `read_label`
     refuses.
     """
     if not index.has_labels:
         raise ValueError(f"{index.folder} has no labels to count")
-
-    def count(record) -> np.ndarray:
-        return np.bincount(read_label(record.label_path).ravel(), minlength=6)
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        counts = tqdm(
-            pool.map(count, index.records),
-            total=len(index),
-            desc="counting labels",
-            disable=not progress,
-            leave=False,
-        )
-        return np.stack(list(counts))
+    counts = thread_map(
+        lambda record: np.bincount(read_label(record.label_path).ravel(), minlength=6),
+        index.records,
+        max_workers=4,
+        desc="counting labels",
+        leave=False,
+    )
+    return np.stack(counts)
 
 
 def organ_areas(index: SliceIndex, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,19 +84,14 @@ def organ_areas(index: SliceIndex, counts: np.ndarray) -> dict[str, np.ndarray]:
     cm2 = np.empty(len(index))
     for scan, spacing in spacings(index).items():
         cm2[index.volumes[scan]] = spacing.pixel[0] * spacing.pixel[1] / 100
-    return {
-        organ: counts[:, LABEL_NAMES.index(organ)] * cm2  # [N]
-        for organ in ORGANS
-    }
+    return {organ: counts[:, LABEL_NAMES.index(organ)] * cm2 for organ in ORGANS}
 
 
-def organ_volumes(
-    index: SliceIndex, counts: np.ndarray
-) -> dict[str, dict[int, dict[int, float]]]:
+def organ_volumes(index: SliceIndex, counts: np.ndarray) -> Volumes:
     """Volume of each organ in each scan, in ml: organ → case → week → ml.
 
-    The sum of the areas times the step between slices. A scan without a known step is
-    left out.
+    The sum of the areas times the step between slices (Cavalieri's principle). A scan
+    without a known step is left out.
     """
     areas, found = organ_areas(index, counts), {organ: {} for organ in ORGANS}
     for (case, week), spacing in spacings(index).items():
@@ -153,7 +141,7 @@ def overview(data: SliceData) -> dict[str, str]:
         "array": ", ".join(sorted({"x".join(map(str, s.shape)) for s in slices})),
         "stored as": str(nib.load(middles[0]).get_data_dtype()),
         "pixel (mm)": " x ".join(f"{mm:.2f}" for mm in space[0].pixel),
-        "slice to slice (mm)": _range(steps, ".1f") if steps else "not told",
+        "slice to slice (mm)": _range(steps, ".1f") if steps else "unknown",
         "raw brightness": _range(bright, ".0f"),
     }
 

@@ -4,7 +4,7 @@ PNG and lossless WebP keep every pixel of the 8-bit slice. A VQ-VAE does not, so
 fair opponents are lossy formats at the same number of bytes: WebP, AVIF, JPEG 2000.
 Their files begin with headers that any file of this size and format has (30 bytes for
 WebP, some 300 for AVIF), and a model that is known to both sides has none; so a
-comparison takes them off. Taught in notebooks 03 and 05.
+comparison takes them off. Used in notebooks 03 and 05.
 """
 
 import io
@@ -18,22 +18,14 @@ from torch import Tensor
 
 # Pillow's name of the feature, and every setting from the smallest file to the largest
 _PERCENT = range(0, 101, 2)
+_AVIF = {"subsampling": "4:0:0", "speed": 4, "max_threads": 1}
+_JPEG = {"no_jp2": True, "irreversible": True}  # the bare codestream
 _LOSSY = {
     "WebP": ("webp", [{"quality": q, "method": 6} for q in _PERCENT]),
-    "AVIF": (
-        "avif",
-        [
-            {"quality": q, "subsampling": "4:0:0", "speed": 4, "max_threads": 1}
-            for q in _PERCENT
-        ],
-    ),
-    "JPEG 2000": (
+    "AVIF": ("avif", [{"quality": q, **_AVIF} for q in _PERCENT]),
+    "JPEG 2000": (  # raw size over so much, 300 down to 1
         "jpg_2000",
-        [
-            # the bare codestream; raw size over so much, 300 down to 1
-            {"no_jp2": True, "irreversible": True, "quality_layers": [float(rate)]}
-            for rate in np.geomspace(300, 1, 120)
-        ],
+        [{"quality_layers": [float(n)], **_JPEG} for n in np.geomspace(300, 1, 120)],
     ),
 }
 LOSSY_FORMS = tuple(_LOSSY)
@@ -43,8 +35,13 @@ class Coded(NamedTuple):
     """What lossy files make of slices within a limit."""
 
     images: Tensor  # [N, 1, H, W] as they come back
-    sizes: np.ndarray  # [N] bytes of each file, less its header where that was asked
+    sizes: np.ndarray  # [N] bytes of each file, less its header
     met: np.ndarray  # bool [N], whether the limit was met
+
+
+def available(form: str) -> bool:
+    """Whether this Pillow was built with the format, one of `LOSSY_FORMS`."""
+    return bool(features.check(_LOSSY[form][0]))
 
 
 def lossless_bytes(images: Tensor, form: str) -> np.ndarray:
@@ -55,22 +52,6 @@ def lossless_bytes(images: Tensor, form: str) -> np.ndarray:
     return np.array([len(file) for file in files])
 
 
-def webp_within(images: Tensor, limit: float) -> tuple[Tensor, np.ndarray]:
-    """Slices `[N, 1, H, W]` through lossy WebP, each at the highest quality whose file
-    has at most ``limit`` bytes, header included (quality 0 where none has).
-
-    Returns:
-        what comes back, `[N, 1, H, W]`, and the bytes of each file `[N]`.
-    """
-    (coded,) = lossy_within(images, [limit], "WebP", less_header=False)
-    return coded.images, coded.sizes
-
-
-def available(form: str) -> bool:
-    """Whether this Pillow was built with the format, one of `LOSSY_FORMS`."""
-    return bool(features.check(_LOSSY[form][0]))
-
-
 def header_bytes(shape: tuple[int, int], form: str) -> int:
     """Bytes of the smallest file for `[H, W]`: that of a slice of one grey. It holds
     the header and hardly a byte of picture, so the format is rather favoured."""
@@ -79,21 +60,18 @@ def header_bytes(shape: tuple[int, int], form: str) -> int:
     return min(len(_write(grey, form, **settings[i])) for i in (0, -1))
 
 
-def lossy_within(
-    images: Tensor, limits: Sequence[float], form: str, less_header: bool = True
-) -> list[Coded]:
+def lossy_within(images: Tensor, limits: Sequence[float], form: str) -> list[Coded]:
     """Slices through a lossy format, each at the highest quality that keeps to a limit.
 
     Where no quality does, the smallest file is taken and ``met`` is false.
 
     Args:
         images: `[N, 1, H, W]` in [0, 1].
-        limits: bytes per slice, one for each answer.
+        limits: bytes per slice without the header, one for each answer.
         form: one of `LOSSY_FORMS`; JPEG 2000 as a bare codestream.
-        less_header: whether `header_bytes` are taken off each file.
     """
     settings = _LOSSY[form][1]
-    off = header_bytes(tuple(images.shape[-2:]), form) if less_header else 0
+    header = header_bytes(tuple(images.shape[-2:]), form)
     answers: list[list] = [[] for _ in limits]
     for picture in _pictures(images):
         files: dict[int, bytes] = {}
@@ -101,27 +79,29 @@ def lossy_within(
         def size(i, picture=picture, files=files) -> int:
             if i not in files:
                 files[i] = _write(picture, form, **settings[i])
-            return max(0, len(files[i]) - off)
+            return max(0, len(files[i]) - header)
 
         for answer, limit in zip(answers, limits, strict=True):
             low, high = 0, len(settings) - 1  # file sizes rise with the quality
             while low < high:
                 middle = (low + high + 1) // 2
-                low, high = (
-                    (middle, high) if size(middle) <= limit else (low, middle - 1)
-                )
-            answer.append((size(low), size(low) <= limit, files[low]))
-    return [_decoded(answer) for answer in answers]
+                if size(middle) <= limit:
+                    low = middle
+                else:
+                    high = middle - 1
+            answer.append((size(low), files[low]))
+    return [
+        _coded(*zip(*a, strict=True), n) for a, n in zip(answers, limits, strict=True)
+    ]
 
 
-def _decoded(answer: list[tuple[int, bool, bytes]]) -> Coded:
-    sizes, met, files = zip(*answer, strict=True)
+def _coded(sizes: Sequence[int], files: Sequence[bytes], limit: float) -> Coded:
     back = []
     for file in files:
         with Image.open(io.BytesIO(file)) as read:
             back.append(np.asarray(read.convert("L")))
     pixels = torch.from_numpy(np.stack(back)).float() / 255
-    return Coded(pixels.unsqueeze(1), np.array(sizes), np.array(met))
+    return Coded(pixels[:, None], np.array(sizes), np.array(sizes) <= limit)
 
 
 def _pictures(images: Tensor) -> list[Image.Image]:

@@ -2,20 +2,29 @@
 
 A score such as SSIM mixes everything that can go wrong. These numbers ask one question:
 how much of the truth's edges, and of its detail at each spatial frequency, comes back,
-in its own place. What comes back in the wrong place (invented texture) is told apart
-from what is lost. Taught in notebook 02, section 2.9.
+in its own place. What comes back in the wrong place (invented texture) is kept apart
+from what is lost. Taught in notebook 02, section 2.9; used again in 03.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
+
+from vqlib.metrics.spectrum import Spacing, blurred, ring_totals, spectrum
 
 # sigmas tried by `equivalent_blur`, in pixels
 BLURS = np.array([*np.arange(0.0, 2.0, 0.25), *np.arange(2.0, 6.1, 0.5)])
 NO_EDGES = 1e-9  # mean squared gradient of a blank slice
+
+
+class Detail(NamedTuple):
+    """Detail of reconstructions by spatial frequency, as a share of the target's."""
+
+    frequency: np.ndarray  # [bands] middle of each ring, cycles per unit of `spacing`
+    power: np.ndarray  # [bands] power of the reconstruction / that of the target
+    in_place: np.ndarray  # [bands] what of it agrees with the target
 
 
 def edge_strength(images: Tensor) -> Tensor:
@@ -23,7 +32,7 @@ def edge_strength(images: Tensor) -> Tensor:
 
     It counts every change of brightness, noise included, wherever it is.
     """
-    return gradient(images).square().sum(1).sqrt().mean((1, 2))
+    return _gradient(images).square().sum(1).sqrt().mean((1, 2))
 
 
 def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
@@ -31,10 +40,10 @@ def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
 
     The least-squares slope of the reconstruction's gradients on those of the target,
     Σ g_r · g_t / Σ |g_t|². 1 for the target itself, 0 for a flat image; an edge at half
-    its height gives ½, an edge in another place nothing. A target without edges has
-    none to lose and gives 1.
+    its height gives ½, an edge in another place 0. A target without edges has none to
+    lose and gives 1.
     """
-    ours, true = gradient(reconstruction), gradient(target)  # [B, 2, H-1, W-1]
+    ours, true = _gradient(reconstruction), _gradient(target)  # [B, 2, H-1, W-1]
     shared = (ours * true).mean((1, 2, 3))
     energy = true.square().mean((1, 2, 3))
     slope = shared / energy.clamp(min=NO_EDGES)
@@ -50,29 +59,20 @@ def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
     """
     recovery = edge_recovery(reconstruction, target).double().cpu().numpy()  # [B]
     truth = target.float().cpu()
-    curve = np.stack(
-        [edge_recovery(blurred(truth, sigma), truth).numpy() for sigma in BLURS]
-    )  # [sigmas, B], falling
+    tried = [edge_recovery(blurred(truth, sigma), truth).numpy() for sigma in BLURS]
+    falling = np.minimum.accumulate(np.stack(tried))  # [sigmas, B]
     return np.array(
         [
-            np.interp(-value, -np.minimum.accumulate(column), BLURS)
-            for value, column in zip(recovery, curve.T, strict=True)
+            np.interp(-value, -curve, BLURS)
+            for value, curve in zip(recovery, falling.T, strict=True)
         ]
     )
-
-
-class Detail(NamedTuple):
-    """Detail of reconstructions by spatial frequency, as a share of the target's."""
-
-    frequency: np.ndarray  # [bands] middle of each ring, cycles per unit of `spacing`
-    power: np.ndarray  # [bands] power of the reconstruction / that of the target
-    in_place: np.ndarray  # [bands] what of it agrees with the target
 
 
 def detail_by_frequency(
     reconstruction: Tensor,
     target: Tensor,
-    spacing: tuple[float, float] = (1.0, 1.0),
+    spacing: Spacing = (1.0, 1.0),
     bands: int = 12,
 ) -> Detail:
     """Radial power spectrum of reconstructions against the truth, over a whole set.
@@ -96,54 +96,9 @@ def detail_by_frequency(
     return Detail(frequency=frequency, power=power / energy, in_place=shared / energy)
 
 
-def ring_totals(
-    values: Tensor, spacing: tuple[float, float], bands: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over rings of spatial frequency of `[N, H, W]`, in the order of the FFT.
-
-    The middle of each ring (cycles per unit of ``spacing``) and the sum over all slices
-    and frequencies in it, both `[bands]`. Rings are equally wide and end at the Nyquist
-    frequency of the coarser axis; frequency 0 is left out.
-    """
-    height, width = values.shape[-2:]
-    fy = torch.fft.fftfreq(height, spacing[0], dtype=torch.float64)[:, None]
-    fx = torch.fft.fftfreq(width, spacing[1], dtype=torch.float64)[None, :]
-    nyquist = 0.5 / max(spacing)
-    radius = torch.hypot(fy, fx).flatten()
-    ring = (radius / nyquist * bands).long()
-    seen = (ring < bands) & (radius > 0)
-    total = values.sum(0).flatten()[seen]
-    zeros = torch.zeros(bands, dtype=torch.float64)
-    middle = (np.arange(bands) + 0.5) / bands * nyquist
-    return middle, zeros.index_add_(0, ring[seen], total).numpy()
-
-
-def gradient(images: Tensor) -> Tensor:
+def _gradient(images: Tensor) -> Tensor:
     """Forward differences along both axes: [B, 1, H, W] -> [B, 2, H-1, W-1]."""
     image = images[:, 0]
     along_h = image[:, 1:, :-1] - image[:, :-1, :-1]
     along_w = image[:, :-1, 1:] - image[:, :-1, :-1]
     return torch.stack([along_h, along_w], dim=1)
-
-
-def spectrum(images: Tensor) -> Tensor:
-    """Fourier transform under a Hann window, which keeps the jump between opposite
-    borders (anatomy goes on beyond the slice) out of it."""
-    image = images[:, 0].double().cpu()
-    image = image - image.mean((1, 2), keepdim=True)
-    for axis in (-2, -1):
-        window = torch.hann_window(image.shape[axis], dtype=torch.float64)
-        image = image * (window[:, None] if axis == -2 else window)
-    return torch.fft.fft2(image)
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """A Gaussian filter, mirrored at the borders, as two matrix products: many times
-    faster on a whole set than filtering slice by slice."""
-    if sigma == 0:
-        return images
-    rows, columns = (
-        torch.from_numpy(ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0)).to(images)
-        for n in images.shape[-2:]
-    )
-    return rows @ images @ columns.T
