@@ -42,6 +42,7 @@ MODEL_COLOURS = {
     "VQ-VAE-2": "#CC79A7",
     "autoencoder": "#009E73",
     "mean image": "#999999",
+    "training slices": "#999999",
     "WebP": "#555555",
     "AVIF": "#111111",
     "JPEG 2000": "#AAAAAA",
