@@ -23,10 +23,10 @@ import torch
 from common import RESULTS, circumstances, spread, tell
 from torch.utils.flop_counter import FlopCounterMode
 
+from lessons.codecs import LOSSY_FORMS, available, header_bytes, lossy_within
+from lessons.sharpness import edge_recovery
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, open_data
-from vqlib.metrics.codecs import LOSSY_FORMS, available, header_bytes, lossy_within
-from vqlib.metrics.sharpness import edge_recovery
 from vqlib.runs import Run, load_json, read_history, save_json
 
 SCORES = ("ssim", "psnr", "ms_ssim", "edges")  # edges: the share that is in place

@@ -102,10 +102,11 @@ def show_slices(
     """
     images = as_slices(images)
     columns = max(1, min(columns, len(images)))
+    lines = max((title.count("\n") + 1 for title in titles or ()), default=0)
     figure, axes = slice_axes(
         math.ceil(len(images) / columns),
         columns,
-        title=TITLE if titles else 0.04,
+        title=TITLE * lines or 0.04,
         more=0.0 if labels is None else 0.3,
     )
     for axis, image in zip(axes.flat, images, strict=False):

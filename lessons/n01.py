@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
@@ -180,22 +181,16 @@ def ladder(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
     return figure
 
 
-def dots(rows: Mapping[str, Mapping[str, float]], label: str) -> Figure:
+def dots(table: pd.DataFrame, label: str) -> Figure:
     """Numbers that answer one question in many ways: a row for each way, the first set
-    apart, and a mark for each series.
-
-    Args:
-        rows: way → (series → value).
-        label: what the values are.
-    """
+    apart, and a mark for each column."""
     figure, axis = plt.subplots(
-        figsize=(8.0, 0.32 * len(rows) + 1.0), layout="constrained"
+        figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
     )
-    for series, marker in zip(next(iter(rows.values())), "os", strict=False):
-        values = [row[series] for row in rows.values()]
-        axis.plot(values, range(len(rows)), marker, markersize=7, label=series)
+    for (name, values), marker in zip(table.items(), "osD", strict=False):
+        axis.plot(values, range(len(table)), marker, markersize=7, label=name)
     axis.axhspan(-0.5, 0.5, color="0.93", zorder=0)
-    axis.set_yticks(range(len(rows)), rows.keys())
+    axis.set_yticks(range(len(table)), table.index)
     axis.invert_yaxis()
     axis.grid(axis="y", color="0.9")
     axis.set_xlabel(label)

@@ -1,12 +1,11 @@
 import io
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from vqlib.metrics import codecs
-from vqlib.metrics.codecs import lossless_bytes, lossy_within, webp_within
+from lessons import codecs
+from lessons.codecs import lossless_bytes, lossy_within
 
 
 @pytest.fixture
@@ -32,25 +31,6 @@ def test_png_size_is_that_of_a_grey_file(images):
     assert lossless_bytes(images, "PNG")[1] == len(file.getvalue())
 
 
-def test_webp_keeps_to_the_limit_and_uses_it(images):
-    errors = []
-    for limit in (200, 400, 800):
-        back, sizes = webp_within(images, limit)
-        assert back.shape == images.shape
-        assert (sizes <= limit).all()
-        errors.append((back - images).square().mean((1, 2, 3)))
-    assert (errors[2] < errors[0]).all()
-    assert errors[2][1] < errors[1][1] < errors[0][1]
-    assert sizes[1] > 400  # not simply the smallest file
-    assert errors[2][0] < 1e-3
-
-
-def test_a_limit_that_nothing_meets_gives_the_smallest_file(images):
-    _, smallest = webp_within(images, 0)
-    assert (smallest <= webp_within(images, 10_000)[1]).all()
-    assert np.isfinite(smallest).all()
-
-
 @pytest.fixture(params=codecs.LOSSY_FORMS)
 def form(request):
     if not codecs.available(request.param):
@@ -71,13 +51,12 @@ def test_each_lossy_format_keeps_to_its_limits_and_uses_them(images, form):
     assert error[1] < 0.01  # it is the slice that comes back, upright
 
 
-def test_a_header_is_taken_off_and_can_be_left_on(images, form):
+def test_a_header_is_taken_off(images, form):
     header = codecs.header_bytes((64, 32), form)
-    (less,) = lossy_within(images, [300], form)
-    (whole,) = lossy_within(images, [300 + header], form, less_header=False)
+    (coded,) = lossy_within(images, [10_000], form)
     assert 20 < header < 500
-    assert np.array_equal(less.sizes + header, whole.sizes)
-    assert torch.equal(less.images, whole.images)
+    assert (coded.sizes > 0).all()
+    assert coded.sizes[0] < coded.sizes[1]
 
 
 def test_a_limit_that_cannot_be_met_is_told(images, form):

@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from lessons import cohort
 from vqlib import profiles
 from vqlib.data import SliceIndex, open_data
-from vqlib.metrics import cohort
 
 SMOKE = profiles.get("smoke")
 

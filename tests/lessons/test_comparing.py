@@ -106,85 +106,61 @@ def test_the_line_goes_through_the_better_of_two_ways_to_spend_a_rate():
     assert [[1030, 0.50]] in [line.get_xydata().tolist() for line in axis.lines]
 
 
+def test_rate_distortion_draws_points_with_their_intervals():
+    points = {
+        "VAE": [(4000, Interval(0.7, 0.6, 0.8)), (800, Interval(0.55, 0.5, 0.6))],
+        "VQ-VAE": (4608, Interval(0.72, 0.71, 0.74)),
+    }
+    axis = comparing.rate_distortion(points, {"mean image": 0.38}).axes[0]
+    curve, point = (c.lines[0] for c in axis.containers)
+    assert curve.get_xydata().tolist() == [[800, 0.55], [4000, 0.7]]
+    assert point.get_xydata().tolist() == [[4608, 0.72]]
+    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.71, 0.74))
+    assert texts(axis.figure) == ["mean image"]
+
+
 def settled(by_seed, low, high, spread, score="ssim"):
-    mean = float(np.mean(by_seed))
     return {
         "data": "real_slices",
         "bits": 1024.0,
         "score": score,
         "by_seed": by_seed,
         "difference_sd": spread,
-        "difference": {"mean": mean, "low": low, "high": high},
+        "difference": {"mean": float(np.mean(by_seed)), "low": low, "high": high},
     }
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "ahead"),
     [
-        (settled([0.03, 0.02], 0.01, 0.04, 0.005), "VQ-VAE is ahead, whatever"),
-        (settled([-0.03, -0.02], -0.04, -0.01, 0.005), "VAE is ahead, whatever"),
-        (settled([0.03], 0.01, 0.04, 0.0), "VQ-VAE is ahead, with the one seed"),
-        (settled([0.03, -0.01], 0.01, 0.04, 0.005), "not settled"),
-        (settled([0.03, 0.02], -0.01, 0.04, 0.005), "not settled"),
-        (settled([0.03, 0.02], 0.01, 0.04, 0.1), "not settled"),
+        (settled([0.03, 0.02], 0.01, 0.04, 0.005), "VQ-VAE"),
+        (settled([-0.03, -0.02], -0.04, -0.01, 0.005), "VAE"),
+        (settled([0.03, -0.01], 0.01, 0.04, 0.005), "not settled"),  # seeds disagree
+        (settled([0.03, 0.02], -0.01, 0.04, 0.005), "not settled"),  # patients
+        (settled([0.03, 0.02], 0.01, 0.04, 0.1), "not settled"),  # spread of seeds
     ],
 )
-def test_settled_only_where_seeds_patients_and_spread_agree(line, said):
-    (sentence,) = comparing.settled_lines([line])
-    assert f": {said}" in sentence
-    assert "real slices, 1,024 bits, SSIM" in sentence
+def test_settled_only_where_seeds_patients_and_spread_agree(line, ahead):
+    table = comparing.settled_table([line, line | {"score": "l1"}])
+    assert list(table["ahead"]) == [ahead]
+    assert table.index[0] == ("real slices", "1,024", "SSIM")
 
 
-def test_settled_lines_tell_the_numbers_of_the_scores_asked_for():
-    lines = [settled([0.03, -0.01], 0, 1, 0.02), settled([1.0], 0, 1, 0, "l1")]
-    (sentence,) = comparing.settled_lines(lines)
-    assert sentence.endswith("by +0.010 ± 0.020 (VQ-VAE ahead for 1 of 2)")
-
-
-def test_ablation_has_a_row_for_each_variant_and_a_band_of_the_first():
-    rows = [
-        {"quantizer": "ours", "ssim": 0.8},
-        {"quantizer": "ours", "ssim": 0.9},
-        {"quantizer": "other", "ssim": 0.5},
-    ]
-    figure = comparing.ablation(rows, {"ssim": "SSIM"})
-    axis = figure.axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["ours", "other"]
-    dots = {tuple(line.get_xdata()) for line in axis.lines}
-    assert {(0.8, 0.9), (0.5,)} <= dots
-    assert axis.yaxis_inverted()
-    band = axis.patches[0].get_extents()
-    left, right = axis.transData.inverted().transform(band.corners())[[0, -1], 0]
-    assert (left, right) == pytest.approx((0.8, 0.9))
-
-
-def test_ablation_lines_compare_seed_by_seed():
+def test_ablation_compares_seed_by_seed():
     def rows(name, *values):
-        return [
-            {"quantizer": name, "seed": seed, "ssim": value}
-            for seed, value in enumerate(values)
-        ]
+        common = {"quantizer": name, "codes_used": 9, "perplexity": 5.4}
+        return [common | {"seed": n, "ssim": value} for n, value in enumerate(values)]
 
     found = rows("ours", 0.80, 0.90, 0.85) + rows("worse", 0.75, 0.86, 0.80)
-    found += rows("alike", 0.81, 0.90, 0.84) + rows("once", 0.1)
+    found += rows("alike", 0.81, 0.90, 0.84)
     found += rows("lucky", 0.95, 0.91, 0.85)  # ahead on average, by its first seed
-    lines = comparing.ablation_lines(found, "ssim", 3)
-    assert lines == ["worse: -0.047 ± 0.006"]
-
-
-def test_rate_distortion():
-    figure = comparing.rate_distortion(
-        {
-            "VAE, spatial": [(4000, 0.7), (800, 0.55)],
-            "VQ-VAE": (4608, Interval(0.72, 0.71, 0.74)),
-        },
-        marks={"mean image": 0.38},
-    )
-    axis = figure.axes[0]
-    curve, point = (c.lines[0] for c in axis.containers)
-    assert curve.get_xydata().tolist() == [[800, 0.55], [4000, 0.7]]
-    assert point.get_xydata().tolist() == [[4608, 0.72]]
-    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
-    assert (low, high) == pytest.approx((0.71, 0.74))
-    assert [text.get_text() for text in axis.texts] == ["mean image"]
-    assert "bits per slice" in axis.get_xlabel()
+    table = comparing.ablation_table(found)
+    assert list(table.index) == ["ours", "worse", "alike", "lucky"]
+    assert list(table["clear"]) == ["", "yes", "", ""]
+    assert table.loc["worse", "difference"] == "-0.047 ± 0.006"
+    assert table.loc["ours", ["SSIM", "codes used", "perplexity"]].tolist() == [
+        "0.850",
+        "9",
+        "5",
+    ]

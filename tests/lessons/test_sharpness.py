@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from vqlib.metrics.sharpness import (
+from lessons.sharpness import (
     detail_by_frequency,
     edge_recovery,
     edge_strength,

@@ -4,7 +4,7 @@ import torch
 
 from vqlib.data import SliceDataset
 from vqlib.metrics.memorisation import RUNGS, kinship_ladder, memorisation
-from vqlib.metrics.sharpness import blurred
+from vqlib.metrics.spectrum import blurred
 
 
 def cohort():

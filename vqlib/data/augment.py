@@ -17,7 +17,7 @@ says nothing about anatomy, small enough that the result could have been scanned
 
 For training only: validate and test are scored as they were scanned. The same effects,
 among others, serve segmentation in nnU-Net (Isensee et al. 2021,
-doi 10.1038/s41592-020-01008-z). Taught in notebook 01, section 1.15.
+doi 10.1038/s41592-020-01008-z).
 """
 
 import math

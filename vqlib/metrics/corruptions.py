@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vqlib.data import SliceDataset
-from vqlib.metrics.sharpness import blurred
+from vqlib.metrics.spectrum import blurred
 
 PATCH = 4  # pixels: what one code draws in the quick profile
 

@@ -24,7 +24,7 @@ from vqlib.metrics.corruptions import Slices
 from vqlib.metrics.frechet import AXES, Axes, principal_axes, project, unbiased_frechet
 from vqlib.metrics.generation import texture_features
 from vqlib.metrics.memorisation import kinship_ladder, memorisation
-from vqlib.metrics.realism import power_spectrum
+from vqlib.metrics.spectrum import power_spectrum
 from vqlib.metrics.support import likeness, overlap
 from vqlib.models.segmenter import Segmenter
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from lessons import n02 as draw
-from vqlib.metrics.sharpness import Detail
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +38,6 @@ def test_trainings_draws_each_model_where_it_has_the_quantity():
     assert ssim.lines[0].get_color() == bits.lines[0].get_color()
 
 
-def test_detail_curves_have_two_lines_a_model():
-    detail = Detail(np.array([0.1, 0.2]), np.array([0.9, 0.5]), np.array([0.8, 0.4]))
-    figure = draw.detail_curves({"autoencoder": detail})
-    solid, dashed = figure.axes[0].lines[:2]
-    np.testing.assert_allclose(solid.get_ydata(), detail.power)
-    np.testing.assert_allclose(dashed.get_ydata(), detail.in_place)
-    assert solid.get_color() == dashed.get_color()
-
-
 def test_uncertain_edge_draws_the_average_and_the_median():
     edges = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
     *_, average, median = draw.uncertain_edge(np.arange(3), edges).axes[0].lines
@@ -75,7 +65,7 @@ def test_beta_curves_join_the_means_over_seeds():
         for beta, bits, nats in ((10.0, 8, 0.3), (0.1, 64, 0.1))
         for seed, (bits, nats) in enumerate([(bits, nats), (2 * bits, nats + 0.2)])
     ]
-    figure = draw.beta_curves(rows, {"vae": "VAE, spatial", "vae_global": "not swept"})
+    figure = draw.beta_curves(rows, {"vae": "VAE, spatial"})
     rate, edges, bound = figure.axes
     mean, single = rate.lines[:2]
     np.testing.assert_allclose(mean.get_xydata(), [[96, 0.2], [12, 0.4]])
@@ -83,7 +73,6 @@ def test_beta_curves_join_the_means_over_seeds():
     np.testing.assert_allclose(edges.lines[0].get_xydata(), [[96, 0.5], [12, 0.5]])
     np.testing.assert_allclose(bound.lines[0].get_xydata(), [[0.1, 0.3], [10, 0.5]])
     assert {"0.1", "10", "VAE, spatial"} <= set(texts(figure))
-    assert "not swept" not in texts(figure)
 
 
 def test_labels_of_prices_that_lie_on_each_other_are_left_out():
@@ -96,20 +85,22 @@ def test_labels_of_prices_that_lie_on_each_other_are_left_out():
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.1", "3"]
 
 
-def test_spectra_tell_samples_from_reconstructions():
-    frequency, control = np.array([0.1, 0.2]), np.array([1.0, 0.9])
-    ours, drawn = np.array([0.9, 0.1]), np.array([1.2, 0.4])
-    figure = draw.spectra(frequency, {"vae": ours}, {"vae": drawn}, control)
-    solid, dotted, grey = figure.axes[0].lines[:3]
-    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
-    np.testing.assert_allclose(solid.get_ydata(), ours)
-    np.testing.assert_allclose(dotted.get_ydata(), drawn)
-    np.testing.assert_allclose(grey.get_ydata(), control)
-    assert figure.axes[0].get_yscale() == "log"
-
-
 def test_unit_bits_are_sorted():
     figure = draw.unit_bits(np.array([1.0, 3.0, 2.0]), np.array([0.1, 1, 0.5]), 0.01)
     bars, right = figure.axes
     assert [bar.get_height() for bar in bars.patches] == [3, 2, 1]
     np.testing.assert_allclose(right.lines[0].get_ydata(), [1, 0.5, 0.1])
+
+
+def test_by_frequency_has_a_colour_a_model_and_a_style_a_kind():
+    frequency, one, two = np.array([0.1, 0.2]), np.array([1.0, 0.5]), np.array([0.8, 0])
+    curves = {
+        "VAE": {"solid: all": one, "dashed: right": two},
+        "x": {"solid: all": two},
+    }
+    axis = draw.by_frequency(frequency, curves, "share", log=True).axes[0]
+    solid, dashed, other = axis.lines[:3]
+    np.testing.assert_allclose(dashed.get_ydata(), two)
+    assert [line.get_linestyle() for line in axis.lines[:3]] == ["-", "--", "-"]
+    assert solid.get_color() == dashed.get_color() != other.get_color()
+    assert axis.get_yscale() == "log"

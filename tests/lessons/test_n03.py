@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lessons import quantizing
+from lessons import n03
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def test_frames_count_codes_in_use_and_those_out_of_sight():
     vectors = torch.tensor([[0.0, 0.0], [0.1, 0.0], [1.0, 1.0]])
     codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.1, -0.1], [50.0, 50.0]])
     frame = ("step 1", vectors, codebook)
-    figure = quantizing.codebook_frames({"row": [frame, frame]}, cells=True)
+    figure = n03.codebook_frames({"row": [frame, frame]}, cells=True)
     assert [axis.get_title() for axis in figure.axes] == ["step 1: 2 of 4 in use"] * 2
     assert texts(figure) == ["1 code outside"] * 2
     assert figure.axes[0].get_xlim()[1] < 2  # the far code does not shrink the rest
@@ -32,9 +32,9 @@ def test_frames_count_codes_in_use_and_those_out_of_sight():
 def test_cells_are_those_of_the_nearest_code():
     codebook = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 3.0]])
     vectors = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    figure = quantizing.codebook_frames({"": [("", vectors, codebook)]}, 0.1, True)
+    figure = n03.codebook_frames({"": [("", vectors, codebook)]}, 0.1, True)
     tint = np.asarray(figure.axes[0].images[0].get_array())  # [y, x, 3]
-    palette = 0.7 + 0.3 * quantizing._code_palette(3)
+    palette = 0.7 + 0.3 * n03._code_palette(3)
     assert np.allclose(tint[150, 10], palette[0])
     assert np.allclose(tint[150, -10], palette[1])
 
@@ -42,7 +42,7 @@ def test_cells_are_those_of_the_nearest_code():
 def test_regions_outline_a_mask_up_to_the_border_upright():
     mask = np.zeros((64, 32), bool)
     mask[:16, 24:] = True  # the patient's right, at the head
-    figure = quantizing.regions(torch.rand(1, 1, 64, 32), {"mask": mask})
+    figure = n03.regions(torch.rand(1, 1, 64, 32), {"mask": mask})
     (contour,) = [c for c in figure.axes[0].collections if len(c.get_paths())]
     points = np.concatenate([p.vertices for p in contour.get_paths()])
     x, z = figure.axes[0].get_xlim()[1], figure.axes[0].get_ylim()[1]
@@ -53,23 +53,23 @@ def test_regions_outline_a_mask_up_to_the_border_upright():
 def test_like_code_vectors_get_like_colours():
     line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
     line += 1e-3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
-    colours = quantizing.code_colours(line)
+    colours = n03.code_colours(line, torch.ones(20))
     assert colours.shape == (20, 3)
     assert colours.min() >= 0
     assert colours.max() <= 1
     assert (np.abs(np.diff(colours[:, 0])) < 0.1).all()
     assert abs(colours[0, 0] - colours[-1, 0]) > 0.8
     assert np.ptp(colours[:, 1]) < 0.05  # what hardly varies takes no colours
-    assert quantizing.code_colours(torch.rand(5, 2)).shape == (5, 3)
+    assert n03.code_colours(torch.rand(5, 2), torch.ones(5)).shape == (5, 3)
 
 
 def test_colours_go_to_the_codes_that_occur():
     line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
     stray = 100 * torch.eye(6)[:1]  # one far code that nobody uses
     counts = torch.tensor([*[5] * 20, 0])
-    colours = quantizing.code_colours(torch.cat([line, stray]), counts)
+    colours = n03.code_colours(torch.cat([line, stray]), counts)
     assert abs(colours[0, 0] - colours[19, 0]) > 0.8
-    plain = quantizing.code_colours(torch.cat([line, stray]))
+    plain = n03.code_colours(torch.cat([line, stray]), torch.ones(21))
     assert abs(plain[0, 0] - plain[19, 0]) < 0.2
 
 
@@ -78,7 +78,7 @@ def test_coloured_codes_show_each_code_upright_in_its_colour():
     codes = torch.zeros(1, 16, 8, dtype=torch.int64)
     codes[0, 0, 7] = 3  # right, head
     image = torch.rand(1, 1, 64, 32)
-    figure = quantizing.coloured_codes(image, codes, palette, image)
+    figure = n03.coloured_codes(image, codes, palette, image)
     axis = figure.axes[1]
     shown = np.asarray(axis.images[0].get_array())  # [w, h, 3], origin at the bottom
     assert axis.images[0].origin == "lower"
@@ -89,36 +89,10 @@ def test_coloured_codes_show_each_code_upright_in_its_colour():
 
 def test_staircase_draws_what_goes_forward_and_what_goes_back():
     x = torch.linspace(-1, 1, 5)
-    figure = quantizing.staircase(x, x.round())
+    figure = n03.staircase(x, x.round())
     forward, backward = (line.get_ydata() for line in figure.axes[0].lines)
     assert np.allclose(forward, x.round())
     assert np.allclose(backward, x)
-
-
-def test_plane_cells_show_which_points_share_a_code_from_below():
-    codes = torch.full((6, 6), 7)  # the first row is the lowest
-    codes[3:, 3:] = 3
-    figure = quantizing.plane_cells({"way": codes}, 1.0, {"way": torch.zeros(1, 2)})
-    axis = figure.axes[0]
-    image = np.asarray(axis.images[0].get_array())
-    assert axis.get_title() == "way: 2 codes"
-    assert axis.images[0].origin == "lower"
-    assert np.array_equal(image[0, 0], image[5, 0])
-    assert not np.array_equal(image[0, 0], image[5, 5])
-    assert np.array_equal(image[2, 4], (1, 1, 1))  # the border between two cells
-    assert np.array_equal(image[4, 2], (1, 1, 1))
-    assert image[4, 4].min() < 1
-    assert np.allclose(axis.collections[0].get_offsets(), 0)
-
-
-def test_arrows_go_against_the_gradient():
-    vectors = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
-    gradients = {"one": torch.tensor([[0.5, 0.0], [0.0, -2.0]])}
-    figure = quantizing.gradient_arrows(vectors, torch.tensor([0.5, 0.5]), gradients)
-    arrows = figure.axes[0].collections[0]
-    assert np.allclose(arrows.U, [-0.5, 0.0])
-    assert np.allclose(arrows.V, [0.0, 2.0])
-    assert np.allclose(arrows.get_offsets(), vectors)
 
 
 def test_repairs_draw_each_training_in_each_panel():
@@ -127,7 +101,7 @@ def test_repairs_draw_each_training_in_each_panel():
         "mended": {"step": (0, 5), "used": (9, 16), "loss": (1.0, 0.1)},
     }
     labels = {"used": "codes used", "loss": "loss"}
-    figure = quantizing.repairs(histories, labels)
+    figure = n03.repairs(histories, labels)
     used, loss = figure.axes
     assert [list(line.get_ydata()) for line in used.lines] == [[9, 1], [9, 16]]
     assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.9], [1.0, 0.1]]
