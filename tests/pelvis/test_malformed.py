@@ -1,11 +1,12 @@
 """Whatever a file holds: the right pixels or one clear line, and never more memory.
 
-Each case of the corpus is read alone, opened within a data set, and audited within a
-folder whose other files are sound. Random damage and random headers follow.
+Each file of the tables is read alone, opened within a data set, and checked within a
+folder whose other files are sound. Folders with a fault and random damage follow.
 """
 
 import json
 import os
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -57,35 +58,33 @@ def study(tmp_path):
     return folder
 
 
-def put(study: Path, ending: str, content: bytes, name: str = NAMES[1]) -> Path:
+def put(study: Path, file: tuple[str, bytes], name: str = NAMES[1]) -> Path:
     """Replace one slice (or label map) by another file."""
     (study / name).unlink()
-    path = (study / name).with_suffix("").with_suffix(ending)
-    path.write_bytes(content)
+    path = (study / name).with_suffix("").with_suffix(file[0])
+    path.write_bytes(file[1])
     return path
 
 
-def check(folder, *options):
-    """Exit status and report of ``vqlib data check --json``, never a traceback."""
-    result = CliRunner().invoke(
-        main, ["data", "check", str(folder), "--json", *options]
-    )
+def check(folder):
+    """The report of ``vqlib data check --json``, never a traceback."""
+    result = CliRunner().invoke(main, ["data", "check", str(folder), "--json"])
     assert result.exception is None or isinstance(result.exception, SystemExit)
     report = json.loads(result.stdout)
     assert report["ok"] == (not report["faults"]) == (result.exit_code == 0)
     if report["faults"]:
         assert result.stderr.startswith(f"error: {len(report['faults'])} fault")
-    return result.exit_code, report
+    return report
 
 
 def opening(folder):
     return refusal(lambda: open_data(folder, profiles.get("smoke"), progress=False))
 
 
-def only_fault(report, path) -> str:
-    """What the one fault of a report says; it names the file and a remedy."""
-    assert len(report["faults"]) == 1, report["faults"]
-    fault = report["faults"][0]
+def only_fault(study, path) -> str:
+    """What the one fault of a folder says; it names the file and a remedy."""
+    report = check(study)
+    (fault,) = report["faults"]
     assert fault["file"] == str(path)
     assert fault["remedy"]
     assert "\n" not in fault["what"] + fault["remedy"]
@@ -98,276 +97,177 @@ def sound(report) -> int:
     return sum(split["slices"] - split["unreadable"] for split in splits)
 
 
-def test_the_corpus_is_large():
-    assert len(malformed.REFUSED) + len(malformed.LISTED) + len(malformed.LABELS) > 100
-    contents = [content for _, content, _ in malformed.REFUSED.values()]
-    assert len({(c, e) for e, c, _ in malformed.REFUSED.values()}) == len(contents)
-
-
 def test_a_sound_folder_has_no_fault(study):
-    status, report = check(study)
-    assert status == 0
+    """And nothing is written into it, so that it may be read-only."""
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
+    report = check(study)
+    assert report["ok"]
     assert sound(report) == len(NAMES)
     assert len(open_data(study, profiles.get("smoke"), progress=False).train) == 2
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
 @pytest.mark.parametrize("case", malformed.REFUSED)
 def test_files_that_are_refused(case, study):
-    ending, content, words = malformed.REFUSED[case]
-    path = put(study, ending, content)
-    status, report = check(study)
-    assert status == 1
-    read, opened, listed = (
-        refusal(read_slice, path),
-        opening(study),
-        only_fault(report, path),
-    )
-    for line in (read, opened, listed):
-        assert all(word in line for word in words), line
+    file, words = malformed.REFUSED[case]
+    path = put(study, file)
+    read, opened = refusal(read_slice, path), opening(study)
+    for line in (read, opened, only_fault(study, path)):
+        assert re.search(words, line), line
+        assert "; " in line  # then the remedy
     assert str(path) in read
     assert str(path) in opened
-    assert sound(report) == len(NAMES) - 1  # the others are read all the same
-    assert report["splits"]["train"]["unreadable"] == 1
+    assert sound(check(study)) == len(NAMES) - 1  # the others are read all the same
 
 
 @pytest.mark.parametrize("case", malformed.RIGHT)
 def test_files_that_are_odd_but_right(case, study):
-    ending, content, pixels = malformed.RIGHT[case]
-    path = put(study, ending, content)
-    read = read_slice(path)
+    file, pixels = malformed.RIGHT[case]
+    read = read_slice(put(study, file))
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, pixels.astype(np.float32))
-    assert check(study)[0] == 0
+    assert check(study)["ok"]
     open_data(study, profiles.get("smoke"), progress=False)
 
 
 @pytest.mark.parametrize("case", malformed.LISTED)
 def test_files_that_are_read_but_are_a_fault(case, study):
-    fields, word = malformed.LISTED[case]
-    path = put(study, ".nii", nifti(**fields))
+    file, words = malformed.LISTED[case]
+    path = put(study, file)
     assert np.isfinite(read_slice(path)).all()
-    status, report = check(study)
-    assert status == 1
-    faults = [f for f in report["faults"] if f["file"] == str(path)]
-    assert word in faults[0]["what"]
-    assert faults[0]["remedy"]
+    report = check(study)
+    (fault,) = (f for f in report["faults"] if f["file"] == str(path))
+    assert words in fault["what"]
+    assert fault["remedy"]
     assert sound(report) == len(NAMES)
 
 
 @pytest.mark.parametrize("case", malformed.LABELS)
 def test_label_maps_that_are_refused(case, study):
-    content, word = malformed.LABELS[case]
-    path = put(study, ".nii.gz", content, seg(NAMES[1]))
-    assert word in opening(study)
-    status, report = check(study)
-    assert status == 1
-    assert word in only_fault(report, path)
-    assert sound(report) == len(NAMES)
-    if "its image is" not in word:  # what only the pair can tell
-        assert word in refusal(read_label, path)
+    file, words = malformed.LABELS[case]
+    path = put(study, file, seg(NAMES[1]))
+    assert words in opening(study)
+    assert words in only_fault(study, path)
+    assert sound(check(study)) == len(NAMES)
+    if "its image is" not in words:  # what only the pair can show
+        assert words in refusal(read_label, path)
 
 
 def test_headers_and_bombs_take_no_memory(tmp_path):
     """A file of some kilobytes that stands for gigabytes is refused unread."""
     zeros = bytes(2**26)
-    bombs = {
-        "huge": malformed.REFUSED["huge"][1],
-        "long tail": gz(nifti(tail=zeros), 1),
-        "long extension": gz(nifti(gap=zeros), 1),
-        "extension without end": gz(
-            nifti(gap=b"\1\0\0\0" + bytes(28) + zeros, vox_offset=384), 1
-        ),
-    }
-    del zeros
-    for name, content in bombs.items():
-        path = tmp_path / f"{name}.nii.gz"
+    endless = b"\1\0\0\0" + bytes(28) + zeros
+    bombs = [
+        malformed.REFUSED["huge"][0][1],
+        gz(nifti(tail=zeros), 1),
+        gz(nifti(gap=zeros), 1),
+        gz(nifti(gap=endless, vox_offset=384), 1),
+    ]
+    del zeros, endless
+    path = tmp_path / "bomb.nii.gz"
+    for content in bombs:
         path.write_bytes(content)
         assert len(content) < 500_000
         tracemalloc.start()
         line = refusal(read_slice, path)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 20e6, (name, peak)  # twice the largest slice in float64
+        assert peak < 20e6, peak  # twice the largest slice in float64
         assert "damaged" in line or "no NIfTI file" in line
 
 
-# what a folder may hold, and what is said of it
-
-FOLDERS = {}
-
-
-def folder_case(*words, opens=False):
-    """A way to spoil a folder: it returns the file at fault."""
-
-    def add(function):
-        FOLDERS[function.__name__.replace("_", " ")] = (function, words, opens)
-        return function
-
-    return add
+NEW, ONE = f"{TRAIN}/case_004_week_0_slice_9.nii.gz", NAMES[1]
+SAME = f"{TRAIN}/case_4_week_0_slice_1.nii.gz"
+TEST, SEG_TEST = "keras_slices_test", "keras_slices_seg_test"
+LEAK = NAMES[0].replace("train", "test")
 
 
-@folder_case("is not named case_NNN_week_W_slice_S.nii.gz", "rename it")
-def wrong_name(study):
-    return shutil.copy(study / NAMES[1], study / TRAIN / "case_004_slice_1.nii.gz")
+def copy(name, source=ONE):
+    return lambda study: shutil.copy(study / source, study / name)
 
 
-@folder_case("is not named seg_NNN", "rename it")
-def image_name_among_labels(study):
-    return shutil.copy(
-        study / seg(NAMES[1]), study / SEG / "case_004_week_0_slice_1.nii"
-    )
+def remove(*names):
+    def spoil(study):
+        for path in (study / name for name in names):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return spoil
 
 
-@folder_case("is not named", "rename it")
-def digits_of_another_script(study):
-    path = study / TRAIN / "case_٠٠٤_week_٠_slice_٧.nii.gz"
-    return shutil.copy(study / NAMES[1], path)
+def link(study, to):
+    try:
+        (study / NEW).symlink_to(to)
+    except OSError:
+        pytest.skip("this system has no links")
 
 
-@folder_case("is not named", "rename it")
-def spaces_in_a_name(study):
-    return shutil.copy(
-        study / NAMES[1], study / TRAIN / "case_004_week_0_slice_1 (1).nii"
-    )
+def pipe(study):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes")
+    os.mkfifo(study / NEW)
 
 
-@folder_case("is the same slice as", "remove one")
-def same_slice_unpadded(study):
-    return shutil.copy(study / NAMES[1], study / TRAIN / "case_4_week_0_slice_1.nii.gz")
+def empty_split(study):
+    remove(SEG_TEST, TEST)(study)
+    (study / TEST).mkdir()
 
 
-@folder_case("is the same slice as", "remove one")
-def same_slice_compressed_and_not(study):
-    path = study / NAMES[1]
-    path.with_suffix("").write_bytes(nifti())
-    return path
-
-
-@folder_case("has no label", "seg_004_week_0_slice_1.nii.gz")
-def image_without_label(study):
-    (study / seg(NAMES[1])).unlink()
-    return study / NAMES[1]
-
-
-@folder_case("has no image", "case_004_week_0_slice_1.nii.gz")
-def label_without_image(study):
-    (study / NAMES[1]).unlink()
-    return study / seg(NAMES[1])
-
-
-@folder_case("is missing", "put the slices of the test patients there")
-def no_test_split(study):
-    shutil.rmtree(study / "keras_slices_seg_test")
-    shutil.rmtree(study / "keras_slices_test")
-    return study / "keras_slices_test"
-
-
-@folder_case("is missing", "put the slices of the test patients there")
-def labels_without_their_images(study):
-    shutil.rmtree(study / "keras_slices_test")
-    return study / "keras_slices_test"
-
-
-@folder_case("is empty", "put the slices of the test patients there")
-def empty_test_split(study):
-    shutil.rmtree(study / "keras_slices_seg_test")
-    shutil.rmtree(study / "keras_slices_test")
-    (study / "keras_slices_test").mkdir()
-    return study / "keras_slices_test"
-
-
-@folder_case("is a leak: patient 4 is also in keras_slices_train")
-def patient_in_two_splits(study):
+def leak(study):
     for name in (NAMES[0], seg(NAMES[0])):
         shutil.move(study / name, study / name.replace("train", "test"))
-    return study / NAMES[0].replace("train", "test")
 
 
-@folder_case("is a folder, not a file", "remove it")
-def folder_named_as_a_slice(study):
-    path = study / TRAIN / "case_004_week_0_slice_9.nii.gz"
-    path.mkdir()
-    return path
+# (the file at fault, how a folder is spoiled, what is said)
+FOLDERS = [
+    (f"{TRAIN}/case_004_slice_1.nii.gz", copy, "is not named case_NNN.*rename it"),
+    (f"{SEG}/case_004_week_0_slice_1.nii", copy, "is not named seg_NNN.*rename it"),
+    (f"{TRAIN}/case_٠٠٤_week_٠_slice_٧.nii.gz", copy, "is not named"),
+    (f"{TRAIN}/case_004_week_0_slice_1 (1).nii", copy, "is not named"),
+    (SAME, copy, "is the same slice as.*remove one"),
+    (ONE, remove(seg(ONE)), "has no label.*seg_004_week_0_slice_1.nii.gz"),
+    (seg(ONE), remove(ONE), "has no image.*case_004_week_0_slice_1.nii.gz"),
+    (TEST, remove(SEG_TEST, TEST), "is missing.*put the slices of the test patients"),
+    (TEST, remove(TEST), "is missing.*put the slices of the test patients there"),
+    (TEST, empty_split, "is empty.*put the slices of the test patients there"),
+    (LEAK, leak, "is a leak: patient 4 is also in keras_slices_train"),
+    (NEW, lambda study: (study / NEW).mkdir(), "is a folder, not a file.*remove it"),
+    (NEW, lambda study: link(study, "gone"), "is a link to.*where there is no file"),
+    (NEW, lambda study: link(study, NEW), "is a link to.*where there is no file"),
+    (NEW, pipe, "is a device or a pipe.*remove it"),
+]
 
 
-@folder_case("is a link to", "where there is no file", "remove it")
-def broken_link(study):
-    path = study / TRAIN / "case_004_week_0_slice_9.nii.gz"
-    path.symlink_to("gone.nii.gz")
-    return path
+@pytest.mark.parametrize(("name", "spoil", "words"), FOLDERS)
+def test_folders_with_a_fault(study, name, spoil, words):
+    (copy(name) if spoil is copy else spoil)(study)
+    assert re.search(words, only_fault(study, study / name))
+    assert sound(check(study)) >= 4
+    assert Path(name).name in opening(study)
 
 
-@folder_case("is a link to", "where there is no file", "remove it")
-def link_to_itself(study):
-    path = study / TRAIN / "case_004_week_0_slice_9.nii.gz"
-    path.symlink_to(path.name)
-    return path
-
-
-@folder_case("is a device or a pipe", "remove it")
-def pipe(study):
-    path = study / TRAIN / "case_004_week_0_slice_9.nii.gz"
-    os.mkfifo(path)
-    return path
-
-
-@folder_case("is, with all of patient 4 week 0, without a positive pixel", opens=True)
-def blank_volume(study):
+def test_a_blank_volume_is_a_fault_but_opens(study):
     for name in NAMES[:2]:
-        put(study, ".nii.gz", gz(nifti(-PIXELS)), name)
-    return study / NAMES[0]
-
-
-@pytest.mark.parametrize("case", FOLDERS)
-def test_folders_with_a_fault(case, study):
-    spoil, words, opens = FOLDERS[case]
-    try:
-        path = spoil(study)
-    except (OSError, NotImplementedError, AttributeError):
-        pytest.skip("this system has no such file")
-    status, report = check(study)
-    assert status == 1
-    line = only_fault(report, path)
-    assert all(word in line for word in words), line
-    assert sound(report) >= 4
-    if not opens:
-        line = opening(study)
-        assert path.name in line
+        put(study, malformed.packed(-PIXELS), name)
+    assert "without a positive pixel" in only_fault(study, study / NAMES[0])
+    open_data(study, profiles.get("smoke"), progress=False)
 
 
 def test_a_link_that_leads_round_in_a_circle(study):
     try:
         (study / TRAIN / "loop").symlink_to(study, target_is_directory=True)
-        (study / "again").symlink_to(study, target_is_directory=True)
+        (study.parent / "round").symlink_to("round")
     except OSError:
         pytest.skip("this system has no links")
-    status, report = check(study)
-    assert status == 0
-    assert sound(report) == len(NAMES)
-    (study.parent / "round").symlink_to("round")
-    status, report = check(study.parent / "round")
-    assert status == 1
-    assert "does not exist" in report["faults"][0]["what"]
+    assert check(study)["ok"]
+    assert "does not exist" in check(study.parent / "round")["faults"][0]["what"]
 
 
 @pytest.mark.parametrize("name", ["zwei Wörter", "研究", "a;b, c", "-rf", "%s{}"])
 def test_spaces_and_other_scripts_in_paths(study, name):
     folder = study.rename(study.parent / name)
-    assert check(folder)[0] == 0
-    path = put(folder, ".nii.gz", b"")
-    status, report = check(folder)
-    assert status == 1
-    assert "it is empty" in only_fault(report, path)
-
-
-def test_what_is_no_file_is_not_read(tmp_path):
-    """Above all not a pipe, which would wait for ever."""
-    (tmp_path / "a.nii").mkdir()
-    assert "is a folder, not a file" in refusal(read_slice, tmp_path / "a.nii")
-    assert "does not exist" in refusal(read_label, tmp_path / "b.nii.gz")
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "c.nii.gz")
-        assert "a pipe, not a file" in refusal(read_slice, tmp_path / "c.nii.gz")
+    assert check(folder)["ok"]
+    path = put(folder, (".nii.gz", b""))
+    assert "it is empty" in only_fault(folder, path)
 
 
 def test_names_that_cannot_be_printed(study):
@@ -378,9 +278,7 @@ def test_names_that_cannot_be_printed(study):
             (study / TRAIN / name).write_bytes(b"x")
     except (OSError, UnicodeError):
         pytest.skip("this system has no such names")
-    status, report = check(study)
-    assert status == 1
-    assert len(report["faults"]) == 2
+    assert len(check(study)["faults"]) == 2
     result = CliRunner().invoke(main, ["data", "check", str(study)])
     faults = [f for f in result.stdout.splitlines() if f.startswith("fault: ")]
     assert len(faults) == 2
@@ -389,60 +287,39 @@ def test_names_that_cannot_be_printed(study):
     assert "\n" not in opening(study)
 
 
-def test_files_that_may_not_be_read(study, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (PermissionError(13, "denied"), "may not be read; change its permissions"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+    ],
+)
+def test_files_that_may_not_be_read(study, monkeypatch, fault, words):
     """As root every file may be read, so the refusal is played."""
-    target = study / NAMES[1]
 
     def deny(path, *args, **kwargs):
-        if str(path) == str(target):
-            raise PermissionError(13, "Permission denied", str(path))
+        if str(path) == str(study / ONE):
+            raise fault
         return real(path, *args, **kwargs)
 
     real = open
     monkeypatch.setattr("builtins.open", deny)
-    status, report = check(study)
-    assert status == 1
-    assert "may not be read; change its permissions" in only_fault(report, target)
-    assert sound(report) == len(NAMES) - 1
-
-
-def test_a_disk_that_fails_while_reading(study, monkeypatch):
-    target = study / NAMES[1]
-
-    def fail(path, *args, **kwargs):
-        if str(path) == str(target):
-            raise OSError(5, "Input/output error", str(path))
-        return real(path, *args, **kwargs)
-
-    real = open
-    monkeypatch.setattr("builtins.open", fail)
-    status, report = check(study)
-    assert status == 1
-    assert "Input/output error" in only_fault(report, target)
+    assert words in only_fault(study, study / ONE)
+    assert sound(check(study)) == len(NAMES) - 1
 
 
 def test_a_folder_that_may_not_be_listed(study, monkeypatch):
     def deny(path):
-        if Path(path).name == "keras_slices_test":
+        if Path(path).name == TEST:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     real = os.scandir
     monkeypatch.setattr("os.scandir", deny)
-    status, report = check(study)
-    assert status == 1
-    line = only_fault(report, study / "keras_slices_test")
+    line = only_fault(study, study / TEST)
     assert line == "may not be read (Permission denied); change its permissions"
-    assert sound(report) == len(NAMES) - 2
+    assert sound(check(study)) == len(NAMES) - 2
     assert line in opening(study)
-
-
-def test_nothing_is_written_into_a_folder(study):
-    """So a folder that is read-only is no case of its own."""
-    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
-    check(study)
-    open_data(study, profiles.get("smoke"), progress=False)
-    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
 # random damage
@@ -457,9 +334,8 @@ def right_or_refused(path, content, pixels) -> None:
     path.write_bytes(content)
     try:
         read = read_slice(path)
-    except UserError as error:
-        line = str(error)
-        assert line.startswith(f"{path} ") and "; " in line and "\n" not in line  # noqa: PT018
+    except UserError:
+        assert re.fullmatch(f"{re.escape(str(path))} .*; .*", refusal(read_slice, path))
     else:
         np.testing.assert_array_equal(read, pixels)
 
@@ -494,8 +370,6 @@ FIELDS = {
     "quatern_b": st.floats(width=32),
     "srow_x": st.tuples(st.integers(0, 3), st.floats(width=32)),
     "xyzt_units": st.integers(0, 255),
-    "intent_code": st.integers(-(2**15), 2**15 - 1),
-    "glmin": st.integers(-(2**31), 2**31 - 1),
     "descrip": st.binary(max_size=80),
 }
 
@@ -516,9 +390,7 @@ def test_any_bytes_are_refused(scratch, content, packed):
 @settings(SETTINGS, max_examples=80)
 @given(
     pixels=st_np.arrays(
-        st.sampled_from(
-            [np.dtype(t) for t in ("u1", "i1", "i2", "u2", "i4", "f4", "f8")]
-        ),
+        st.sampled_from(["u1", "i1", "i2", "u2", "i4", "f4", "f8"]).map(np.dtype),
         st.tuples(st.integers(1, 9), st.integers(1, 9)),
     ),
     order=st.sampled_from("<>"),
@@ -556,12 +428,11 @@ def test_any_names_give_a_record_a_fault_or_nothing(tmp_path_factory, names):
         except (OSError, ValueError):
             continue
     records, faults = scan_folder(folder)
-    told = {record.path.name for record in records} | {f.file.name for f in faults}
+    known = {record.path.name for record in records} | {f.file.name for f in faults}
     for name in os.listdir(train):
         nifti_like = name.lower().endswith((".nii", ".nii.gz"))
-        assert (name in told) == (nifti_like and not name.startswith("."))
+        assert (name in known) == (nifti_like and not name.startswith("."))
     assert all("\n" not in str(fault) for fault in faults)
-    for record in records:
-        assert record.path.name.isascii()
+    assert all(record.path.name.isascii() for record in records)
     if faults:
         refusal(SliceIndex.from_folder, folder)
