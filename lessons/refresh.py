@@ -9,7 +9,6 @@ their size.
 import base64
 import io
 import re
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from lessons.tutorial import execute, find_notebooks, kernel_environment
+from lessons.tutorial import find_notebooks, run_all, save_seconds
 from vqlib.errors import UserError
-from vqlib.runs import Run, project_root, save_json, save_text
+from vqlib.runs import Run, save_text
 
 KERNEL = {
     "kernelspec": {
@@ -32,34 +31,25 @@ KERNEL = {
 PROGRESS = re.compile(r"\d+%\|.*\||\d+(it|cell|file|batch|epoch)? ?\[\d+:\d+")
 
 
-def refresh_notebooks(
-    only: Sequence[str] = (), reuse: bool = False, notebooks: Path | None = None
-) -> list[Path]:
+def refresh_notebooks(only: Sequence[str] = (), reuse: bool = False) -> list[Path]:
     """Run the notebooks with their own parameters and write them back, cleaned.
 
     Raises `UserError` where the run folder ``quick`` exists already, unless ``reuse``
     is given: outputs should come from a clean run.
     """
-    notebooks = notebooks or project_root() / "notebooks"
     run = Run("quick").folder
     if run.exists() and not reuse:
         raise UserError(
             f"{run} exists; remove it for a clean run, or give --reuse to show the "
             "models that it holds"
         )
-    paths = find_notebooks(notebooks, only)
-    target = (run / "notebooks").resolve()
-    target.mkdir(parents=True, exist_ok=True)
-    seconds = {}
-    with kernel_environment():
-        for path in paths:
-            started = time.monotonic()
-            execute(path, target / path.name, {})
-            seconds[path.stem] = round(time.monotonic() - started)
-            notebook = nbformat.read(target / path.name, as_version=4)
-            save_text(path, nbformat.writes(clean(notebook)) + "\n")
+    paths = find_notebooks(only)
+    done = run_all({path: {} for path in paths}, "quick")
+    for path, executed in zip(paths, done, strict=True):
+        notebook = nbformat.read(executed.path, as_version=4)
+        save_text(path, nbformat.writes(clean(notebook)) + "\n")
     if not reuse and not only:  # what a reader will wait for, training included
-        save_json(run / "notebook_seconds.json", seconds)
+        save_seconds("quick", done)
     return paths
 
 

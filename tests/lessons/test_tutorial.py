@@ -3,11 +3,13 @@
 import base64
 import io
 import json
+import re
 import sys
 
 import nbformat
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from nbformat.v4 import (
     new_code_cell,
     new_markdown_cell,
@@ -17,7 +19,9 @@ from nbformat.v4 import (
 from PIL import Image
 
 from lessons import refresh, tutorial
+from vqlib.cli import main
 from vqlib.errors import UserError
+from vqlib.runs import project_root
 
 pytestmark = pytest.mark.notebooks
 
@@ -30,15 +34,15 @@ device: str = "auto"  # auto, cpu or cuda
 """
 TELL = """\
 import json, os, sys
-print(json.dumps({
-    "python": sys.executable, "cwd": os.getcwd(), "data_dir": data_dir, "run": run,
-    "seed": seed, "headless": os.environ.get("VQLIB_HEADLESS"),
-    "home": os.environ.get("VQLIB_HOME"), "backend": os.environ.get("MPLBACKEND"),
-}))
+names = "VQLIB_HEADLESS", "VQLIB_HOME", "VQLIB_CACHE", "MPLBACKEND"
+told = {"python": sys.executable, "cwd": os.getcwd(), "data_dir": data_dir}
+told |= {"run": run, "seed": seed} | {name: os.environ[name] for name in names}
+print(json.dumps(told))
 """
 
 
-def write(folder, name, *cells, more=""):
+def write(name, *cells, more=""):
+    folder = project_root() / "notebooks"
     folder.mkdir(exist_ok=True)
     parameters = new_code_cell(PARAMETERS + more, metadata={"tags": ["parameters"]})
     notebook = new_notebook(
@@ -73,89 +77,66 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_runs_all_with_this_python_in_their_folder(home, capfd, monkeypatch):
-    folder = home / "notebooks"
-    write(folder, "01_first", TELL)
-    write(
-        folder,
-        "02_second",
-        "print('codes', codebook_size * 2)",
-        more="""\
-codebook_size: int = None  # K
-""",
-    )
+def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
+    write("01_first", TELL)
+    more = "codebook_size: int = None  # K\n"
+    write("02_second", "print('codes', codebook_size * 2)", more=more)
     (home / "slices").mkdir()
     monkeypatch.chdir(home)
-    done = tutorial.run_tutorial(
-        "trial", {"data_dir": "slices", "codebook_size": "21", "seed": 7}
-    )
-    told = json.loads(outputs(home / "runs/trial/notebooks/01_first.ipynb")[0].text)
-    assert told == {
+    monkeypatch.setenv("VQLIB_CACHE", "somewhere")
+    options = "--run trial --data-dir slices --seed 7 -p codebook_size 21 --no-cache"
+    shown = CliRunner().invoke(main, ["tutorial", *options.split()])
+    assert shown.exit_code == 0, shown.output
+    executed = home / "runs/trial/notebooks"
+    assert json.loads(outputs(executed / "01_first.ipynb")[0].text) == {
         "python": sys.executable,
-        "cwd": str(folder),
+        "cwd": str(home / "notebooks"),
         "data_dir": str(home / "slices"),
         "run": "trial",
         "seed": 7,
-        "headless": "1",
-        "home": str(home),
-        "backend": "module://matplotlib_inline.backend_inline",
+        "VQLIB_HEADLESS": "1",
+        "VQLIB_HOME": str(home),
+        "VQLIB_CACHE": "off",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
-    second = home / "runs/trial/notebooks/02_second.ipynb"
-    assert outputs(second)[0].text == "codes 42\n"
-    assert [d.name for d in done] == ["01_first", "02_second"]
+    assert outputs(executed / "02_second.ipynb")[0].text == "codes 42\n"
     kept = json.loads((home / "runs/trial/notebook_seconds.json").read_text())
-    assert kept == {d.name: round(d.seconds) for d in done}
-    shown = capfd.readouterr()
-    assert "01_first" in shown.out  # with its time
-    assert "02_second: cell" in shown.err  # the bar
+    assert list(kept) == ["01_first", "02_second"]
+    assert re.search(r"^01_first +0:\d\d$", shown.stdout, re.M)
+    assert f"executed notebooks: {executed}" in shown.stdout
+    assert "02_second: cell" in shown.stderr  # the bar
 
 
-def test_failure_keeps_output_and_stops(home):
-    folder = home / "notebooks"
-    write(
-        folder,
-        "01_first",
-        "print('so far')",
-        "value = 1\nraise KeyError('no such key')",
-    )
-    write(folder, "02_second", "1")
-    with pytest.raises(tutorial.NotebookError) as caught:
-        tutorial.run_tutorial("trial", {})
-    message = str(caught.value)
-    assert "01_first.ipynb failed in cell [" in message
-    assert "begins: value = 1" in message
-    assert "KeyError: 'no such key'" in message
-    assert "\x1b" not in message
-    kept = outputs(home / "runs/trial/notebooks/01_first.ipynb")
-    assert kept[0].text == "so far\n"
-    assert kept[-1].ename == "KeyError"
-    assert not (home / "runs/trial/notebooks/02_second.ipynb").exists()
+RAISES = "class UserError(ValueError): ...\nraise UserError('slice x is broken')"
 
 
-def test_user_error_is_told_in_one_line(home):
-    source = "class UserError(ValueError): ...\nraise UserError('slice x is broken')"
-    write(home / "notebooks", "01_first", source)
-    with pytest.raises(tutorial.NotebookError) as caught:
-        tutorial.run_tutorial("trial", {})
-    _, reason, where = str(caught.value).splitlines()
-    assert reason == "  slice x is broken"
-    assert str(home / "runs/trial/notebooks/01_first.ipynb") in where
-
-
-def test_time_limit_of_a_cell(home):
-    write(home / "notebooks", "01_first", "2", "import time\ntime.sleep(600)")
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("value = 1\nraise KeyError('no such key')", ["KeyError: 'no such key'"]),
+        (RAISES, ["slice x is broken"]),
+        ("import time\ntime.sleep(600)", ["went past its time limit of 2 seconds"]),
+        ("import os\nos._exit(9)", ["the kernel stopped: Kernel died"]),
+    ],
+    ids=["fault", "user-error", "time-limit", "dead-kernel"],
+)
+def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
+    write("01_first", "print('so far')", source)
+    write("02_second", "1")
     with pytest.raises(tutorial.NotebookError) as caught:
         tutorial.run_tutorial("trial", {}, timeout=2)
-    assert "begins: import time" in str(caught.value)
-    assert "went past its time limit of 2 seconds" in str(caught.value)
-    kept = outputs(home / "runs/trial/notebooks/01_first.ipynb")
-    assert kept[-1].output_type == "error"
-
-
-def test_dead_kernel(home):
-    write(home / "notebooks", "01_first", "import os\nos._exit(9)")
-    with pytest.raises(tutorial.NotebookError, match=r"begins: import os"):
-        tutorial.run_tutorial("trial", {})
+    where, *reasons, kept = str(caught.value).splitlines()
+    executed = home / "runs/trial/notebooks"
+    assert where.startswith("notebook 01_first.ipynb failed in cell [")
+    assert where.endswith("which begins: " + source.splitlines()[0])
+    assert len(reasons) <= tutorial.ERROR_LINES
+    assert lines[0] in reasons[-1]
+    assert "\x1b" not in str(caught.value)
+    assert kept.endswith(str(executed / "01_first.ipynb"))
+    shown = outputs(executed / "01_first.ipynb")
+    assert shown[0].text == "so far\n"
+    assert [output.output_type for output in shown] == ["stream", "error"]
+    assert not (executed / "02_second.ipynb").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,54 +146,44 @@ def test_dead_kernel(home):
         ({"codebook_size": "many"}, "codebook_size must be int, not 'many'"),
         ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
         ({"data_dir": "nowhere"}, "nowhere is not a folder"),
+        ({"seed": -1}, "seed must be "),
+        ({"seed": 2**62}, "seed must be "),
+        ({"seed": "abc"}, "seed must be int, not 'abc'"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_runs(home, parameters, message):
-    write(home / "notebooks", "01_first", "1", more="codebook_size: int = None  # K\n")
+    write("01_first", "1", more="codebook_size: int = None  # K\n")
     with pytest.raises(UserError) as caught:
         tutorial.run_tutorial("trial", parameters)
     assert message in str(caught.value)
     assert not (home / "runs").exists()
 
 
-def test_only_some_notebooks(tmp_path):
+def test_only_some_notebooks(home):
+    with pytest.raises(UserError, match="no notebooks in"):
+        tutorial.find_notebooks()
     for name in ("01_first", "02_second", "03_third", "draft"):
-        write(tmp_path, name)
-    names = [p.stem for p in tutorial.find_notebooks(tmp_path, ["3", "01_first"])]
+        write(name)
+    names = [p.stem for p in tutorial.find_notebooks(["3", "01_first"])]
     assert names == ["01_first", "03_third"]
     with pytest.raises(UserError, match="did you mean '02_second'"):
-        tutorial.find_notebooks(tmp_path, ["02_secnd"])
-    with pytest.raises(UserError, match="no notebooks in"):
-        tutorial.find_notebooks(tmp_path / "elsewhere")
+        tutorial.find_notebooks(["02_secnd"])
 
 
-def test_declared_reads_what_papermill_misses(tmp_path):
-    more = "grid: str = None  # such as 32x16; None = the profile's\nloose = 1\n"
-    write(tmp_path, "01_first", more=more)
-    found = tutorial.declared(tmp_path / "01_first.ipynb")
-    first = {"profile": "str", "data_dir": "str", "run": "str", "seed": "int"}
-    assert found == {**first, "device": "str", "grid": "str", "loose": ""}
-
-
-@pytest.mark.parametrize(
-    ("text", "type_name", "value"),
-    [
-        ("12", "int", 12),
-        ("1e-3", "float", 1e-3),
-        ("true", "bool", True),
-        ("12", "str", "12"),
-        ("None", "int", None),
-    ],
-)
-def test_convert(text, type_name, value):
-    assert tutorial.convert("name", text, type_name) == value
+def test_text_becomes_what_the_notebook_declares(home):
+    more = "rate: float = 1.0  # a\nfast: bool = False  # b\ngrid: str = None  # c\n"
+    write("01_first", more=more)
+    (path,) = tutorial.find_notebooks()
+    given = {"seed": "12", "rate": "1e-3", "fast": "true", "grid": "12", "run": "None"}
+    want = {"seed": 12, "rate": 1e-3, "fast": True, "grid": "12", "run": None}
+    assert tutorial.plan([path], given) == {path: want}
 
 
 def test_refresh_writes_clean_notebooks_in_place(home):
     source = (
         "import sys\nprint('kept')\nprint(f'{50}%|###  | 1/2 [00:01]', file=sys.stderr)"
     )
-    write(home / "notebooks", "01_first", source, "run")
+    write("01_first", source, "run")
     path = home / "notebooks" / "01_first.ipynb"
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[3].metadata = {

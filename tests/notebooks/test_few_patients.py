@@ -22,8 +22,7 @@ def test_a_train_split_of_one_is_looked_at_with_the_others(tmp_path, monkeypatch
         shutil.rmtree(labels)
     values = {"profile": "smoke", "data_dir": str(study), "run": "few"}
     done = tmp_path / "done.ipynb"
-    with tutorial.kernel_environment():
-        tutorial.execute(NOTEBOOK, done, values)
+    tutorial.execute(NOTEBOOK, done, values)
     cells = nbformat.read(done, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs)

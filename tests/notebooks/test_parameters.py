@@ -23,9 +23,7 @@ FIRST = {
 def test_parameters(path):
     declared = tutorial.declared(path)
     assert list(declared.items())[: len(FIRST)] == list(FIRST.items())
-    # its reading of the cell stumbles over a second = in a line, also in a comment
     seen = papermill.inspect_notebook(path)
-    assert list(seen) == list(declared)
     assert all(parameter["help"] for parameter in seen.values())
     # one that is also a profile's setting means the same: None keeps the profile's
     for name in declared.keys() & profiles.get("quick").as_dict().keys():
