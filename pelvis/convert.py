@@ -10,9 +10,8 @@ settings alone: the bytes are the same however often the conversion was stopped,
 with any number of processes.
 """
 
-import errno
 import hashlib
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from tqdm.auto import tqdm
 
 from pelvis import workers
-from pelvis.files import alone, nifti_bytes
+from pelvis.files import alone, nifti_bytes, writing
 from pelvis.ledger import LOCK, Ledger
 from pelvis.plan import Scan, plan
 from pelvis.resample import PLANES, cut
@@ -31,7 +30,6 @@ from vqlib.data.slices import MAX_SIDE
 from vqlib.errors import UserError, unknown_name
 
 VERSION = 1  # of the resampling: another number, other slices from the same scan
-POOL_FROM = 5  # scans; starting processes takes as long as cutting this many
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ def convert(
     else, lies in the source, or cannot be written.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
-    settings = _settings(plane, grid, spacing, slices, seed)
-    _at_least_one("processes", 1 if processes is None else processes)
+    settings = _settings(plane, grid, spacing, slices, seed, processes)
     if source.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise UserError(
             f"{folder} lies in {source}, where its slices would be taken for scans; "
@@ -85,7 +82,7 @@ def convert(
         return Report(folder, 0, 0, tuple(faults), tuple(notes))
     settings["source"] = str(source.resolve())
     Ledger(folder, settings)  # refuses a folder of something else, before it is touched
-    with _writing(folder), alone(folder / LOCK, folder):
+    with writing(folder), alone(folder / LOCK, folder):
         ledger = Ledger(folder, settings)
         ledger.begin(plan(sources, ledger.scans, seed))
         stamps = {str(s): _stamp(s) for s in sources}
@@ -99,8 +96,7 @@ def convert(
             unit="scan",
             disable=not (progress and left),
         )
-        several = processes if len(jobs) >= POOL_FROM else 1
-        with bar, closing(workers.run(_cut, jobs, several)) as results:
+        with bar, closing(workers.run(_cut, jobs, processes)) as results:
             for job, (files, remark) in results:
                 name, label = str(job.source), job.source.label
                 if files:
@@ -123,19 +119,23 @@ def convert(
     return Report(folder, done, before, tuple(faults), tuple(notes))
 
 
-def _settings(plane, grid, spacing, slices, seed) -> dict:
+def _settings(plane, grid, spacing, slices, seed, processes) -> dict:
     """The settings that decide what is written, as JSON keeps them."""
+    low, high = SPACING_RANGE
     if plane not in PLANES:
         raise unknown_name("plane", plane, PLANES)
-    low, high = SPACING_RANGE
     if len(grid) != 2 or not all(type(n) is int and 8 <= n <= MAX_SIDE for n in grid):
         raise UserError(f"grid {grid} must be two whole numbers from 8 to {MAX_SIDE}")
     if len(spacing) != 2 or not all(low <= mm <= high for mm in spacing):
         raise UserError(f"spacing {spacing} must be two lengths, {low} to {high} mm")
     if type(seed) is not int:
         raise UserError(f"seed must be a whole number, not {seed!r}")
-    if slices != "all":
-        _at_least_one("slices", slices)
+    for what, number, free in (
+        ("slices", slices, "all"),
+        ("processes", processes, None),
+    ):
+        if number != free and (type(number) is not int or number < 1):
+            raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
     return {
         "version": VERSION,
         "plane": plane,
@@ -144,11 +144,6 @@ def _settings(plane, grid, spacing, slices, seed) -> dict:
         "slices": slices,
         "seed": seed,
     }
-
-
-def _at_least_one(what: str, number) -> None:
-    if type(number) is not int or number < 1:
-        raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
 
 
 def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[str]]:
@@ -169,24 +164,6 @@ def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[s
         ]
         sources = [s for s in sources if s.label]
     return sources, faults, notes
-
-
-@contextmanager
-def _writing(folder: Path):
-    """Turns whatever keeps us from writing into one line."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as fault:
-        remedy = {
-            errno.ENOSPC: "free some space",
-            errno.EDQUOT: "free some space",
-            errno.EROFS: "choose another folder",
-        }.get(fault.errno, "change its permissions or choose another folder")
-        raise UserError(
-            f"{folder}: cannot write there ({fault.strerror or fault}); {remedy}, and "
-            "give the same command again"
-        ) from None
 
 
 def _stamp(source: Source) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from pelvis import archive
 from pelvis.archive import Table
 from pelvis.convert import Report, convert
-from pelvis.ledger import MANIFEST, write_whole
+from pelvis.files import write_whole, writing
+from pelvis.ledger import MANIFEST
 from vqlib.errors import UserError
 
 CREDITS = "credits.json"
@@ -87,16 +88,10 @@ def download(chosen: Table, downloads: Path) -> dict[str, str]:
     todo = missing(chosen, downloads)
     if todo.empty:
         return {}
-    said = ""
     try:
-        _remove(todo, downloads)
-        downloads.mkdir(parents=True, exist_ok=True)
-        said = transfer(list(todo["uid"]), downloads)
-    except OSError as fault:
-        raise UserError(
-            f"{downloads} cannot be written ({fault.strerror or fault}); free some "
-            "space or choose another --download-dir"
-        ) from None
+        with writing(downloads):
+            _remove(todo, downloads)
+            said = transfer(list(todo["uid"]), downloads)
     finally:
         absent = missing(chosen, downloads)
         _remove(absent, downloads)
@@ -172,13 +167,8 @@ def write_credits(used: Table, folder: Path) -> None:
         "series": used[columns].to_dict("records"),
     }
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    try:
+    with writing(folder):
         write_whole(folder / CREDITS, text)
-    except OSError as fault:
-        raise UserError(
-            f"{folder / CREDITS} cannot be written ({fault.strerror}); the slices are "
-            "there, so free some space and run the same command again"
-        ) from None
 
 
 def size_text(size: float) -> str:
@@ -188,12 +178,10 @@ def size_text(size: float) -> str:
 
 def _names(folder: Path) -> set[str]:
     """What lies in a folder, hidden files left out."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose another DIR")
-    if not folder.exists():
-        return set()
     try:
         return {path.name for path in folder.iterdir() if path.name[0] != "."}
+    except FileNotFoundError:
+        return set()
     except OSError as fault:
         raise UserError(
             f"{folder} cannot be read ({fault.strerror}); choose another DIR"

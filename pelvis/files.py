@@ -1,6 +1,8 @@
-"""What is written: NIfTI files, by one process at a time."""
+"""How files are written: whole, by one process at a time, or one line says why not."""
 
+import errno
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,3 +44,31 @@ def alone(lock: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Makes a folder, and turns whatever keeps us from writing there into one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as fault:
+        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if full else "change its permissions or take another"
+        raise UserError(
+            f"{folder}: cannot write there ({fault.strerror or fault}); {remedy}, and "
+            "give the same command again"
+        ) from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one step, unless it holds the same already."""
+    content = text.encode()
+    if path.exists() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from pelvis.files import write_whole
 from pelvis.plan import Scan
 from vqlib.data.layout import SPLITS
 from vqlib.errors import UserError
@@ -113,19 +114,6 @@ class Ledger:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         write_whole(self.folder / MANIFEST, text.getvalue())
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step, unless it holds the same already."""
-    content = text.encode()
-    if path.exists() and path.read_bytes() == content:
-        return
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _rows(name: str, scan: Scan) -> list[tuple]:

@@ -126,10 +126,10 @@ def test_network_down(downloads, fetched):
 def test_folders_that_cannot_be_used(tmp_path, downloads, monkeypatch):
     (tmp_path / "file").write_text("")
     line = refusal(download.download, CHOSEN, tmp_path / "file" / "x")
-    assert "cannot be written" in line
+    assert "cannot write there (Not a directory)" in line
     target = tmp_path / "mine"
     line = refusal(check_target, CHOSEN, tmp_path / "file", downloads)
-    assert "is a file" in line
+    assert "cannot be read (Not a directory)" in line
     target.mkdir()
     check_target(CHOSEN, target, downloads)  # empty
     (target / "thesis.tex").write_text("")
@@ -150,7 +150,7 @@ def test_credits_that_cannot_be_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     line = refusal(download.write_credits, CHOSEN, tmp_path)
-    assert "credits.json cannot be written (No space left" in line
+    assert "cannot write there (No space left on device); free some space" in line
     assert list(tmp_path.iterdir()) == []
 
 
