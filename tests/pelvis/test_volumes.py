@@ -36,16 +36,101 @@ def refused(path, label=None):
     return line
 
 
-def with_header(path: Path, **fields) -> Path:
-    """Writes a volume and then changes fields of its header, without any check."""
-    write_volume(path)
+def with_header(path, pixels=None, affine=STACK, code=1, qform=None, **fields) -> Path:
+    """A volume, of whose header qform and fields are then changed without a check."""
+    write_volume(path, pixels, affine, code)
     content = bytearray(gzip.decompress(path.read_bytes()))
     header = nib.Nifti1Header(bytes(content[:348]), check=False)
+    if qform is not None:
+        header.set_qform(qform, 1)
     for name, value in fields.items():
         header[name] = value
     content[:348] = header.binaryblock
     path.write_bytes(gzip.compress(bytes(content)))
     return path
+
+
+def pixels(value=None, kind=np.int16, shape=SHAPE):
+    """The body with one voxel of another value, or the value everywhere."""
+    if value is None:
+        return np.ones(shape, kind)
+    return np.where(np.arange(PIXELS.size).reshape(SHAPE) == 999, value, PIXELS)
+
+
+def pixdim(*sizes):
+    return {"pixdim": [1, *sizes, 1, 1, 1, 1]}
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+MIRROR = np.diag([-1.0, 1, 1, 1])
+MIRROR[0, 3] = SHAPE[0] - 1  # the same box
+FLAT = {"srow_x": [-10, 0, 0, 0], "srow_y": [0, 21, 0, 0], "srow_z": [0, 0, 0, 0]}
+SLANTED = {"srow_x": [7.1, 0, 7.1, 0], "srow_z": [7.1, 0, 7.1, 0]}
+# (a volume and its header, what the refusal says)
+REFUSED = [
+    ({"magic": b"abc"}, "no NIfTI"),
+    *(
+        ({"pixels": pixels(shape=shape)}, "not a 3D volume")
+        for shape in ((9, 9), (9, 9, 1), (1, 9, 9), (9, 9, 9, 2))
+    ),
+    ({"pixels": np.zeros((8, 8, 8), RGB)}, "colour"),
+    ({"pixels": np.zeros((8, 8, 8), np.complex64)}, "complex"),
+    ({"pixels": pixels(np.nan)}, "NaN or infinite"),
+    ({"pixels": pixels(np.inf)}, "NaN or infinite"),
+    ({"pixels": pixels(1e300)}, "NaN or infinite"),
+    ({"pixels": pixels()}, "the value 1 everywhere"),
+    (pixdim(0, 21, 10), "0x21x10 mm in pixdim"),
+    (pixdim(-10, 21, 10), "-10x21x10 mm in pixdim"),
+    (pixdim(np.nan, 21, 10), "nanx21x10 mm in pixdim"),
+    (pixdim(11, 21, 10), "11x21x10 mm in pixdim but 10x21x10"),
+    ({"affine": STACK @ np.diag([1e-3, 1, 1, 1])}, "cannot be"),
+    ({"affine": STACK @ np.diag([1e3, 1, 1, 1])}, "cannot be"),
+    ({"code": 0}, "left and right are unknown"),
+    (FLAT, "cannot be"),
+    (SLANTED, "is singular or not finite"),
+    ({"srow_x": [np.nan, 0, 0, 0]}, "is singular or not finite"),
+    ({"qform": STACK @ MIRROR}, "says in two ways how it lies"),
+    ({"qform": turn(2, 8) @ STACK}, "says in two ways how it lies"),
+    ({"quatern_b": 1, "quatern_c": 1}, "says in two ways how it lies"),
+]
+
+
+@pytest.mark.parametrize(("how", "words"), REFUSED)
+def test_volumes_that_are_refused(tmp_path, how, words):
+    line = refused(with_header(tmp_path / "a.nii.gz", **how))
+    assert words in line
+    assert "; " in line  # then the remedy
+
+
+def test_a_shift_between_sform_and_qform_is_a_note(tmp_path):
+    for shift, note in (
+        (3, "sform and qform are shifted; the sform is taken"),
+        (0.05, ""),
+    ):
+        qform = STACK.copy()
+        qform[0, 3] += shift
+        path = with_header(tmp_path / "a.nii.gz", qform=qform)
+        volume = read_volume(source(path))
+        assert volume.note == (note and f"{path}: {note}")
+        assert np.allclose(volume.affine, STACK)
+
+
+SHIFTED = STACK + np.outer([2, 0, 0, 0], [0, 0, 0, 1])
+# (a label map beside a volume, what the refusal says)
+LABELS = [
+    ({"affine": STACK @ MIRROR}, "not on the grid of a.nii.gz"),
+    ({"affine": SHIFTED}, "not on the grid of a.nii.gz"),
+    ({"values": pixels(shape=(9, 9, 9))}, "not on the grid of a.nii.gz"),
+    ({"values": pixels() + 5}, "has the value 6, which is no label"),
+    ({"values": pixels(kind=np.float32) - 2}, "has the value -1, which is no label"),
+    ({"values": pixels(kind=np.float32) * 2.5}, "has the value 2.5, which is no label"),
+]
+
+
+@pytest.mark.parametrize(("how", "words"), LABELS)
+def test_label_maps_that_are_refused(tmp_path, how, words):
+    label = write_label(tmp_path / "b.nii.gz", **how)
+    assert words in refused(write_volume(tmp_path / "a.nii.gz"), label)
 
 
 def test_a_volume_and_its_label(tmp_path):
@@ -105,53 +190,10 @@ def test_pipes_are_passed_over(tmp_path):
     assert find_volumes(tmp_path, progress=False) == ([], [], 0)
 
 
-@pytest.mark.parametrize("keep", [0, 20, 200, 360, 2000, -1])
-def test_truncated(tmp_path, keep):
-    path = write_volume(tmp_path / "a.nii.gz")
-    path.write_bytes(path.read_bytes()[:keep])
-    refused(path)
-    plain = write_volume(tmp_path / "b.nii")
-    plain.write_bytes(plain.read_bytes()[:keep])
-    refused(plain)
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     """A folder for one file, which the examples of hypothesis write in turn."""
     return tmp_path_factory.mktemp("random")
-
-
-@SETTINGS
-@given(
-    flips=st.lists(
-        st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=4
-    ),
-    keep=st.none() | st.floats(0, 1),
-    tail=st.binary(max_size=20),
-)
-def test_flipped_cut_or_longer_it_is_right_or_refused(scratch, flips, keep, tail):
-    path = scratch / "a.nii.gz"
-    if not path.exists():
-        write_volume(scratch / "good" / "a.nii.gz")
-    content = bytearray((scratch / "good" / "a.nii.gz").read_bytes())
-    for at, bits in flips:
-        content[at % len(content)] ^= bits
-    end = None if keep is None else int(keep * len(content))
-    path.write_bytes(bytes(content[:end]) + tail)
-    try:
-        volume = read_volume(source(path))
-    except UserError:
-        refused(path)
-    else:
-        assert (volume.pixels == PIXELS).all()
-        assert np.allclose(volume.affine, STACK)
-
-
-def test_wrong_magic(tmp_path):
-    path = tmp_path / "a.nii.gz"
-    path.write_bytes(gzip.compress(b"<html>404</html>" * 100))
-    refused(path)
-    assert "no NIfTI" in refused(with_header(tmp_path / "b.nii.gz", magic=b"abc"))
 
 
 @pytest.mark.parametrize("shape", [(2000, 20, 20), (1000, 1000, 1000), (600, 600, 300)])
@@ -165,131 +207,14 @@ def test_a_huge_header_takes_no_memory(tmp_path, shape):
     assert peak < 5e6
 
 
-@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 1), (1, 9, 9), (9, 9, 9, 2)])
-def test_not_three_dimensional(tmp_path, shape):
-    path = write_volume(tmp_path / "a.nii.gz", np.ones(shape, np.int16))
-    assert "not a 3D volume" in refused(path)
-
-
 def test_trailing_dimensions_of_one_are_dropped(tmp_path):
     path = write_volume(tmp_path / "a.nii.gz", PIXELS[..., None, None])
     assert read_volume(source(path)).pixels.shape == SHAPE
 
 
-def test_colour_and_complex(tmp_path):
-    rgb = np.zeros((8, 8, 8), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
-    assert "colour" in refused(write_volume(tmp_path / "a.nii.gz", rgb))
-    wave = np.zeros((8, 8, 8), np.complex64)
-    assert "complex" in refused(write_volume(tmp_path / "b.nii.gz", wave))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_voxels_that_are_not_finite(tmp_path, value):
-    pixels = PIXELS.astype(np.float64)
-    pixels[3, 3, 3] = value
-    assert "NaN or infinite" in refused(write_volume(tmp_path / "a.nii.gz", pixels))
-
-
-def test_constant(tmp_path):
-    path = write_volume(tmp_path / "a.nii.gz", np.full(SHAPE, 7, np.int16))
-    assert "the value 7 everywhere" in refused(path)
-
-
-@pytest.mark.parametrize("size", [0.0, -10.0, np.nan, np.inf])
-def test_spacings_that_cannot_be(tmp_path, size):
-    path = with_header(tmp_path / "a.nii.gz", pixdim=[1, size, 21, 10, 1, 1, 1, 1])
-    assert f"{size:.3g}x21x10 mm in pixdim" in refused(path)
-
-
-@pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_absurd_spacings(tmp_path, factor):
-    affine = STACK @ np.diag([factor, 1, 1, 1])
-    assert "cannot be" in refused(write_volume(tmp_path / "a.nii.gz", PIXELS, affine))
-
-
-def test_spacings_that_contradict_the_affine(tmp_path):
-    path = with_header(tmp_path / "a.nii.gz", pixdim=[1, 11, 21, 10, 1, 1, 1, 1])
-    assert "11x21x10 mm in pixdim but 10x21x10" in refused(path)
-
-
-def test_no_affine(tmp_path):
-    line = refused(write_volume(tmp_path / "a.nii.gz", code=0))
-    assert "left and right are unknown" in line
-
-
 def test_a_qform_alone_is_enough(tmp_path):
     path = with_header(tmp_path / "a.nii.gz", sform_code=0)
     assert np.allclose(read_volume(source(path)).affine, STACK, atol=1e-4)
-
-
-def with_qform(path, qform) -> Path:
-    """A volume whose qform is another than its sform, `STACK`."""
-    image = nib.load(write_volume(path))
-    image.set_qform(qform, 1)
-    nib.save(image, path)
-    return path
-
-
-MIRRORED = np.diag([-1.0, 1, 1, 1])
-MIRRORED[0, 3] = SHAPE[0] - 1  # the same box
-
-
-@pytest.mark.parametrize("qform", [STACK @ MIRRORED, turn(2, 8) @ STACK])
-def test_sform_and_qform_that_point_different_ways(tmp_path, qform):
-    path = with_qform(tmp_path / "a.nii.gz", qform)
-    assert "says in two ways how it lies" in refused(path)
-
-
-def test_sform_and_qform_that_are_shifted_or_nearly_alike(tmp_path):
-    shift = np.eye(4)
-    shift[0, 3] = 3
-    volume = read_volume(source(with_qform(tmp_path / "a.nii.gz", shift @ STACK)))
-    assert "sform and qform are shifted; the sform is taken" in volume.note
-    assert np.allclose(volume.affine, STACK)
-    shift[0, 3] = 0.05
-    assert not read_volume(
-        source(with_qform(tmp_path / "b.nii.gz", shift @ STACK))
-    ).note
-
-
-def test_a_singular_affine(tmp_path):
-    flat = {"srow_x": [-10, 0, 0, 0], "srow_y": [0, 21, 0, 0]}
-    path = with_header(tmp_path / "a.nii.gz", **flat, srow_z=[0, 0, 0, 0])
-    assert "cannot be" in refused(path)
-    slanted = {"srow_x": [7.1, 0, 7.1, 0], "srow_z": [7.1, 0, 7.1, 0]}
-    path = with_header(tmp_path / "c.nii.gz", **slanted)
-    assert "is singular or not finite" in refused(path)
-    path = with_header(tmp_path / "d.nii.gz", srow_x=[np.nan, 0, 0, 0])
-    assert "is singular or not finite" in refused(path)
-
-
-def test_a_label_on_another_grid(tmp_path):
-    path = write_volume(tmp_path / "a.nii.gz")
-    for number, change in enumerate((np.diag([-1, 1, 1, 1]), np.eye(4))):
-        affine = STACK @ change
-        affine[0, 3] += 2
-        label = write_label(tmp_path / f"{number}.nii.gz", affine)
-        assert "not on the grid of a.nii.gz" in refused(path, label)
-    label = write_volume(tmp_path / "c.nii.gz", np.zeros((9, 9, 9), "u1"))
-    assert "not on the grid" in refused(path, label)
-
-
-@pytest.mark.parametrize("value", [6, -1, 2.5])
-def test_unknown_label_values(tmp_path, value):
-    path = write_volume(tmp_path / "a.nii.gz")
-    values = np.ones(SHAPE, np.float32)
-    values[1, 1, 1] = value
-    label = write_label(tmp_path / "b.nii.gz", values=values)
-    assert f"has the value {value:g}, which is no label" in refused(path, label)
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def forbid(*args):
-        raise PermissionError(13, "Permission denied")
-
-    path = write_volume(tmp_path / "a.nii.gz")
-    monkeypatch.setattr(gzip, "open", forbid)
-    assert "may not be read" in refused(path)
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
@@ -301,28 +226,6 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     sources, faults, _ = find_volumes(tmp_path, progress=False)
     assert not sources
     assert "closed cannot be read" in faults[0]
-
-
-def test_a_missing_file(tmp_path):
-    refused(tmp_path / "a.nii.gz")
-
-
-@SETTINGS
-@given(
-    damage=st.lists(
-        st.tuples(st.integers(0, 347), st.binary(min_size=1, max_size=4)),
-        min_size=1,
-        max_size=3,
-    )
-)
-def test_damaged_headers_never_end_in_a_traceback(scratch, damage):
-    """Random bytes anywhere in the header: refused in one line, or read as a volume."""
-    path = write_volume(scratch / "b.nii")
-    content = bytearray(path.read_bytes())
-    for at, some in damage:
-        content[at : at + len(some)] = some
-    path.write_bytes(content[: path.stat().st_size])
-    read_or_refused(path)
 
 
 FIELDS = {
@@ -346,10 +249,7 @@ FIELDS = {
 @SETTINGS
 @given(fields=st.fixed_dictionaries({}, optional=FIELDS))
 def test_any_header_gives_a_volume_or_a_refusal(scratch, fields):
-    read_or_refused(with_header(scratch / "c.nii.gz", **fields))
-
-
-def read_or_refused(path):
+    path = with_header(scratch / "c.nii.gz", **fields)
     try:
         volume = read_volume(source(path))
     except UserError:
