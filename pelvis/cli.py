@@ -1,4 +1,4 @@
-"""``vqlib data``: make and check folders of slices."""
+"""``vqlib data``: make, convert, get and check folders of slices."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from vqlib.cli.group import Group
 from vqlib.errors import UserError
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, context_settings={"show_default": True})
 def data() -> None:
     """Make and check folders of slices."""
 
@@ -18,22 +18,21 @@ def data() -> None:
 @click.option(
     "--patients",
     default="12,4,5",
-    show_default=True,
     metavar="N[,N,N]",
-    help="Men in train, validate and test; or in all, of whom a tenth each goes to "
+    help="In train, validate and test; or in all, of whom a tenth each goes to "
     "validate and test.",
 )
-@click.option("--weeks", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--slices", type=click.IntRange(min=1), default=60, show_default=True)
+@click.option("--weeks", type=click.IntRange(min=1), default=2)
+@click.option("--seed", type=int, default=0)
+@click.option("--slices", type=click.IntRange(min=1), default=60)
 @click.option(
     "--volumes",
     is_flag=True,
     help="As 3D volumes, named as in the CSIRO release, for `vqlib data convert`.",
 )
-def phantom(folder, patients, weeks, seed, slices, volumes) -> None:
-    """Write a synthetic male pelvis, many men and weeks, in the HipMRI layout."""
-    from pelvis.phantom import write_phantom
+def phantom(folder, patients, **settings) -> None:
+    """Write a synthetic male pelvis, many patients and weeks, in the HipMRI layout."""
+    import pelvis
 
     try:
         counts = tuple(int(part) for part in patients.split(","))
@@ -47,72 +46,50 @@ def phantom(folder, patients, weeks, seed, slices, volumes) -> None:
             f"--patients {patients!r} must be three positive numbers such as "
             "12,4,5, or at least 3"
         ) from None
-    write_phantom(
-        Path(folder),
-        patients=counts,
-        weeks=weeks,
-        seed=seed,
-        slices=slices,
-        volumes=volumes,
-    )
+    pelvis.write_phantom(Path(folder), patients=counts, **settings)
     click.echo(f"the phantom is in {folder}")
 
 
 @data.command()
 @click.argument("source", metavar="SRC")
 @click.argument("folder", metavar="DIR")
-@click.option(
-    "--plane",
-    default="coronal",
-    show_default=True,
-    help="coronal, axial or sagittal.",
-)
+@click.option("--plane", default="coronal", help="coronal, axial or sagittal.")
 @click.option(
     "--grid",
     default="256x128",
-    show_default=True,
     metavar="NxN",
     help="Pixels of a slice; left–right first, or front–back in sagittal ones.",
 )
 @click.option(
-    "--spacing",
-    default="1.68x1.56",
-    show_default=True,
-    metavar="MMxMM",
-    help="Size of a pixel in mm.",
+    "--spacing", default="1.68x1.56", metavar="MMxMM", help="Size of a pixel in mm."
 )
 @click.option(
     "--slices",
     default="60",
-    show_default=True,
     metavar="N|all",
     help="Slices to keep of each scan, evenly spaced where it holds anatomy.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the split.")
+@click.option("--seed", type=int, default=0, help="Of the split.")
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
     help="Scans that are cut at once.  [default: one a core]",
 )
-def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> None:
+def convert(source, folder, grid, spacing, slices, **settings) -> None:
     """Cut the 3D scans below SRC (NIfTI, DICOM) into slices in the HipMRI layout.
 
     The same command again does only what is missing. Patients are never in two splits.
     """
     from pelvis.convert import convert
 
+    settings["grid"] = _numbers("--grid", grid, int, "two whole numbers, as 256x128")
+    wanted = "two numbers with an x between, as 1.68x1.56"
+    settings["spacing"] = _numbers("--spacing", spacing, float, wanted)
+    if slices != "all":
+        (slices,) = _numbers("--slices", slices, int, "a whole number or all", 1)
     try:
-        report = convert(
-            source,
-            folder,
-            plane=plane,
-            grid=_pair("--grid", grid, int),
-            spacing=_pair("--spacing", spacing, float),
-            slices=slices if slices == "all" else _number("--slices", slices),
-            seed=seed,
-            processes=processes,
-        )
+        report = convert(source, folder, slices=slices, **settings)
     except KeyboardInterrupt:
         click.echo(
             f"stopped; {folder} keeps the scans that are finished, and the same "
@@ -122,14 +99,12 @@ def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> No
         raise SystemExit(130) from None
     for line in (*report.faults, *report.notes):
         click.echo(line)
-    scans = "1 scan" if report.converted == 1 else f"{report.converted} scans"
+    scans = _count(report.converted, "scan")
     if report.faults:
-        faults = (
-            "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
-        )
         raise UserError(
             f"{scans} converted, {report.skipped} there before, and "
-            f"{faults}; mend what is named and give the same command again"
+            f"{_count(len(report.faults), 'fault')}; mend what is named and give the "
+            "same command again"
         )
     if report.converted:
         click.echo(f"{folder}: {scans} converted, {report.skipped} there before")
@@ -137,22 +112,18 @@ def convert(source, folder, plane, grid, spacing, slices, seed, processes) -> No
         click.echo(f"{folder}: nothing to do, all {report.skipped} scans are there")
 
 
-def _pair(option: str, text: str, kind) -> tuple:
+def _numbers(option: str, text: str, kind: type, wanted: str, many: int = 2) -> list:
     try:
-        first, second = (kind(part) for part in text.lower().split("x"))
+        numbers = [kind(part) for part in text.lower().split("x")]
+        if len(numbers) == many:
+            return numbers
     except ValueError:
-        raise UserError(
-            f"{option} {text!r} must be two numbers with an x between, such as "
-            f"{'256x128' if kind is int else '1.68x1.56'}"
-        ) from None
-    return first, second
+        pass
+    raise UserError(f"{option} {text!r} must be {wanted}")
 
 
-def _number(option: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"{option} {text!r} must be a whole number or all") from None
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 @data.command()
@@ -162,10 +133,10 @@ def check(folder, as_json) -> None:
     """Read every slice of a folder; report what it holds and every fault.
 
     A fault makes loading fail or spoils a result, for example a damaged file, a patient
-    in two splits, a slice that is also in another split, a constant image, a spacing
-    that cannot be, a singular affine. A note needs no change, for example blank slices,
-    gaps in the numbering, several sizes, types or spacings, no affine, labels that
-    occur nowhere. Exits with 1 where there is a fault.
+    in two splits, a slice that is also in another split, transposed slices, a constant
+    image, a spacing that cannot be, no affine or a singular one. A note needs no
+    change, for example blank slices, gaps in the numbering, several sizes, types or
+    spacings, labels that occur nowhere. Exits with 1 where there is a fault.
 
     The JSON has the keys folder, ok, splits (of each: slices, unreadable, patients,
     volumes, labels, weeks, slices_per_volume, intensity, shapes, dtypes, spacings_mm,
@@ -175,13 +146,12 @@ def check(folder, as_json) -> None:
     import json
     import sys
 
-    from pelvis.audit import audit
+    from pelvis.check import check
 
-    report = audit(folder, progress=sys.stderr.isatty())
+    report = check(folder, progress=sys.stderr.isatty())
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if report.faults:
-        many = len(report.faults)
-        raise UserError(f"{many} fault{'s' if many > 1 else ''} in {folder}")
+        raise UserError(f"{_count(len(report.faults), 'fault')} in {folder}")
     if not as_json:
         click.echo(f"no fault in {folder}")
 
@@ -190,11 +160,7 @@ def check(folder, as_json) -> None:
 @click.argument("folder", metavar="[DIR]", required=False)
 @click.option("--collection", metavar="NAME", help="Which one.  [default: prostatex]")
 @click.option(
-    "--patients",
-    default="20",
-    show_default=True,
-    metavar="N",
-    help="The first N patients; all for all.",
+    "--patients", default="20", metavar="N", help="The first N patients; all for all."
 )
 @click.option(
     "--description",
@@ -203,12 +169,7 @@ def check(folder, as_json) -> None:
 )
 @click.option("--every-series", is_flag=True, help="Not only one series a patient.")
 @click.option("--series", multiple=True, metavar="UID", help="These series alone.")
-@click.option(
-    "--max-size",
-    default="2 GB",
-    show_default=True,
-    help="Refuse a choice of more to download.",
-)
+@click.option("--max-size", default="2 GB", help="Refuse a choice of more to download.")
 @click.option(
     "--download-dir", metavar="FOLDER", help="For DICOM files.  [default: DIR.dicom]"
 )

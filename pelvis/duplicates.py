@@ -2,10 +2,10 @@
 
 Whoever copies, renames or converts slices twice may test a model on pictures that it
 was trained on. `find_copies` finds a slice that was saved again, with other grey
-values, a little noise or a shift of a pixel, and leaves alone two men who lie in the
-scanner alike. It works in two steps: `sketch` makes every slice a vector, so that one
-matrix product compares all pairs of slices roughly; `likeness` then looks closely at
-the few pairs that pass.
+values, a little noise or a shift of a pixel, and leaves alone two patients who lie in
+the scanner alike. It works in two steps: `sketch` makes every slice a vector, so that
+one matrix product compares all pairs of slices roughly; `likeness` then looks closely
+at the few pairs that pass.
 
 Both correlate detail, what remains of an image after a blurred copy is taken away: the
 outline of a body, and the coil's shading, are alike in all men. `LIKE` lies between
@@ -16,14 +16,14 @@ that was shifted, rescaled and made noisy at once (sd 5 % of the range). None of
 14 kinds of change are found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import cache
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from vqlib.data.layout import NATIVE_SIZE, SPLITS, SliceRecord
-from vqlib.data.slices import read_slice
+from vqlib.data.slices import center_on_grid, read_slice
 
 BLOCK = 8  # side of what `sketch` averages, in pixels
 WORTH_A_LOOK = 0.85  # correlation of two sketches from which on `likeness` decides
@@ -33,6 +33,36 @@ REACH = 2  # pixels that a copy may be shifted
 LEAST = 1000  # pixels that both must fill to be compared: 3 % of a slice
 
 
+def find_copies(
+    records: Sequence[SliceRecord], sketches: Sequence[np.ndarray], pool: Executor
+) -> list[tuple[SliceRecord, SliceRecord, float]]:
+    """Slices that are also in an earlier split under another patient's number.
+
+    ``sketches``, `[512]` each, belong to the ``records``. Returns (copy, original,
+    their likeness), one for each copy. Slices of one split are not compared, for
+    neighbours are alike; nor are slices of one patient, who is in two splits then,
+    which is another fault.
+    """
+
+    def closest(row: int):
+        score = table @ table[row]
+        score[(split >= split[row]) | (case == case[row])] = 0
+        best = np.argsort(score)[: -LOOKS - 1 : -1]
+        for other in best[score[best] >= WORTH_A_LOOK]:
+            original, copy = records[other], records[row]
+            found = likeness(read_slice(original.path), read_slice(copy.path))
+            if found >= LIKE:
+                return copy, original, found
+        return None
+
+    if not records:
+        return []
+    table = np.stack(sketches)
+    split = np.array([SPLITS.index(record.split) for record in records])
+    case = np.array([record.case for record in records])
+    return [copy for copy in pool.map(closest, np.flatnonzero(split)) if copy]
+
+
 def sketch(pixels: np.ndarray) -> np.ndarray:
     """Detail of a slice `[X, Z]` at the scale of blocks, as a unit vector `[512]`.
 
@@ -40,13 +70,21 @@ def sketch(pixels: np.ndarray) -> np.ndarray:
     all zeros.
     """
     rows, columns = (side // BLOCK for side in NATIVE_SIZE)
-    blocks = _centre(pixels).reshape(rows, BLOCK, columns, BLOCK).mean((1, 3))
+    blocks = center_on_grid(pixels).reshape(rows, BLOCK, columns, BLOCK).mean((1, 3))
     blocks = np.minimum(blocks, np.percentile(blocks, 99))  # bright fat, coil spots
-    detail = (blocks - gaussian_filter(blocks, 1)).ravel()
+    detail = (blocks - _blur(rows) @ blocks @ _blur(columns).T).ravel()
     length = np.linalg.norm(detail)
     if length <= 1e-4 * np.linalg.norm(blocks):
         return np.zeros_like(detail)
     return detail / length
+
+
+@cache
+def _blur(side: int) -> np.ndarray:
+    """A matrix that blurs along an axis, by a Gaussian as wide as a block."""
+    apart = np.subtract.outer(np.arange(side), np.arange(side))
+    weights = np.exp(-0.5 * apart**2).astype(np.float32)
+    return weights / weights.sum(1, keepdims=True)
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
@@ -55,12 +93,11 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     blank. 1 for the same picture, about 0 for different ones."""
     if np.array_equal(one, other):
         return 1.0
-    one, other = _centre(one), _centre(other)
+    one, other = (center_on_grid(x).astype(np.float32) for x in (one, other))
     seen = ((one != 0) & (other != 0)).astype(np.float32)
     if seen.sum() < LEAST:
         return 0.0
-    blurs = [np.maximum(gaussian_filter(seen, sigma), 1e-3) for sigma in (1, 4)]
-    a, b = (_detail(pixels, seen, blurs) for pixels in (one, other))
+    a, b = _detail(one, seen), _detail(other, seen)
     a = a[REACH:-REACH, REACH:-REACH]
     best = 0.0
     for i in range(2 * REACH + 1):
@@ -71,69 +108,14 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return best
 
 
-def _detail(pixels, seen, blurs) -> np.ndarray:
+def _detail(pixels: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """What is between 1 and 4 pixels wide; the border of a blank frame, which slices
     of one protocol share, does not count as detail."""
+    from scipy.ndimage import gaussian_filter  # slow to import, and seldom needed
+
     pixels = np.minimum(pixels, np.percentile(pixels[seen > 0], 99)) * seen
     fine, coarse = (
-        gaussian_filter(pixels, sigma) / blur
-        for sigma, blur in zip((1, 4), blurs, strict=True)
+        gaussian_filter(pixels, sigma) / np.maximum(gaussian_filter(seen, sigma), 1e-3)
+        for sigma in (1, 4)
     )
     return (fine - coarse) * seen
-
-
-def _centre(pixels: np.ndarray) -> np.ndarray:
-    """Cut to native size about the centre; the smaller is continued at its edges."""
-    for axis, side in enumerate(NATIVE_SIZE):
-        extra = pixels.shape[axis] - side
-        if extra > 0:
-            start = extra // 2
-            pixels = np.take(pixels, range(start, start + side), axis)
-        elif extra < 0:
-            width = [(0, 0), (0, 0)]
-            width[axis] = (-extra // 2, -extra - -extra // 2)
-            pixels = np.pad(pixels, width, "edge")
-    return pixels.astype(np.float32, copy=False)
-
-
-def find_copies(
-    records: Sequence[SliceRecord], sketches: Sequence[np.ndarray], pool: Executor
-) -> list[tuple[SliceRecord, SliceRecord, float]]:
-    """Slices that are also in an earlier split under another patient's number.
-
-    ``sketches``, `[512]` each, belong to the ``records``. Returns (copy, original,
-    their likeness), one for each copy. Slices of one split are not compared, for
-    neighbours are alike; nor are slices of one patient, for that he is in two splits
-    is told already.
-    """
-
-    def closest(pair):
-        row, others = pair
-        pixels = read_slice(records[row].path)
-        for other in others:
-            score = likeness(read_slice(records[other].path), pixels)
-            if score >= LIKE:
-                return records[row], records[other], score
-        return None
-
-    if not records:
-        return []
-    found = pool.map(closest, _worth_a_look(records, np.stack(sketches)))
-    return [copy for copy in found if copy is not None]
-
-
-def _worth_a_look(records, sketches) -> Iterator[tuple[int, np.ndarray]]:
-    """Rows of the later splits, each with the most similar rows of earlier splits."""
-    split = np.array([SPLITS.index(record.split) for record in records])
-    case = np.array([record.case for record in records])
-    later = np.flatnonzero(split > 0)
-    for start in range(0, len(later), 256):  # not all pairs in memory at once
-        rows = later[start : start + 256]
-        scores = sketches[rows] @ sketches.T  # [256, N]
-        scores[split[rows, None] <= split] = 0
-        scores[case[rows, None] == case] = 0
-        for row, score in zip(rows, scores, strict=True):
-            best = np.argsort(score)[: -LOOKS - 1 : -1]
-            best = best[score[best] >= WORTH_A_LOOK]
-            if best.size:
-                yield row, best

@@ -1,11 +1,13 @@
-"""The report on a data folder: its figures, and how it is printed."""
+"""The report on a data folder: its figures and notes, and how it is printed."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
 
-from pelvis.examine import Examined, by
-from vqlib.data.layout import Fault
+from vqlib.data.layout import LABEL_NAMES, NATIVE_SIZE, PIXEL_MM, SPLITS, Fault
 
 
 @dataclass(frozen=True)
@@ -20,19 +22,15 @@ class Report:
     def as_json(self) -> dict:
         """The report for machines. Keys stay; new ones may be added.
 
-        ``folder``; ``ok``: no fault; ``splits``: of each split ``slices``,
-        ``unreadable``, ``patients``, ``volumes`` and ``labels`` (numbers), ``weeks``
-        (of each patient), ``slices_per_volume`` (least, most), ``intensity`` (least,
-        most), and ``shapes``, ``dtypes``, ``spacings_mm``, ``orientations``,
-        ``label_dtypes`` and ``label_values`` (each with the number of slices);
-        ``faults``: of each ``file``, ``what`` and ``remedy``; ``notes``: texts.
+        ``folder``; ``ok``: no fault; ``splits``: see `summary`; ``faults``: of each
+        ``file``, ``what`` and ``remedy``; ``notes``: texts.
         """
-        faults = [fault._asdict() | {"file": str(fault.file)} for fault in self.faults]
+        keys = "file", "what", "remedy"
         return {
             "folder": self.folder,
-            "ok": not faults,
+            "ok": not self.faults,
             "splits": self.splits,
-            "faults": faults,
+            "faults": [dict(zip(keys, map(str, f), strict=True)) for f in self.faults],
             "notes": self.notes,
         }
 
@@ -43,14 +41,22 @@ class Report:
         return "\n".join([*_table(self.splits), *faults, *notes])
 
 
-def summary(slices: list[Examined]) -> dict:
-    """The figures of one split; see `Report.as_json`."""
-    readable = [s for s in slices if s.shape is not None]
+def summary(slices: list) -> dict:
+    """The figures of one split, from its `pelvis.check.Slice` objects.
+
+    Numbers of ``slices``, ``unreadable``, ``patients``, ``volumes`` and ``labels``;
+    ``weeks`` of each patient; ``slices_per_volume`` and ``intensity`` (least, most);
+    and ``shapes``, ``dtypes``, ``spacings_mm``, ``orientations``, ``label_dtypes`` and
+    ``label_values`` (each with the number of slices).
+    """
+    readable = [s for s in slices if s.shape]
+    maps = [s for s in slices if s.labels is not None]
     sizes = [len(volume) for volume in volumes_of(slices).values()]
     weeks: dict[str, set[int]] = {}
     for s in slices:
         weeks.setdefault(str(s.record.case), set()).add(s.record.week)
-    maps = [s for s in slices if s.labels is not None]
+    low = min((s.low for s in readable), default=None)
+    high = max((s.high for s in readable), default=None)
     return {
         "slices": len(slices),
         "unreadable": len(slices) - len(readable),
@@ -59,17 +65,26 @@ def summary(slices: list[Examined]) -> dict:
         "labels": sum(s.record.label_path is not None for s in slices),
         "weeks": {case: sorted(found) for case, found in weeks.items()},
         "slices_per_volume": [min(sizes), max(sizes)],
-        "intensity": [
-            min((s.low for s in readable), default=None),
-            max((s.high for s in readable), default=None),
-        ],
+        "intensity": [low, high],
         "shapes": count(by(s.shape) for s in readable),
         "dtypes": count(s.dtype for s in readable),
         "spacings_mm": count(by(s.spacing) for s in readable),
         "orientations": count(s.axes or "unknown" for s in readable),
         "label_dtypes": count(s.label_dtype for s in maps),
-        "label_values": count(str(v) for s in maps for v in s.labels),
+        "label_values": count(str(value) for s in maps for value in s.labels),
     }
+
+
+def grouped(slices: Iterable, key: Callable) -> dict[Any, list]:
+    groups: dict[Any, list] = {}
+    for s in slices:
+        groups.setdefault(key(s), []).append(s)
+    return groups
+
+
+def volumes_of(slices: Iterable) -> dict[tuple, list]:
+    """The slices of each scan, by (split, patient, week)."""
+    return grouped(slices, lambda s: (s.record.split, s.record.case, s.record.week))
 
 
 def count(values: Iterable[str]) -> dict[str, int]:
@@ -77,52 +92,159 @@ def count(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-_ROWS = {  # of the table: name of the row, what it shows of a split
-    "slices": lambda s: str(s["slices"]),
-    "unreadable": lambda s: str(s["unreadable"]),
-    "patients": lambda s: str(s["patients"]),
-    "volumes": lambda s: str(s["volumes"]),
-    "weeks a patient": lambda s: _span(sorted(map(len, s["weeks"].values()))),
-    "slices a volume": lambda s: _span(s["slices_per_volume"]),
-    "size": lambda s: listed(s["shapes"]),
-    "type": lambda s: listed(s["dtypes"]),
-    "spacing, mm": lambda s: listed(s["spacings_mm"]),
-    "axes point to": lambda s: listed(s["orientations"]),
-    "grey values": lambda s: _span(s["intensity"]),
-    "label maps": lambda s: str(s["labels"]),
-    "labels": lambda s: " ".join(sorted(s["label_values"])) or "none",
-}
-
-
-def _table(splits: dict[str, dict]) -> list[str]:
-    """The splits side by side."""
-    if not splits:
-        return []
-    rows = [["", *splits]]
-    rows += [[name, *map(cell, splits.values())] for name, cell in _ROWS.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [*lines, ""]
-
-
-def _span(values) -> str:
-    low, high = values[0], values[-1]
-    if low is None:
-        return "none"
-    return f"{low:g}" if low == high else f"{low:g} … {high:g}"
+def by(sides) -> str:
+    """256x128, 1.68x1.56"""
+    return "x".join(f"{side:.4g}" for side in sides)
 
 
 def listed(counts: dict[str, int], most: int = 3) -> str:
+    """int16 (12), float32 (3)"""
     if len(counts) < 2:
         return "".join(counts) or "none"
     shown = [f"{value} ({count})" for value, count in list(counts.items())[:most]]
     return ", ".join(shown) + (", …" if len(counts) > most else "")
 
 
-def volumes_of(slices: Iterable[Examined]) -> dict[tuple, list[Examined]]:
-    """The slices of each scan, by (split, patient, week)."""
-    volumes: dict[tuple, list[Examined]] = {}
-    for s in slices:
-        key = (s.record.split, s.record.case, s.record.week)
-        volumes.setdefault(key, []).append(s)
-    return volumes
+def notes(folder: Path, slices: list) -> list[str]:
+    """What is worth knowing about a folder and needs no change."""
+    readable = [s for s in slices if s.shape]
+    return [
+        *_notes_on_volumes(slices),
+        *_notes_on_labels([s for s in readable if s.labels is not None], readable),
+        *_notes_on_images(readable),
+        *_unread(folder),
+    ]
+
+
+def _notes_on_volumes(slices: list) -> list[str]:
+    def lacks(volume) -> int | None:
+        """The first number below the last slice's that no slice has."""
+        numbers = {s.record.slice for s in volume}
+        first = next(n for n in range(len(numbers) + 1) if n not in numbers)
+        return first if first < max(numbers) else None
+
+    def scan(volume) -> str:
+        return f"patient {volume[0].record.case} week {volume[0].record.week}"
+
+    def gap(volume) -> str:
+        return f"{scan(volume)} lacks {lacks(volume)}"
+
+    volumes = list(volumes_of(slices).values())
+    half = median(map(len, volumes)) / 2 if volumes else 0
+    few = [volume for volume in volumes if len(volume) < half]
+    gaps = [volume for volume in volumes if lacks(volume) is not None]
+    return [
+        *_some("volumes with less than half as many slices as most", few, scan),
+        *_some("volumes with gaps in the numbering of their slices", gaps, gap),
+    ]
+
+
+def _notes_on_labels(maps: list, slices: list) -> list[str]:
+    if not maps:
+        return []
+    found = []
+    having = {s.record.split for s in maps}
+    lacking = {s.record.split for s in slices} - having
+    if lacking:
+        given, none = (
+            ", ".join(x for x in SPLITS if x in y) for y in (having, lacking)
+        )
+        found.append(f"labels in {given}, none in {none}")
+    values = {value for s in maps for value in s.labels}
+    never = [name for value, name in enumerate(LABEL_NAMES) if value not in values]
+    if never:
+        found.append(f"labels that occur nowhere: {', '.join(never)}")
+    empty = [s for s in maps if s.labels == (0,) and not s.blank]
+    elsewhere = [s for s in maps if not s.same_grid]
+    return [
+        *found,
+        *_some("slices that are not blank, but whose label map is", empty),
+        *_some("label maps whose affine is not their image's", elsewhere),
+    ]
+
+
+def _notes_on_images(slices: list) -> list[str]:
+    found = []
+    native, usual = by(NATIVE_SIZE), by(PIXEL_MM)
+    for size, some in grouped(slices, lambda s: by(s.shape)).items():
+        if size != native:
+            known = " (HipMRI has one such scan)" if size == "256x144" else ""
+            crop = f"cropped or padded to {native} about the centre"
+            found += _some(f"slices of {size}{known}, {crop}", some)
+    odd = [s for s in slices if s.possible and by(s.spacing) != usual]
+    spacings = listed(count(by(s.spacing) for s in odd))
+    found += _some(f"slices not of {usual} mm as figures assume, but {spacings}", odd)
+    axes = count(s.axes for s in slices if s.axes)
+    if any(not a.startswith("LS") for a in axes):
+        rest = "only LS… is shown upright, left on the right"
+        found.append(f"axes point to {listed(axes)}; {rest}")
+    dtypes = count(s.dtype for s in slices)
+    if len(dtypes) > 1:
+        found.append(f"types of image files: {listed(dtypes)}")
+    found += _some("blank slices", [s for s in slices if s.blank])
+    below = [s for s in slices if s.low < 0]
+    found += _some("slices with pixels below 0, which scaling makes 0", below)
+    pictures = grouped(
+        (s for s in slices if s.sketch.any()),
+        lambda s: (s.record.split, s.low, s.high, s.sketch.tobytes()),
+    )
+    again = [s for same in pictures.values() for s in same[1:]]
+    return found + _some("slices that repeat another one of their split", again)
+
+
+def _unread(folder: Path) -> list[str]:
+    """Notes on what lies in the folder and is not read."""
+    known = {f"keras_slices_{kind}{name}" for kind in ("", "seg_") for name in SPLITS}
+    found = []
+    for path in sorted(folder.glob("keras_slices_*")):
+        if path.name not in known:
+            found.append(f"{path.name} is not read; the splits are {', '.join(SPLITS)}")
+            continue
+        files = sorted(file.name for file in path.glob("[!.]*"))
+        others = [f for f in files if not f.lower().endswith((".nii", ".nii.gz"))]
+        found += _some(f"files in {path.name} that are not read", others, str)
+    return found
+
+
+def _some(what: str, which: list, name=lambda s: s.record.path.name) -> list[str]:
+    """A note on some slices or volumes, with the first of them; none if none."""
+    if not which:
+        return []
+    more = ", …" if len(which) > 1 else ""
+    return [f"{what}: {len(which)} ({name(which[0])}{more})"]
+
+
+def _table(splits: dict[str, dict]) -> list[str]:
+    """The splits side by side."""
+
+    def span(values) -> str:
+        low, high = values[0], values[-1]
+        if low is None:
+            return "none"
+        return f"{low:g}" if low == high else f"{low:g} … {high:g}"
+
+    columns = [
+        {
+            "": name,
+            "slices": str(s["slices"]),
+            "unreadable": str(s["unreadable"]),
+            "patients": str(s["patients"]),
+            "volumes": str(s["volumes"]),
+            "weeks a patient": span(sorted(map(len, s["weeks"].values()))),
+            "slices a volume": span(s["slices_per_volume"]),
+            "size": listed(s["shapes"]),
+            "type": listed(s["dtypes"]),
+            "spacing, mm": listed(s["spacings_mm"]),
+            "axes point to": listed(s["orientations"]),
+            "grey values": span(s["intensity"]),
+            "label maps": str(s["labels"]),
+            "labels": " ".join(sorted(s["label_values"])) or "none",
+        }
+        for name, s in splits.items()
+    ]
+    if not columns:
+        return []
+    cells = [list(columns[0]), *(list(column.values()) for column in columns)]
+    widths = [max(map(len, column)) for column in cells]
+    rows = zip(*cells, strict=True)
+    return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows), ""]

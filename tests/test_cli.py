@@ -139,7 +139,7 @@ def test_phantom_wants_three_numbers_or_one(home, monkeypatch):
     assert not (home / "x").exists()
     asked = []
     monkeypatch.setattr(
-        "pelvis.phantom.write_phantom", lambda _, **how: asked.append(how)
+        "pelvis.phantom.write.write_phantom", lambda _, **how: asked.append(how)
     )
     for given in ("3", "40", "5,1,2"):
         assert run("data", "phantom", "x", "--patients", given).exit_code == 0

@@ -276,7 +276,7 @@ WITHOUT_TORCH = """
 import sys
 from pathlib import Path
 import pelvis.cli
-from pelvis import audit, convert, fetch
+from pelvis import check, convert, fetch
 from vqlib.data import cache
 from vqlib.data.layout import list_folder
 from pelvis.phantom import write

@@ -1,6 +1,7 @@
 """What the report on a folder holds: its figures, its faults and its notes."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from malformed import gz, nifti
 from slice_files import write_nifti, write_slice
 
-from pelvis.audit import audit
+from pelvis.check import check
+from pelvis.phantom import make_volume
 from pelvis.report import Report
+from vqlib.data.layout import SPLITS
 
 LABEL = np.zeros((256, 128), np.uint8)
 LABEL[20:200, 10:100] = 1
@@ -27,11 +30,11 @@ def study(slices):
 
 
 def notes(folder, word):
-    return [note for note in audit(folder).notes if word in note]
+    return [note for note in check(folder).notes if word in note]
 
 
 def test_figures_of_a_split(study):
-    train = audit(study).splits["train"]
+    train = check(study).splits["train"]
     assert train == {
         "slices": 13,
         "unreadable": 0,
@@ -50,14 +53,9 @@ def test_figures_of_a_split(study):
     }
 
 
-def test_the_report_does_not_depend_on_the_number_of_threads(study):
-    write_slice(study, "test", 40, 2, 1, np.full((256, 128), np.nan), LABEL)
-    assert audit(study, jobs=1) == audit(study, jobs=4)
-
-
 def test_the_report_goes_through_json(study):
     (study / "keras_slices_test" / "case_040_week_2_slice_0.nii.gz").write_bytes(b"x")
-    report = audit(study)
+    report = check(study)
     parsed = json.loads(json.dumps(report.as_json()))
     assert list(parsed) == ["folder", "ok", "splits", "faults", "notes"]
     assert parsed["folder"] == str(study)
@@ -70,7 +68,7 @@ def test_the_report_goes_through_json(study):
 def test_the_report_as_text(study):
     (study / "keras_slices_test" / "case_040_week_2_slice_0.nii.gz").write_bytes(b"x")
     write_slice(study, "train", 12, 0, 4, np.ones((256, 144), np.float32), LABEL)
-    text = audit(study).as_text().splitlines()
+    text = check(study).as_text().splitlines()
     assert text[0].split() == ["train", "validate", "test"]
     rows = {line[:15].strip(): line[15:].split("  ") for line in text[1:14]}
     assert "256x128 (13), 256x144 (1)" in [cell.strip() for cell in rows["size"]]
@@ -80,7 +78,7 @@ def test_the_report_as_text(study):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    report = audit(tmp_path / "none")
+    report = check(tmp_path / "none")
     assert isinstance(report, Report)
     assert report.splits == {}
     assert report.notes == []
@@ -92,7 +90,7 @@ def test_copies_across_splits_are_faults(slices):
     source = slices / "keras_slices_train" / "case_004_week_0_slice_3.nii.gz"
     pixels = np.asarray(nib.load(source).dataobj)
     path = write_slice(slices, "test", 41, 0, 0, pixels * 2)
-    faults = audit(slices).faults
+    faults = check(slices).faults
     assert [fault.file for fault in faults] == [path]
     assert f"the same picture as keras_slices_train/{source.name}" in faults[0].what
 
@@ -100,9 +98,38 @@ def test_copies_across_splits_are_faults(slices):
 def test_shapes_of_one_volume_and_the_odd_one_out(slices):
     """The one that differs from most is named, even where it comes first."""
     path = write_slice(slices, "train", 4, 0, 0, np.eye(256, 144, dtype=np.int16))
-    faults = audit(slices).faults
+    faults = check(slices).faults
     assert [fault.file for fault in faults] == [path]
     assert "is 256x144, but its volume is 256x128" in faults[0].what
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return make_volume(4, 0, 10)[0].astype(np.int16)
+
+
+def put(folder, scan):
+    """One scan of a patient in each split."""
+    for case, split in ((4, "train"), (36, "validate"), (40, "test")):
+        for number, pixels in enumerate(scan):
+            write_slice(folder, split, case, 0, number, pixels)
+
+
+def test_a_folder_of_transposed_slices_is_a_fault(tmp_path, scan):
+    put(tmp_path, scan.transpose(0, 2, 1))
+    faults = [f for f in check(tmp_path).faults if "crop" in f.what]
+    assert [f.file.name for f in faults] == [f"keras_slices_{s}" for s in SPLITS]
+    assert re.search(r"128x256 \(10\), and the crop .* 3\d % of", faults[0].what)
+    assert "transpose" in faults[0].remedy
+
+
+@pytest.mark.parametrize(
+    "margins", [((0, 0), (8, 8)), ((0, 0), (64, 64)), ((9, 9),) * 2]
+)
+def test_a_crop_that_cuts_off_little_is_a_note(tmp_path, scan, margins):
+    put(tmp_path, np.pad(scan, ((0, 0), *margins)))
+    assert not [f for f in check(tmp_path).faults if "crop" in f.what]
+    assert len(notes(tmp_path, "cropped or padded")) == 1
 
 
 def test_every_fault_is_listed(study):
@@ -112,7 +139,7 @@ def test_every_fault_is_listed(study):
     (train / "case_004_week_0_slice_5.nii.gz").write_bytes(gz(nifti())[:50])
     write_slice(study, "train", 4, 1, 0, np.full((256, 128), 3, np.int16), LABEL[:9])
     write_slice(study, "test", 12, 1, 0, label=LABEL * 60)
-    found = [(fault.file.name, fault.what) for fault in audit(study).faults]
+    found = [(fault.file.name, fault.what) for fault in check(study).faults]
     for name, what in (
         ("odd.nii.gz", "is not named"),
         ("case_012_week_1_slice_0.nii.gz", "patient 12 is also in"),
@@ -136,7 +163,7 @@ def test_a_folder_as_hipmri_has_nothing_to_note(tmp_path):
             path = tmp_path / f"keras_slices_{split}" / name
             path.parent.mkdir(exist_ok=True)
             nib.save(nib.Nifti1Image(pixels, affine), path)
-    report = audit(tmp_path)
+    report = check(tmp_path)
     assert report.faults == []
     assert report.notes == []
 
@@ -173,7 +200,7 @@ def test_notes_on_sizes_types_and_grey_values(slices):
         "blank slices: 1 (case_040_week_2_slice_1.nii.gz)"
     ]
     assert len(notes(slices, "below 0")) == 1
-    assert audit(slices).faults == []
+    assert check(slices).faults == []
 
 
 def test_notes_on_headers(slices):
@@ -184,7 +211,7 @@ def test_notes_on_headers(slices):
     (folder / "case_040_week_2_slice_6.nii").write_bytes(content)
     assert "but 2x1.56: 1 (case_040_week_2_slice_6.nii)" in notes(slices, "mm as")[0]
     assert notes(slices, "axes")[0].startswith("axes point to RAS (15), LSP (1);")
-    assert audit(slices).faults == []
+    assert check(slices).faults == []
 
 
 def test_notes_on_labels(study):
@@ -199,7 +226,7 @@ def test_notes_on_labels(study):
     path.unlink()
     path.parent.rmdir()
     assert "labels in train, validate, none in test" in notes(study, "labels")
-    assert audit(study).faults == []
+    assert check(study).faults == []
 
 
 def test_a_slice_twice_in_one_split_is_a_note(slices):
@@ -209,7 +236,7 @@ def test_a_slice_twice_in_one_split_is_a_note(slices):
     assert notes(slices, "repeat") == [
         f"slices that repeat another one of their split: 1 ({target.name})"
     ]
-    assert audit(slices).faults == []
+    assert check(slices).faults == []
 
 
 def test_notes_on_what_is_not_read(slices):
