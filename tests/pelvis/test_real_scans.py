@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pelvis.audit import audit
+from pelvis.check import check
 from pelvis.convert import convert
 from vqlib import profiles
 from vqlib.data import SPLITS, SliceIndex, open_data
@@ -80,7 +80,7 @@ def test_slices_lie_as_hipmri_does(converted):
 
 def test_a_check_finds_no_fault_and_notebooks_can_open_it(converted):
     _, target, _ = converted
-    report = audit(target)
+    report = check(target)
     there = {s for s in SPLITS if (target / f"keras_slices_{s}").is_dir()}
     missing = {f"keras_slices_{s}" for s in SPLITS if s not in there}
     assert {fault.file.name for fault in report.faults} == missing
