@@ -27,7 +27,7 @@ from vqlib.runs import Run
 @torch.no_grad()
 def generated(settings, data, run, n: int, seed: int) -> dict[str, Slices]:
     """Name of each generator → ``n`` samples, at the positions of test slices."""
-    models = {k: recipes.load(k, settings, data, run, seed) for k in recipes.MADE_BY
+    models = {k: recipes.load(k, settings, data, run, seed) for k in recipes.RECIPES
               if k in ("vqvae", "vae", "vae_global", "prior")}  # fmt: skip
     vqvae, positions = models["vqvae"], take(data.test, n).positions
     known = recipes.encode_codes(vqvae, data.train)

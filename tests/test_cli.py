@@ -122,13 +122,13 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
 def test_a_network_that_cannot_be_compiled_is_told(home, slices, monkeypatch):
     from torch._dynamo.exc import TorchDynamoException
 
-    from vqlib import recipes
+    from vqlib.experiment import Experiment
 
     def train(*_, compile, **__):
         assert compile
         raise TorchDynamoException("No working C++ compiler found\nin detail")
 
-    monkeypatch.setattr(recipes, "train", train)
+    monkeypatch.setattr(Experiment, "train", train)
     command = ("train", "vae", "--profile", "smoke", "--data-dir", str(slices))
     assert "compiler found); leave out --compile" in refused(*command, "--compile")
 

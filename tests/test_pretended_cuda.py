@@ -4,7 +4,6 @@ A tensor that the code leaves on the CPU makes these tests fail; the last ones m
 that they do.
 """
 
-import dataclasses
 from functools import partial
 from types import SimpleNamespace
 
@@ -107,7 +106,7 @@ def test_training_steps(kind, changes):
 def test_reconstruction_and_its_scores(kind):
     def scenario(device):
         model = built(kind, device).eval()
-        result = recipes.evaluate(kind, model, slices())
+        result = recipes.evaluate(model, slices())
         assert result["slices"] == 6
 
     on_pretended_cuda(scenario)
@@ -120,7 +119,7 @@ def test_validation(kind, column):
     def scenario(device):
         model = built(kind, device)
         objective = recipes.objective_for(kind, model, SETTINGS).eval()
-        validate = recipes.models._autoencoder_validation(kind, slices(), 16)
+        validate = partial(recipes.autoencoders.validate, dataset=slices())
         with torch.no_grad():
             assert column in validate(objective)
 
@@ -152,7 +151,7 @@ SAMPLING = [
 @pytest.mark.parametrize("how", SAMPLING, ids=lambda how: "-".join(how) or "plain")
 @pytest.mark.parametrize("network", PRIORS)
 def test_the_prior_samples_codes_and_the_vqvae_decodes_them(network, how):
-    settings = dataclasses.replace(SETTINGS, prior=network)
+    settings = SETTINGS.changed(prior=network)
     given = {
         k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in how.items()
     }
@@ -176,7 +175,7 @@ def test_the_prior_samples_codes_and_the_vqvae_decodes_them(network, how):
 
 @pytest.mark.parametrize("network", PRIORS)
 def test_two_priors_sample_both_levels_and_the_vqvae2_decodes_them(network):
-    settings = dataclasses.replace(SETTINGS, prior=network)
+    settings = SETTINGS.changed(prior=network)
 
     def scenario(device):
         top, bottom = (
@@ -194,7 +193,7 @@ def test_two_priors_sample_both_levels_and_the_vqvae2_decodes_them(network):
 
 @pytest.mark.parametrize("network", PRIORS)
 def test_the_prior_samples_volumes(network):
-    settings = dataclasses.replace(SETTINGS, prior=network)
+    settings = SETTINGS.changed(prior=network)
 
     def scenario(device):
         prior = built("prior", device, settings).eval()
@@ -206,7 +205,7 @@ def test_the_prior_samples_volumes(network):
 
 @pytest.mark.parametrize("network", PRIORS)
 def test_the_prior_scores_a_split_beside_its_controls(network):
-    settings = dataclasses.replace(SETTINGS, prior=network)
+    settings = SETTINGS.changed(prior=network)
 
     def scenario(device):
         prior = built("prior", device, settings).eval()

@@ -1,83 +1,119 @@
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
-from vqlib import profiles
+from vqlib import profiles, settings
 from vqlib.errors import UserError
 
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
-def test_overrides_of_none_keep_the_profile():
+
+def test_flat_names_reach_the_groups():
     quick = profiles.get("quick")
     assert profiles.get("quick", epochs=None, grid=None) == quick
-    changed = profiles.get("quick", epochs=3, learning_rate=1)
-    assert (changed.epochs, changed.learning_rate) == (3, 1.0)
-    assert changed.as_dict() == quick.as_dict() | {"epochs": 3, "learning_rate": 1.0}
+    changed = profiles.get("quick", epochs=3, learning_rate=1, prior_heads=2)
+    assert (changed.autoencoder.epochs, changed.autoencoder.learning_rate) == (3, 1.0)
+    assert changed.prior.heads == 2
+    changes = {"epochs": 3, "learning_rate": 1.0, "prior_heads": 2}
+    assert changed.as_dict() == quick.as_dict() | changes
+    flat = changed.as_dict()
+    assert (flat["prior"], flat["quantizer"], flat["guidance"]) == (
+        "pixelcnn",
+        "ema",
+        2,
+    )
+    assert len(flat) == 1 + sum(
+        len(fields(group)) for group in settings.GROUPS.values()
+    )
 
 
-def test_early_stop_can_be_switched_off():
-    assert profiles.get("full", patience=0).patience == 0
+def test_every_number_has_a_range():
+    """Of settings, and of the parameters of notebooks."""
+    numbers = {
+        k for k, v in profiles.get("quick").as_dict().items() if type(v) in (int, float)
+    }
+    for path in NOTEBOOKS.glob("0*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for line in next(c for c in cells if c["cell_type"] == "code")["source"]:
+            name, _, kind = line.split(" = ")[0].partition(": ")
+            numbers |= {name} if kind in ("int", "float") else set()
+    assert numbers <= settings.RANGES.keys()
+    for name in numbers:
+        kind = type(settings.RANGES[name][0])
+        for wrong in (math.nan, math.inf, -math.inf, -1, 10**12, "1", True, [1]):
+            with pytest.raises(UserError, match=f"^{name} must be"):
+                settings.check(name, kind(wrong) if type(wrong) is int else wrong)
 
 
-def test_nominal_bits_are_positions_times_log2_k():
-    settings = profiles.get("quick", grid="32x16", codebook_size=512)
-    assert settings.nominal_bits == 512 * 9
-    assert settings.grid_shape == (32, 16)
-    assert settings.shape == (128, 64)
+def test_shapes_are_numbers():
+    profile = profiles.get("quick", grid="32x16", codebook_size=512)
+    assert profile.nominal_bits == 512 * 9
+    assert (profile.grid_shape, profile.factor) == ((32, 16), 4)
+    assert (profile.shape, profile.top_grid_shape) == ((128, 64), (16, 8))
 
 
 def test_steps_become_whole_epochs_unless_epochs_are_given():
-    settings = profiles.get("quick", steps=100, batch_size=10, prior_epochs=3)
-    assert settings.training_epochs(slices=250) == 4
-    assert settings.training_epochs(slices=100_000) == 1
-    assert settings.prior_training_epochs(slices=250) == 3
+    profile = profiles.get("quick", steps=100, batch_size=10, prior_epochs=3)
+    assert profile.training_epochs(slices=250) == 4
+    assert profile.training_epochs(slices=100_000) == 1
+    assert profile.training_epochs(250, "prior") == 3
     assert profiles.get("quick", epochs=7).training_epochs(slices=250) == 7
 
 
-def test_levels_are_looked_at_only_where_they_matter():
-    assert profiles.get("quick", quantizer="fsq").levels == (8, 8, 8)
-    assert profiles.get("quick", codebook_size=64).codebook_size == 64
+@pytest.mark.parametrize("name", ["quick", "full", "smoke"])
+def test_steps_that_are_asked_for_win_over_epochs_of_the_profile(name):
+    profile = profiles.get(name, steps=500, batch_size=10, prior_steps=50)
+    assert profile.training_epochs(slices=1000) == 5
+    assert profile.training_epochs(profile.prior.batch_size, "prior") == 50
 
 
 @pytest.mark.parametrize("name", ["quick", "full", "smoke"])
 def test_every_profile_is_consistent(name):
-    _ = profiles.get(name, quantizer="fsq")
-    settings = profiles.get(name)
-    assert settings.shape[0] // settings.grid_shape[0] in (2, 4, 8)
-    assert settings.prior_dim % settings.prior_heads == 0
+    profile = profiles.get(name, quantizer="fsq")
+    assert profile.factor in (2, 4, 8)
+    for key, value in profiles.get(name).as_dict().items():
+        if key != "name" and not (key.endswith("epochs") and value == 0):
+            assert settings.check(key, value) == value
 
 
 @pytest.mark.parametrize(
-    ("name", "overrides", "message"),
+    ("changes", "message"),
     [
-        ("quik", {}, "unknown profile 'quik'; did you mean 'quick'"),
-        ("quick", {"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
-        ("quick", {"epochs": "3"}, "epochs must be int"),
-        ("quick", {"patience": -1}, "patience must be positive"),
-        ("quick", {"weight_ema": 1.0}, "weight_ema must be less than 1"),
-        ("quick", {"augment": 1}, "augment must be bool"),
-        ("quick", {"flip": True}, "set augment to true as well"),
-        ("quick", {"epochs": True}, "epochs must be int"),
-        ("quick", {"epochs": 0}, "epochs must be positive"),
-        ("quick", {"learning_rate": "1e-3"}, "learning_rate must be float"),
-        ("quick", {"grid": "32"}, "grid '32' is not of the form"),
-        ("quick", {"grid": "0x16"}, "must be positive"),
-        ("quick", {"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
-        ("quick", {"grid": "30x15"}, "does not fit"),
-        ("quick", {"grid": "128x64"}, "does not fit"),
-        ("quick", {"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
-        ("quick", {"gradient_estimator": "rotate"}, "did you mean 'rotation'"),
-        ("quick", {"prior": "pixelcn"}, "unknown prior 'pixelcn'; did you mean"),
-        ("quick", {"prior_dropout": 1.0}, "prior_dropout must be .* less than 1"),
-        ("quick", {"restarts": 0}, "restarts must be bool"),
-        ("quick", {"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
-        ("quick", {"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),
-        ("quick", {"quantizer": "fsq", "fsq_levels": "256x2"}, "3 or more levels"),
+        ({"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
+        ({"name": "x"}, "unknown setting 'name'"),
+        ({"epochs": "3"}, "epochs must be int"),
+        ({"epochs": 0}, "epochs must be from 1 to 1000000, not 0"),
+        ({"epochs": 3, "steps": 4}, "steps and epochs were both given; leave one out"),
+        ({"prior_epochs": 3, "prior_steps": 4}, "prior_steps and prior_epochs were"),
+        ({"augment": 1}, "augment must be bool"),
+        ({"flip": True}, "set augment to true as well"),
+        ({"size": "16x8", "grid": "4x2"}, "size 16x8 is out of range: sides of 16 to"),
+        ({"size": "99999x64"}, "out of range: sides of 16 to 2048"),
+        ({"grid": "32"}, "grid '32' is not of the form"),
+        ({"grid": "0x16"}, "not of the form"),
+        ({"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
+        ({"grid": "30x15"}, "does not fit"),
+        ({"grid": "128x64"}, "does not fit"),
+        ({"phantom_patients": "1,2"}, "not three whole numbers"),
+        ({"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
+        ({"gradient_estimator": "rotate"}, "did you mean 'rotation'"),
+        ({"prior": "pixelcn"}, "unknown prior 'pixelcn'; did you mean"),
+        ({"prior_heads": 5}, "5 prior_heads cannot share prior_dim 96 evenly"),
+        ({"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
+        ({"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),
+        ({"quantizer": "fsq", "fsq_levels": "256x2"}, "3 or more levels"),
         (
-            "quick",
             {"quantizer": "fsq", "gradient_estimator": "rotation"},
             "leave gradient_estimator at straight_through",
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(name, overrides, message):
+def test_what_does_not_fit_is_refused_in_one_line(changes, message):
     with pytest.raises(UserError, match=message) as fault:
-        profiles.get(name, **overrides)
+        profiles.get("quick", **changes)
     assert "\n" not in str(fault.value)
+    with pytest.raises(UserError, match="unknown profile 'quik'; did you mean 'quick'"):
+        profiles.get("quik")

@@ -6,7 +6,7 @@ only collects and lays out what those files say, for the terminal and for the RE
 """
 
 from vqlib.errors import UserError
-from vqlib.runs import Run, load_json, project_root
+from vqlib.runs import Run, load_json, project_root, read_scores
 
 # part of the run -> its heading in the table, in reading order
 MODELS = {
@@ -23,17 +23,20 @@ MISSING = "–"
 def collect(run: Run) -> dict:
     """Everything the run measured so far: ``{"run": name, part: {...}, ...}``.
 
-    A part that is not finished is left out. Raises `UserError` where no part is.
+    A part is left out that is not finished, or whose weights are others than those that
+    were scored. Raises `UserError` where no part is.
     """
     found = {}
     priors = sorted(path.parent.name for path in run.folder.glob("prior*/metrics.json"))
     for part in (*MODELS, *priors):
-        folder = run.folder / part
-        if not (folder / "metrics.json").exists():
+        source = "vqvae2" if part.startswith(PRIORS["vqvae2"]) else "vqvae"
+        sources = [run.folder / source] if part in priors else []
+        scores = read_scores(run.folder / part, *sources)
+        if scores is None:
             continue
-        found[part] = load_json(folder / "metrics.json")
-        if (folder / "timing.json").exists():
-            found[part] |= load_json(folder / "timing.json")
+        found[part] = {k: v for k, v in scores.items() if k != "checkpoint"}
+        if (run.folder / part / "timing.json").exists():
+            found[part] |= load_json(run.folder / part / "timing.json")
     if not found:
         raise UserError(
             f"run {run.name!r} has no results in {run.folder}; "

@@ -6,9 +6,12 @@ interrupted run never leaves half a file, and nothing is ever unpickled: weights
 safetensors, all else is JSON or CSV.
 """
 
+import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,28 +39,84 @@ def project_root() -> Path:
 
 
 class Run:
-    """The folder of one run: ``Run("quick").part("vae")`` is ``runs/quick/vae``."""
+    """The folder of one run: ``Run("quick").part("vae")`` is ``runs/quick/vae``.
+
+    Raises `UserError` for a name that cannot be a folder's.
+    """
 
     def __init__(self, name: str):
-        if not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
-            raise UserError(f"run {name!r} is not a plain folder name; choose another")
+        plain = name.isprintable() and not set(name) & set('/\\:*?"<>|')
+        if not plain or name in ("", ".", "..") or len(name.encode()) > 200:
+            raise UserError(
+                f"run {name[:40]!r} is not a plain folder name of at most 200 bytes; "
+                "choose another"
+            )
         self.name = name
         self.folder = project_root() / "runs" / name
 
     def part(self, name: str) -> Path:
         """The folder of one model within the run, made when missing."""
-        folder = self.folder / name
+        return make_folder(self.folder / name)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses (full, read-only, a file in the way) into one line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as fault:
+        reason = getattr(fault, "strerror", None) or str(fault)
+        raise UserError(
+            f"{path} cannot be written ({reason}); what was saved before is kept: make "
+            "room, or choose another place by VQLIB_HOME, and run the same again"
+        ) from None
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder where it is missing; raises `UserError` where that cannot be."""
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    return folder
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Keep a folder for one training. Raises `UserError` where another one has it.
+
+    A lock of the operating system, which ends with its process, however that ends.
+    Where the file system has none, a file that names process and machine.
+    """
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    path = make_folder(folder.parent) / f".{folder.name}.lock"
+    for kind in (FileLock, SoftFileLock):
+        lock = kind(path, timeout=1)
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            raise UserError(
+                f"another training is writing to {folder}; wait for it, or choose "
+                "another run name"
+            ) from None
+        except (OSError, NotImplementedError) as fault:
+            with writing(path):
+                if kind is SoftFileLock:
+                    raise fault
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write_atomically(path: Path, write) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def save_text(path: Path, text: str) -> None:
@@ -75,15 +134,20 @@ def save_json(path: Path, value: dict) -> None:
 
 
 def load_json(path: Path) -> dict:
-    """Read JSON; raises `UserError` where the file is missing or broken."""
+    """Read a JSON object; raises `UserError` where the file is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise UserError(
             f"{path} is not valid JSON ({fault}); delete it and run the step again"
         ) from None
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{path} holds no JSON object; delete it and run the step again"
+        )
+    return found
 
 
 def save_checkpoint(path: Path, tensors: dict[str, "Tensor"], meta: dict) -> None:
@@ -102,42 +166,60 @@ def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
             meta = json.loads((file.metadata() or {})["json"])
             return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; train the model first") from None
+        raise UserError(
+            f"{path} is missing; delete {path.parent} and train the model anew"
+        ) from None
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as fault:
         raise UserError(
             f"{path} is not a readable checkpoint ({fault}); delete it and train again"
         ) from None
 
 
-def claim_settings(folder: Path, settings: dict, defaults: dict | None = None) -> None:
-    """Tie a folder to its settings.
+def refuse_other_settings(folder: Path, settings: dict, defaults: dict) -> None:
+    """Raise `UserError` where the folder holds a model made with other settings.
 
-    Writes ``settings.json`` into a new folder. Raises `UserError`, and changes nothing,
-    where the folder already holds a run made with other settings.
-
-    Args:
-        folder: of one part of a run.
-        settings: what the part depends on.
-        defaults: what a setting stands for that the folder's file does not name.
+    ``defaults`` stand for settings that its ``settings.json`` does not name, which may
+    be older than they. A folder without any model belongs to no settings yet.
     """
     path = folder / "settings.json"
-    settings = json.loads(json.dumps(settings))  # as they come back from the file
-    if not path.exists():
-        save_json(path, settings)
+    if not any(folder.glob("*.safetensors")) or not path.exists():
         return
-    assumed = {k: v for k, v in (defaults or {}).items() if k in settings}
-    old = assumed | load_json(path)
-    differing = sorted(
-        k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k)
-    )
+    old = defaults | load_json(path)
+    settings = json.loads(json.dumps(settings))  # as they come back from the file
+    differing = sorted(k for k in settings if old.get(k) != settings[k])
     if differing:
         key = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
             f"{path} was made with other settings ({key}: {old.get(key)!r} there, "
-            f"{settings.get(key)!r} now{more}); choose another run name, or delete "
-            f"{folder}"
+            f"{settings[key]!r} now{more}); choose another run name, or delete {folder}"
         )
+
+
+def checkpoint_sum(*folders: Path) -> str:
+    """A sum over the best weights in some folders, which ties scores to them."""
+    sums = []
+    for folder in folders:
+        try:
+            with (folder / "best.safetensors").open("rb") as file:
+                sums.append(hashlib.file_digest(file, "sha256").hexdigest()[:16])
+        except OSError as fault:
+            reason = fault.strerror
+            raise UserError(f"{fault.filename} cannot be read ({reason})") from None
+    return "+".join(sums)
+
+
+def read_scores(folder: Path, *sources: Path) -> dict | None:
+    """``metrics.json`` of a folder; None where it is missing, or was made from other
+    weights than those beside it (and, of a prior, in the folder of its VQ-VAE)."""
+    path = folder / "metrics.json"
+    if not path.exists():
+        return None
+    found, folders = load_json(path), (folder, *sources)
+    weights = all((folder / "best.safetensors").exists() for folder in folders)
+    if weights and found.get("checkpoint") != checkpoint_sum(*folders):
+        return None
+    return found
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

@@ -1,4 +1,3 @@
-import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ from vqlib import profiles
 from vqlib.errors import UserError
 from vqlib.recipes import LabelledSlices
 
-SETTINGS = dataclasses.replace(profiles.get("smoke"), segmenter_batch_size=8)
+SETTINGS = profiles.get("smoke", segmenter_batch_size=8)
 
 
 def discs(n, seed):

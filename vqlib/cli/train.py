@@ -3,7 +3,7 @@
 import click
 
 from vqlib.cli.group import shared_options
-from vqlib.errors import UserError, unknown_name
+from vqlib.errors import UserError
 
 
 @click.command()
@@ -39,10 +39,13 @@ from vqlib.errors import UserError, unknown_name
     "--channels-last", is_flag=True, help="Keep channels last in memory, not first."
 )
 @click.option(
+    "--no-cache", is_flag=True, help="Read the slices into memory; keep nothing."
+)
+@click.option(
     "--logger", metavar="KIND", help="csv or tensorboard: log to RUN/MODEL/logs too."
 )
 def train(
-    model, profile, data_dir, run, seed, device, settings, logger, **computing
+    model, profile, data_dir, run, seed, device, settings, no_cache, logger, **computing
 ) -> None:
     """Train one MODEL: vae_global, vae, autoencoder, vqvae, prior, segmenter, or of two
     levels vqvae2, prior_top and prior_bottom.
@@ -50,35 +53,28 @@ def train(
     The same training as in the notebooks; one that was interrupted is taken up again.
     """
     from vqlib import profiles, recipes
-    from vqlib.data import open_data
+    from vqlib.experiment import Experiment
     from vqlib.runs import Run
-    from vqlib.training import first_then_others, make_fabric, make_logger
+    from vqlib.training import make_fabric, make_logger
 
-    if model not in recipes.MADE_BY:
-        raise unknown_name("model", model, recipes.MADE_BY)
-    run = Run(run or profile)
-    chosen = profiles.get(profile)
-    overrides = {name: _like(chosen, name, value) for name, value in settings}
-    chosen = profiles.get(profile, **overrides)
-    folder = run.folder / recipes.part_name(model, chosen)
+    recipes.find(model)
+    changes = {name: _typed(name, text) for name, text in settings}
+    # what is wrong is refused before processes start
+    part = recipes.part_name(model, profiles.get(profile, **changes))
+    profiles.check("seed", seed)
+    logs = Run(run or profile).folder / part
     where = ("devices", "num_nodes", "precision", "strategy")
     fabric = make_fabric(
         device,
-        loggers=make_logger(logger, folder) if logger else None,
+        loggers=make_logger(logger, logs) if logger else None,
         **{name: computing.pop(name) for name in where},
     )
-    # the first process makes the phantom where it is missing
-    slices = first_then_others(
-        fabric, lambda: open_data(data_dir, chosen, progress=fabric.is_global_zero)
+    lab = Experiment(
+        profile, data_dir, run, seed, fabric, cache=not no_cache, **changes
     )
-    computing |= {"seed": seed, "fabric": fabric}
+    folder = lab.folder(model)
     try:
-        if model.startswith("prior"):
-            recipes.train_prior(chosen, slices, run, kind=model, **computing)
-        elif model == "segmenter":
-            recipes.train_segmenter(chosen, slices, run, **computing)
-        else:
-            recipes.train(model, chosen, slices, run, **computing)
+        lab.train(model, **computing)
     except KeyboardInterrupt:
         if fabric.is_global_zero:
             click.echo(
@@ -98,14 +94,14 @@ def train(
         click.echo(f"{model} is in {folder}")
 
 
-def _like(profile, name: str, text: str):
-    """A setting's text as the type it has in the profile."""
-    kind = type(getattr(profile, name, ""))
+def _typed(name: str, text: str):
+    """A setting's text as the type that it has in a profile; raises `UserError`."""
+    from vqlib.settings import FLAT
+
+    kind = type(FLAT[name][1].default) if name in FLAT else str
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)
     except (ValueError, KeyError):
-        raise UserError(
-            f"setting {name} must be {kind.__name__}, not {text!r}"
-        ) from None
+        raise UserError(f"{name} must be {kind.__name__}, not {text!r}") from None

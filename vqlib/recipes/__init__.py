@@ -1,38 +1,46 @@
-"""How each model of the tutorial is built from a profile, trained, scored and found
-again: what the notebooks and ``vqlib train`` share.
+"""How each model of the tutorial is built from a profile, which objective trains it,
+which settings make it another model, and how it is scored.
 
-Everything goes through the run folder, so each notebook can be opened on its own.
+A recipe is data about one model; `vqlib.experiment.Experiment` carries it out.
 """
 
-from vqlib.recipes.models import (
-    KINDS,
-    MADE_BY,
-    ORGANS,
-    build,
+import torch
+from torch import nn
+
+from vqlib.errors import unknown_name
+from vqlib.profiles import Profile
+from vqlib.recipes.autoencoders import (
+    AUTOENCODERS,
     build_quantizer,
     encode_codes,
     evaluate,
+)
+from vqlib.recipes.former import (
     load,
-    objective_for,
-    part_name,
     read_metrics,
     train,
+    train_prior,
+    train_segmenter,
 )
 from vqlib.recipes.priors import (
+    NETWORKS,
+    ORGANS,
+    PRIORS,
     CodeDataset,
     code_nats,
     control_priors,
     evaluate_prior,
-    train_prior,
 )
-from vqlib.recipes.segmenter import LabelledSlices, balanced, train_segmenter
+from vqlib.recipes.recipe import Recipe
+from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
 
 __all__ = [
-    "KINDS",
-    "MADE_BY",
+    "NETWORKS",
     "ORGANS",
+    "RECIPES",
     "CodeDataset",
     "LabelledSlices",
+    "Recipe",
     "balanced",
     "build",
     "build_quantizer",
@@ -41,6 +49,7 @@ __all__ = [
     "encode_codes",
     "evaluate",
     "evaluate_prior",
+    "find",
     "load",
     "objective_for",
     "part_name",
@@ -49,3 +58,33 @@ __all__ = [
     "train_prior",
     "train_segmenter",
 ]
+KINDS = tuple(AUTOENCODERS)
+
+RECIPES: dict[str, Recipe] = {**AUTOENCODERS, **PRIORS, "segmenter": SEGMENTER}
+
+
+def find(kind: str) -> Recipe:
+    """The recipe of a model; raises `UserError` with the nearest name."""
+    if kind not in RECIPES:
+        raise unknown_name("model", kind, RECIPES)
+    return RECIPES[kind]
+
+
+def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
+    """An untrained model; its initial weights follow from the seed."""
+    recipe = find(kind)
+    torch.manual_seed(seed)
+    return recipe.build(profile, seed)
+
+
+def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
+    """The objective that a model of this kind is trained with."""
+    return find(kind).objective(model, profile)
+
+
+def part_name(kind: str, profile: Profile) -> str:
+    """The folder of a model within a run: its kind, and for a prior other than the
+    transformer its network too, so that a run can hold both."""
+    network = profile.prior.network
+    is_other = find(kind).schedule == "prior" and network != "transformer"
+    return f"{kind}_{network}" if is_other else kind

@@ -1,29 +1,30 @@
-"""The prior over the codes: what it is trained on, how, and how it is scored."""
+"""The priors over the codes: what they are trained on, how, and how they are scored.
+Taught in notebook 05."""
 
 import math
+from functools import partial
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
-from vqlib.data import SliceData, SliceDataset
-from vqlib.models.vqvae import VQVAE
-from vqlib.models.vqvae2 import VQVAE2
-from vqlib.priors import CodePrior, IndependentCodes, by_place, order0, uniform
-from vqlib.profiles import Profile
-from vqlib.recipes.models import (
-    ORGANS,
-    build,
-    codebooks,
-    encode_levels,
-    load,
-    part_name,
+from vqlib.data import LABEL_NAMES, SliceData, SliceDataset
+from vqlib.models import VQVAE, VQVAE2
+from vqlib.priors import (
+    CodePrior,
+    IndependentCodes,
+    PixelCNN,
+    TransformerPrior,
+    by_place,
+    order0,
+    uniform,
 )
-from vqlib.recipes.shared import claim, mean_losses
-from vqlib.runs import Run, save_json
-from vqlib.training import FitSettings, fit, make_fabric
+from vqlib.profiles import Profile
+from vqlib.recipes.autoencoders import AUTOENCODERS, encode_levels
+from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
+
+ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
 
 
 class CodeDataset(Dataset):
@@ -61,65 +62,45 @@ def _presence(labels: Tensor | None, slices: int) -> Tensor:
     return torch.stack(held, dim=1).long()
 
 
-def train_prior(
-    profile: Profile,
-    data: SliceData,
-    run: Run,
-    seed: int = 0,
-    device: str = "auto",
-    on_epoch=None,
-    fabric: Fabric | None = None,
-    kind: str = "prior",
-    **computing,
-) -> CodePrior:
-    """Train the prior over the codes of the run's VQ-VAE, or load it when finished;
-    as ``kind`` "prior_top" or "prior_bottom" one of the two over those of its VQ-VAE-2.
-
-    Which network is the profile's ``prior``: the transformer lies in the run's part
-    ``prior`` (or ``kind``), the PixelCNN in ``prior_pixelcnn``. Arguments as of
-    `vqlib.recipes.train`. Raises `UserError` as it does, and where the prior in the
-    folder was trained on another codebook than the run's.
-    """
-    fabric = fabric or make_fabric(device)
-    level = kind.removeprefix("prior")
-    vqvae = load("vqvae2" if level else "vqvae", profile, data, run, seed)
-    folder = run.part(part_name(kind, profile))
-    claim(folder, kind, profile, data, seed, fabric.is_global_zero)
-    vqvae.to(fabric.device)
-    codes = {
-        name: CodeDataset(vqvae, getattr(data, name), level)
-        for name in ("train", "validate", "test")
+def _build(p: Profile, seed: int, level: str) -> CodePrior:
+    shared = {
+        "codebook_size": p.autoencoder.codebook_size,
+        "grid": p.top_grid_shape if level == "_top" else p.grid_shape,
+        "top_grid": p.top_grid_shape if level == "_bottom" else None,
+        "code_dim": len(p.levels)
+        if p.quantizer.kind == "fsq"
+        else p.autoencoder.code_dim,
+        "dropout": p.prior.dropout,
+        "organs": ORGANS,
     }
-    vectors = codebooks(kind, vqvae)
-    prior = build(kind, profile, seed)
-    prior.use_codebook(*vectors)
-    p = profile
-    fit(
-        losses.PriorObjective(prior),
-        codes["train"],
-        folder,
-        FitSettings(
-            p.prior_training_epochs(len(data.train)),
-            p.prior_batch_size,
-            p.prior_learning_rate,
-            weight_decay=0.05,
-            weight_ema=p.weight_ema,
-            patience=p.patience,
-            seed=seed,
-            **computing,
-        ),
-        validate=lambda objective: mean_losses(objective, codes["validate"]),
-        fabric=fabric,
-        description=f"training {kind}",
-        on_epoch=on_epoch,
+    if p.prior.network == "pixelcnn":
+        layers = p.prior.pixelcnn_layers
+        return PixelCNN(dim=p.prior.pixelcnn_dim, layers=layers, **shared)
+    return TransformerPrior(
+        dim=p.prior.dim, layers=p.prior.layers, heads=p.prior.heads, **shared
     )
-    prior.check_codebook(*(x.to(fabric.device) for x in vectors))
-    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
-        controls = control_priors(codes["train"], profile.codebook_size)
-        found = evaluate_prior(prior, codes["test"], controls)
-        save_json(folder / "metrics.json", found)
-    fabric.barrier()
-    return prior
+
+
+def _splits(data: SliceData, source: nn.Module, level: str) -> Splits:
+    parts = (data.train, data.validate, data.test)
+    return Splits(*(CodeDataset(source, part, level) for part in parts))
+
+
+def _codebooks(source: nn.Module, level: str) -> tuple[Tensor, ...]:
+    """The vectors of the codes that the prior is over, [K, D], and those of the top
+    codes on which it is conditioned."""
+    own = source.top_quantizer if level == "_top" else source.quantizer
+    used = (own, source.top_quantizer) if level == "_bottom" else (own,)
+    return tuple(quantizer.codebook.detach() for quantizer in used)
+
+
+def _objective(model: nn.Module, p: Profile) -> nn.Module:
+    return losses.PriorObjective(model)
+
+
+def _score(prior: CodePrior, splits: Splits, seed: int) -> dict:
+    controls = control_priors(splits.train, prior.codebook_size)
+    return evaluate_prior(prior, splits.test, controls)
 
 
 def control_priors(
@@ -152,7 +133,7 @@ def evaluate_prior(
     bits = (nats / math.log(2)).numpy()
     per_slice = metrics.patient_bootstrap(bits, codes.patients.numpy())
     size = prior.codebook_size
-    result = {
+    found = {
         "split": "test",
         "nats_per_code": float(nats.mean()) / math.prod(prior.grid),
         "bits_per_slice": per_slice.mean,
@@ -160,18 +141,16 @@ def evaluate_prior(
         "uniform_bits": metrics.nominal_bits(prior.grid, size),
         "order0_bits": metrics.code_entropy_bits(codes.codes, size),
     }
+    costs = {}
     if (codes.organs >= 0).any():
-        nats = float(code_nats(prior, codes, organs=True).mean())
-        result |= _cost("with_organs", nats, prior.grid)
+        costs["with_organs"] = code_nats(prior, codes, organs=True)
     for name, control in (controls or {}).items():
-        nats = float(code_nats(control, codes).mean())
-        result |= _cost(f"control_{name}", nats, prior.grid)
-    return result
-
-
-def _cost(name: str, nats: float, grid: tuple[int, int]) -> dict[str, float]:
-    bits = nats * math.prod(grid) / math.log(2)
-    return {f"{name}_nats_per_code": nats, f"{name}_bits_per_slice": bits}
+        costs[f"control_{name}"] = code_nats(control, codes)
+    for name, cost in costs.items():
+        mean = float(cost.mean())
+        found[f"{name}_nats_per_code"] = mean
+        found[f"{name}_bits_per_slice"] = mean * math.prod(prior.grid) / math.log(2)
+    return found
 
 
 @torch.no_grad()
@@ -180,14 +159,45 @@ def code_nats(
 ) -> Tensor:
     """−log p of every code of a split, in nats: [N, h, w]. Also called surprisal.
 
-    ``prior`` is a network or a control; with ``organs`` it is told them too.
+    ``prior`` is a network or a control; with ``organs`` it is conditioned on them too.
     """
-    device = next(iter(prior.state_dict().values())).device
-    parts, told_top = [], getattr(prior, "top_grid", None) is not None
+    device = device_of(prior)
+    parts, over_bottom = [], getattr(prior, "top_grid", None) is not None
     for rows in torch.arange(len(codes)).split(batch_size):
         given = [codes.codes[rows], codes.positions[rows]]
         if organs:
             given.append(codes.organs[rows])
-        top = {"top": codes.top[rows].to(device)} if told_top else {}
+        top = {"top": codes.top[rows].to(device)} if over_bottom else {}
         parts.append(-prior.log_prob(*(x.to(device) for x in given), **top).cpu())
     return torch.cat(parts)
+
+
+_SETTINGS = ("prior", "prior_dropout", "prior_steps", "prior_epochs")
+_SETTINGS += ("prior_batch_size", "prior_learning_rate")
+NETWORKS = {  # settings of one network, on which a prior of the other does not depend
+    "transformer": ("prior_dim", "prior_layers", "prior_heads"),
+    "pixelcnn": ("pixelcnn_dim", "pixelcnn_layers"),
+}
+
+
+def _recipe(source: str, level: str = "", notebook: str | None = None) -> Recipe:
+    return Recipe(
+        partial(_build, level=level),
+        _objective,
+        (*AUTOENCODERS[source].settings, *_SETTINGS, *sum(NETWORKS.values(), ())),
+        partial(_splits, level=level),
+        _score,
+        mean_losses,
+        schedule="prior",
+        notebook=notebook,
+        source=source,
+        codebooks=partial(_codebooks, level=level),
+        weight_decay=0.05,
+    )
+
+
+PRIORS = {
+    "prior": _recipe("vqvae", notebook="05_prior_generation"),
+    "prior_top": _recipe("vqvae2", "_top"),
+    "prior_bottom": _recipe("vqvae2", "_bottom"),
+}

@@ -1,24 +1,20 @@
 """The segmenter: the instrument by which the score card finds organs in slices that
-have no labels."""
+have no labels. Taught in notebook 05."""
 
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from vqlib import losses
 from vqlib.data import SliceData
 from vqlib.errors import UserError
 from vqlib.metrics.anatomy import dice
-from vqlib.models.segmenter import Segmenter
+from vqlib.models import Segmenter
 from vqlib.profiles import Profile
-from vqlib.recipes.models import build
-from vqlib.recipes.shared import claim, mean_losses
-from vqlib.runs import Run, save_json
-from vqlib.training import FitSettings, fit, make_fabric
+from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
 
 
 class LabelledSlices(Dataset):
@@ -67,54 +63,47 @@ def soften(images: Tensor, most: float) -> Tensor:
     return F.conv2d(down, kernels[:, None, None], groups=n).transpose(0, 1)
 
 
-def train_segmenter(
-    profile: Profile,
-    data: SliceData,
-    run: Run,
-    seed: int = 0,
-    device: str = "auto",
-    on_epoch=None,
-    fabric: Fabric | None = None,
-    **computing,
-) -> Segmenter:
-    """Train the segmenter on the labels of the training patients, or load it when
-    finished; its Dice on test goes to ``metrics.json``. Returned on the CPU.
+def _build(p: Profile, seed: int) -> Segmenter:
+    return Segmenter()
 
-    Arguments as of `train`. Raises `UserError` where the data have no labels.
-    """
+
+def _objective(model: nn.Module, p: Profile) -> nn.Module:
+    return losses.SegmentationObjective(model)
+
+
+def _splits(data: SliceData, source: None) -> Splits:
+    """Raises `UserError` where the data have no labels."""
     if not data.has_labels:
         raise UserError(
             f"{data.folder} has no labels to train a segmenter on; score slices "
             "without it, by texture alone"
         )
-    fabric = fabric or make_fabric(device)
-    folder = run.part("segmenter")
-    claim(folder, "segmenter", profile, data, seed, fabric.is_global_zero)
-    model = build("segmenter", profile, seed)
-    known = balanced(LabelledSlices(data.train.images, data.train.labels))
-    held_out = LabelledSlices(data.validate.images, data.validate.labels)
-    fit(
-        losses.SegmentationObjective(model),
-        known,
-        folder,
-        FitSettings(
-            profile.segmenter_training_epochs(len(known)),
-            profile.segmenter_batch_size,
-            profile.segmenter_learning_rate,
-            seed=seed,
-            **computing,
-        ),
-        validate=lambda objective: mean_losses(objective, held_out),
-        fabric=fabric,
-        description="training segmenter",
-        augment=partial(soften, most=profile.segmenter_blur)
-        if profile.segmenter_blur
-        else None,
-        on_epoch=on_epoch,
-    )
-    model.cpu()
-    if not (folder / "metrics.json").exists() and fabric.is_global_zero:
-        found = dice(model.segment(data.test.images), data.test.labels)
-        save_json(folder / "metrics.json", {"split": "test", "dice": found})
-    fabric.barrier()
-    return model
+    parts = (data.train, data.validate, data.test)
+    train, *rest = (LabelledSlices(part.images, part.labels) for part in parts)
+    return Splits(balanced(train), *rest)
+
+
+def _augment(p: Profile):
+    return partial(soften, most=p.segmenter.blur) if p.segmenter.blur else None
+
+
+def _score(model: Segmenter, splits: Splits, seed: int) -> dict:
+    images, labels = splits.test.images, splits.test.labels
+    found = model.segment(images.to(device_of(model))).cpu()
+    return {"split": "test", "dice": dice(found, labels)}
+
+
+SEGMENTER = Recipe(
+    _build,
+    _objective,
+    (
+        *("size", "segmenter_steps", "segmenter_epochs", "segmenter_batch_size"),
+        *("segmenter_learning_rate", "segmenter_blur"),
+    ),
+    _splits,
+    _score,
+    mean_losses,
+    schedule="segmenter",
+    notebook="05_prior_generation",
+    augment=_augment,
+)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm.auto import tqdm
 
 from vqlib.errors import UserError
+from vqlib.runs import make_folder
 from vqlib.training.devices import make_fabric
 from vqlib.training.state import TrainingState
 
@@ -105,8 +106,9 @@ def fit(
         torch.compile(objective) if settings.compile else objective, optimizer
     )
     # Only now, on the device, moments of the optimizer come to lie beside the weights.
-    folder.mkdir(parents=True, exist_ok=True)
-    state = TrainingState(objective, optimizer, folder, settings.weight_ema)
+    make_folder(folder)
+    precision = fabric.strategy.precision
+    state = TrainingState(objective, optimizer, folder, settings.weight_ema, precision)
     state.resume()
     with tqdm(
         total=settings.epochs * len(loader),

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 import torch
+from lightning_fabric.plugins import Precision
 from torch import nn
 
 from vqlib.errors import UserError
@@ -23,15 +24,21 @@ class TrainingState:
         optimizer: of its parameters.
         folder: where the files lie.
         weight_ema: decay of a moving average of the weights, per step; 0: none is kept.
+        precision: Fabric's, which in 16-mixed scales the gradients.
     """
 
     def __init__(
-        self, objective: nn.Module, optimizer, folder: Path, weight_ema: float = 0.0
+        self,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        folder: Path,
+        weight_ema: float = 0.0,
+        precision: Precision | None = None,
     ):
         self.objective, self.optimizer, self.folder = objective, optimizer, folder
         self.epoch, self.seconds, self.best = 0, 0.0, math.inf
         self.history: dict[str, list[float]] = {}
-        self.decay = weight_ema
+        self.decay, self.precision = weight_ema, precision or Precision()
         self.average = copy.deepcopy(objective).eval() if weight_ema else None
 
     @property
@@ -80,6 +87,8 @@ class TrainingState:
             moments.setdefault(int(index), {})[name] = value
         fresh = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**fresh, "state": moments})
+        if meta.get("precision"):
+            self.precision.load_state_dict(meta["precision"])
         self.epoch, self.seconds = meta["epoch"], meta["seconds"]
         self.best = math.inf if meta["best"] is None else meta["best"]
         names = meta.get("columns", meta["history"])  # JSON has its own order
@@ -115,6 +124,7 @@ class TrainingState:
             "best": self.best if math.isfinite(self.best) else None,
             "history": self.history,
             "columns": list(self.history),
+            "precision": self.precision.state_dict(),
         }
         save_checkpoint(self.folder / "last.safetensors", tensors, meta)
 

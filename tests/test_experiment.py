@@ -1,0 +1,378 @@
+import dataclasses
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import pytest
+import torch
+from click.testing import CliRunner
+from made_slices import MadeIndex, lab_on, made_data
+from safetensors import safe_open
+
+from vqlib import metrics, recipes
+from vqlib.cli import main
+from vqlib.errors import UserError
+from vqlib.experiment import Experiment
+from vqlib.priors import sample_levels
+from vqlib.recipes import AUTOENCODERS, CodeDataset, code_nats
+from vqlib.runs import load_checkpoint, load_json, save_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def data(home):
+    return made_data(home)
+
+
+def files(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_an_autoencoder_trains_is_scored_and_found_again(data, kind):
+    lab = lab_on(data)
+    model, found = lab.train(kind), lab_on(data).load(kind)
+    reconstructions = []
+    for one in (model, found):
+        assert not one.training
+        torch.manual_seed(0)
+        reconstructions.append(one.reconstruct(data.test.images))
+    torch.testing.assert_close(*reconstructions)
+    result = lab.score(kind)
+    assert (result["split"], result["slices"]) == ("test", 8)
+    assert result["ssim"]["low"] <= result["ssim"]["mean"] <= result["ssim"]["high"]
+    torch.manual_seed(0)
+    scores = metrics.score(model.reconstruct, data.test)
+    assert result["ssim"]["mean"] == pytest.approx(scores["ssim"].mean())
+    bits, nominal, history = (
+        result["bits_per_slice"],
+        lab.settings.nominal_bits,
+        lab.history(kind),
+    )
+    assert history["epoch"] == [1, 2]
+    torch.manual_seed(0)
+    last = metrics.score(model.reconstruct, data.validate)["ssim"].mean()
+    if history["val_loss"][-1] == min(history["val_loss"]) and "vae" not in kind:
+        assert history["val_ssim"][-1] == pytest.approx(last, abs=1e-4)
+    if kind == "vqvae":
+        assert bits == nominal >= result["order0_bits"]
+        assert 1 <= result["perplexity"] <= result["codes_used"] <= 16
+        assert {"val_perplexity", "val_codes_used"} <= history.keys()
+    elif kind == "vqvae2":
+        levels = model.encode(data.test.images)
+        assert bits == nominal * 5 / 4  # a quarter as many codes above
+        entropy = 0
+        for name, codes in zip(("top", "bottom"), levels, strict=True):
+            assert result[f"codes_used_{name}"] == len(codes.unique())
+            entropy += codes[0].numel() * math.log2(result[f"perplexity_{name}"])
+            assert f"val_codes_used_{name}" in history
+        assert result["order0_bits"] == pytest.approx(entropy)
+    elif kind == "autoencoder":
+        assert bits is None
+    else:
+        with torch.no_grad():
+            mu, logvar = model.encode(data.test.images)
+        nats = 0.5 * (mu**2 + logvar.exp() - logvar - 1).flatten(1).sum(1).mean()
+        assert bits == pytest.approx(float(nats) / math.log(2), rel=1e-4)
+
+
+QUANTIZERS = [
+    {"quantizer": "gradient", "restarts": False, "kmeans_start": False},
+    {"quantizer": "cosine", "gradient_estimator": "rotation", "code_dim": 4},
+    {"quantizer": "fsq"},
+]
+
+
+@pytest.mark.parametrize("choice", QUANTIZERS, ids=lambda c: c["quantizer"])
+def test_every_quantizer_trains_is_found_again_and_has_a_prior(data, choice):
+    lab = lab_on(data, **choice)
+    model, x = lab.train("vqvae"), data.test.images
+    assert torch.equal(model.reconstruct(x), lab.load("vqvae").reconstruct(x))
+    assert lab.score("vqvae")["bits_per_slice"] == lab.settings.nominal_bits
+    lab.train("prior")
+    assert lab.score("prior")["nats_per_code"] > 0
+
+
+@pytest.mark.parametrize("network", ["transformer", "pixelcnn"])
+def test_priors_train_on_the_codes_and_report_held_out_bits(data, network):
+    lab = lab_on(data, prior=network)
+    with pytest.raises(UserError, match="holds no trained model; run `vqlib train vqv"):
+        lab.train("prior_top")
+    for kind, source, grid in (
+        ("prior", "vqvae", (16, 8)),
+        ("prior_top", "vqvae2", (8, 4)),
+        ("prior_bottom", "vqvae2", (16, 8)),
+    ):
+        autoencoder, prior = lab.train(source), lab.train(kind)
+        assert lab.folder(kind).name == kind + "_pixelcnn" * (network == "pixelcnn")
+        codes = CodeDataset(autoencoder, data.test, kind.removeprefix("prior"))
+        nats = code_nats(prior, codes)
+        assert nats.shape == (8, *grid)
+        result = lab.score(kind)
+        bits = float(nats.flatten(1).sum(1).mean()) / math.log(2)
+        assert result["bits_per_slice"] == pytest.approx(bits, rel=1e-5)
+        assert result["nats_per_code"] == pytest.approx(float(nats.mean()), rel=1e-5)
+        assert result["uniform_bits"] == 4 * math.prod(grid)
+        assert result["control_uniform_nats_per_code"] == pytest.approx(math.log(16))
+        place, both = "control_by_place", "control_by_place_and_position"
+        assert result[f"{place}_nats_per_code"] != result[f"{both}_nats_per_code"]
+        assert torch.equal(code_nats(lab.load(kind), codes), nats)
+    priors = lab.load("prior_top"), lab.load("prior_bottom")
+    drawn = sample_levels(*priors, torch.tensor([0.3, 0.6]), seed=1)
+    assert lab.load("vqvae2").decode(*drawn).shape == (2, 1, 64, 32)
+
+
+def test_a_prior_of_another_codebook_is_refused(data):
+    lab = lab_on(data)
+    lab.train("vqvae")
+    lab.train("prior")
+    path = lab.folder("vqvae") / "best.safetensors"
+    weights, meta = load_checkpoint(path)
+    name = next(key for key in weights if key.endswith("quantizer.codebook"))
+    weights[name] = weights[name].flip(0)
+    save_checkpoint(path, weights, meta)
+    for action in (lab.load, lab.train, lab.score):
+        with pytest.raises(UserError, match="belongs to another codebook"):
+            action("prior")
+
+
+def test_the_segmenter_trains_is_found_again_and_is_scored(home):
+    data = made_data(home, labels=True)
+    lab = lab_on(data, segmenter_steps=30, segmenter_batch_size=4)
+    model, x = lab.train("segmenter"), data.test.images
+    assert torch.equal(model.segment(x), lab.load("segmenter").segment(x))
+    dice = lab.score("segmenter")["dice"]
+    assert set(dice) == {"body", "bladder", "mean"}
+    assert dice["bladder"] > 0.5
+    with pytest.raises(UserError, match="no labels to train a segmenter on"):
+        lab_on(made_data(home), "other").train("segmenter")
+    assert not (home / "runs" / "other").exists()
+
+
+def test_same_seed_same_bytes(data):
+    labs = [
+        lab_on(data, name, seed, augment=True)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    a, b, c = ({**files(lab.folder("vae"))} for lab in labs if lab.train("vae"))
+    for name in ("best.safetensors", "metrics.json", "history.csv"):
+        assert a[name] == b[name] != c[name]
+
+
+IDENTITY = [  # model, changes that leave it what it is, a change that does not
+    ("vqvae", {"prior_dim": 4, "guidance": 1.0, "phantom_patients": "9,9,9"}, "width"),
+    ("vqvae", {"segmenter_steps": 9, "latent_dim": 9}, "code_dim"),
+    ("vqvae", {}, "codebook_size"),
+    ("vae", {"quantizer": "cosine", "restarts": False, "latent_dim": 9}, "batch_size"),
+    ("vae_global", {"ssim_weight": 0.0, "code_dim": 9}, "latent_dim"),
+    ("vae", {}, "codebook_size"),  # whose bits it is held at
+    ("autoencoder", {"codebook_size": 8, "latent_channels": 9}, "patience"),
+    ("vqvae2", {"prior": "pixelcnn"}, "code_dim"),
+]
+
+
+@pytest.mark.parametrize(("kind", "same", "other"), IDENTITY)
+def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, other):
+    lab = lab_on(data)
+    lab.train(kind)
+    before = files(lab.folder(kind))
+    assert not same.keys() & load_json(lab.folder(kind) / "settings.json").keys()
+    lab_on(data, **same).load(kind)
+    changed = lab_on(data, **{other: 3})
+    for action in (changed.load, changed.train):
+        with pytest.raises(UserError, match=rf"{other}: \w+ there, 3 now.*or delete"):
+            action(kind)
+    with pytest.raises(UserError, match="seed: 0 there, 1 now"):
+        lab_on(data, seed=1).load(kind)
+    elsewhere = dataclasses.replace(data, index=MadeIndex(text="other files"))
+    with pytest.raises(UserError, match="data_fingerprint: 'these slices' there"):
+        lab_on(elsewhere).train(kind)
+    assert files(lab.folder(kind)) == before
+
+
+def test_a_prior_depends_on_its_vqvae_and_on_its_own_network(data):
+    labs = [lab_on(data), lab_on(data, prior="pixelcnn")]
+    labs[0].train("vqvae")
+    models = [lab.train("prior") for lab in labs]
+    assert type(models[0]) is not type(models[1])
+    lab_on(data, pixelcnn_dim=4).load("prior")
+    lab_on(data, prior="pixelcnn", prior_heads=1).load("prior")
+    with pytest.raises(UserError, match="prior_heads: 2 there, 1 now"):
+        lab_on(data, prior_heads=1).load("prior")
+    with pytest.raises(UserError, match="pixelcnn_dim: 8 there, 4 now"):
+        lab_on(data, prior="pixelcnn", pixelcnn_dim=4).load("prior")
+    with pytest.raises(UserError, match="codebook_size: 16 there, 8 now"):
+        lab_on(data, codebook_size=8).load("prior")
+
+
+def test_a_setting_that_a_run_does_not_name_counts_as_its_default(data):
+    lab = lab_on(data)
+    lab.train("vqvae")
+    path = lab.folder("vqvae") / "settings.json"
+    stored = load_json(path)
+    del stored["quantizer"], stored["restarts"]
+    path.write_text(json.dumps(stored))
+    lab.load("vqvae")
+    with pytest.raises(UserError, match="quantizer: 'ema' there, 'gradient' now"):
+        lab_on(data, quantizer="gradient").load("vqvae")
+    path.write_text("[1]")
+    with pytest.raises(UserError, match=r"settings\.json holds no JSON object"):
+        lab.load("vqvae")
+
+
+def test_scores_are_those_of_the_weights(data):
+    """Weights that are gone or other leave no score behind."""
+    lab = lab_on(data)
+    lab.train("vqvae")
+    for path in lab.folder("vqvae").glob("*.safetensors"):
+        path.unlink()
+    other = lab_on(data, codebook_size=4)
+    other.train("vqvae")
+    assert other.score("vqvae")["bits_per_slice"] == other.settings.nominal_bits
+    right = other.score("vqvae")
+    path = other.folder("vqvae") / "metrics.json"
+    path.write_text(json.dumps(right | {"checkpoint": "another", "slices": 1}))
+    assert other.score("vqvae") == right
+    path.unlink()
+    other.train("vqvae")
+    assert load_json(path) == right
+
+
+def test_a_folder_without_a_model_belongs_to_no_settings(data):
+    """A setting with which no training could begin can be corrected."""
+    with pytest.raises(UserError, match="smaller batch_size"):
+        lab_on(data, batch_size=99).train("vae")
+    lab = lab_on(data)
+    lab.train("vae")
+    assert lab.score("vae")["slices"] == 8
+
+
+HOLD = """
+import sys, time, filelock
+from pathlib import Path
+from vqlib.runs import sole_use
+if sys.argv[2] == "soft":
+    filelock.FileLock.acquire = lambda *_, **__: exec("raise OSError(95, 'no locks')")
+with sole_use(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("kind", ["locks", "soft"])
+def test_two_trainings_in_one_folder_are_refused(data, kind, monkeypatch):
+    lab = lab_on(data)
+    folder = lab.folder("vae")
+    command = [sys.executable, "-c", HOLD, folder, kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        if kind == "soft":
+
+            def refuse(*_, **__):
+                raise OSError(95, "no locks")
+
+            monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+        with pytest.raises(UserError, match=r"another training is writing to .*vae; "):
+            lab.train("vae")
+        assert not folder.exists()
+        other.kill()
+    lab.train("vae")  # a lock that a killed process left does not block
+
+
+def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monkeypatch):
+    lab = lab_on(data)
+    lab.train("autoencoder")
+    before = files(lab.folder("autoencoder"))
+    (home / "runs" / "r" / "vae").write_text("a file in the way")
+    with pytest.raises(UserError, match="vae cannot be written"):
+        lab.train("vae")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match=r"written \(No space left on device\); what"):
+        lab.train("vqvae")
+    assert files(lab.folder("autoencoder")) == before
+    monkeypatch.undo()
+    monkeypatch.setenv("VQLIB_HOME", str(home))
+    lab.train("vqvae")
+
+
+def test_the_command_that_a_message_names_works(slices, home):
+    """Of what is missing: it is made, and then what needs it trains."""
+    lab = Experiment("smoke", slices, "x", 3, "cpu", epochs=1, batch_size=2, flip=None)
+    with pytest.raises(UserError, match="notebook 03_vqvae_training first") as fault:
+        lab.train("prior")
+    command = shlex.split(str(fault.value).split("`")[1])
+    assert command[:3] == ["vqlib", "train", "vqvae"]
+    result = CliRunner().invoke(main, command[1:])
+    assert result.exit_code == 0, result.output
+    lab.settings = lab.settings.changed(prior_batch_size=2, prior_steps=2)
+    lab.train("prior")
+    assert Path(lab.folder("prior") / "metrics.json").exists()
+
+
+def test_augmentation_is_for_training_alone(data, monkeypatch):
+    shown, flips = [], []
+
+    class Bright:
+        def __init__(self, flip):
+            flips.append(flip)
+
+        def __call__(self, images):
+            shown.append(images)
+            return images.clamp_min(0.9)
+
+    monkeypatch.setattr(recipes.autoencoders, "Augment", Bright)
+    plain = lab_on(data, "plain").train("autoencoder")
+    assert shown == []
+    bright = lab_on(data, "bright", augment=True).train("autoencoder")
+    assert len(shown) == 2 * 3  # epochs of 24 slices in batches of 8
+    with torch.no_grad():
+        means = [net(data.test.images).mean() for net in (plain, bright)]
+    assert means[1] > means[0] + 0.05
+    lab_on(data, "mirrored", augment=True, flip=True).train("autoencoder")
+    assert flips == [False, True]
+
+
+@pytest.mark.parametrize("kind", ["vae", "prior"])
+def test_average_and_patience_of_the_profile_reach_the_training(data, kind):
+    lab = lab_on(data, weight_ema=0.5, patience=1, epochs=3, prior_epochs=3)
+    lab.train("vqvae")
+    lab.train(kind)
+    with safe_open(lab.folder(kind) / "last.safetensors", framework="pt") as file:
+        assert any(name.startswith("average/") for name in file.keys())  # noqa: SIM118
+    losses = lab.history(kind)["val_loss"]
+    assert len(losses) == 3 or losses[-1] >= min(losses)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
+        ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
+        ({"seed": 2**62}, "seed must be from 0"),
+        ({"seed": "abc"}, "seed must be int, not 'abc'"),
+        ({"device": "tpu"}, "device 'tpu' is unknown; use auto, cpu or cuda"),
+        ({"run": "a/b"}, "not a plain folder name"),
+        ({"run": "x" * 300}, "not a plain folder name of at most 200 bytes"),
+        ({"codebok_size": 5}, "unknown setting 'codebok_size'; did you mean"),
+    ],
+)
+def test_what_was_given_is_checked_before_any_work(home, given, words):
+    with pytest.raises(UserError, match=words):
+        Experiment(**({"profile": "smoke", "device": "cpu"} | given))
+    with pytest.raises(UserError, match="unknown model 'vqvea'; did you mean 'vqvae'"):
+        Experiment("smoke", device="cpu").train("vqvea")
+    assert not any(home.iterdir())

@@ -1,0 +1,250 @@
+"""An experiment: settings, data, a run folder, a seed and a device, held together.
+
+It builds, trains, scores and finds again every model of the tutorial, as its recipe
+says (`vqlib.recipes`). Everything goes through the run folder, so that each notebook
+can be opened on its own, and a training that was interrupted is taken up again.
+"""
+
+import os
+import shlex
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from vqlib import recipes
+from vqlib.data import SliceData, open_data
+from vqlib.errors import UserError
+from vqlib.profiles import Profile, check, get
+from vqlib.runs import (
+    Run,
+    checkpoint_sum,
+    load_json,
+    read_history,
+    read_scores,
+    refuse_other_settings,
+    save_json,
+    sole_use,
+)
+from vqlib.training import (
+    FitSettings,
+    first_then_others,
+    fit,
+    load_weights,
+    make_fabric,
+)
+
+
+class Experiment:
+    """What every step of a notebook works with.
+
+    Args:
+        profile: "quick" or "full".
+        data_dir: slices in the HipMRI layout; None: the phantom, made when missing.
+        run: name of the folder under ``runs/``; None: that of the profile.
+        seed: of all trainings.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda"; or what
+            `vqlib.training.make_fabric` gives, for several processes.
+        cache: keep the decoded slices for the next time.
+        changes: settings other than the profile's, by their flat names; None: the
+            profile's value.
+
+    Raises `UserError` for whatever is wrong with these, before any work.
+
+    >>> lab = Experiment("smoke", device="cpu", codebook_size=32)
+    >>> lab.settings.autoencoder.codebook_size, lab.settings.prior.layers
+    (32, 1)
+    >>> lab.build("vqvae").quantizer.codebook.shape
+    torch.Size([32, 8])
+    """
+
+    def __init__(
+        self,
+        profile: str = "quick",
+        data_dir: str | Path | None = None,
+        run: str | None = None,
+        seed: int = 0,
+        device: str | Fabric = "auto",
+        *,
+        cache: bool = True,
+        **changes,
+    ):
+        self.settings = get(profile, **changes)
+        self.seed = check("seed", seed)
+        self.run = Run(profile if run is None else run)
+        self.fabric = device if isinstance(device, Fabric) else make_fabric(device)
+        self._data_dir, self._cache, self._changes = data_dir, cache, changes
+
+    @property
+    def device(self) -> torch.device:
+        """Where models are trained, and returned by `train` and `load`."""
+        return self.fabric.device
+
+    @cached_property
+    def data(self) -> SliceData:
+        """The slices, opened when they are first asked for."""
+        # of several processes the first one makes what is missing
+        first = self.fabric.is_global_zero
+        given = self._data_dir, self.settings
+        return first_then_others(
+            self.fabric, lambda: open_data(*given, progress=first, cache=self._cache)
+        )
+
+    def folder(self, kind: str) -> Path:
+        """Where the run keeps a model; a PixelCNN prior lies beside the transformer."""
+        return self.run.folder / recipes.part_name(kind, self.settings)
+
+    def build(self, kind: str) -> nn.Module:
+        """An untrained model; its initial weights follow from the seed."""
+        return recipes.build(kind, self.settings, self.seed)
+
+    def train(
+        self,
+        kind: str,
+        on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
+        **computing,
+    ) -> nn.Module:
+        """Train a model, or go on with an interrupted training, or load it where the
+        run holds it already; with its scores on the test split in ``metrics.json``.
+
+        ``on_epoch`` is called with the history after each epoch; ``computing`` are
+        ``compile`` and ``channels_last`` of `FitSettings`. Returns the best model by
+        validation, on ``device``, in eval mode. Raises `UserError` where the run holds
+        it with other settings, where another training writes to the same folder, and
+        where a prior lacks the VQ-VAE whose codes it is over.
+        """
+        recipe, folder = recipes.find(kind), self.folder(kind)
+        source = self.load(recipe.source) if recipe.source else None
+        self._refuse_other_settings(kind)
+        if self._is_scored(kind):
+            return self.load(kind)
+        splits = recipe.splits(self.data, source)
+        model = self.build(kind)
+        if source is not None:
+            model.use_codebook(*(x.cpu() for x in recipe.codebooks(source)))
+        with ExitStack() as held:
+            first_then_others(self.fabric, lambda: self._claim(kind, held))
+            self._fit(kind, model, splits, on_epoch, computing)
+            if source is not None:
+                model.check_codebook(*recipe.codebooks(source))
+            if self.fabric.is_global_zero:
+                found = recipe.score(model, splits, self.seed)
+                found["checkpoint"] = checkpoint_sum(*self._weights(kind))
+                save_json(folder / "metrics.json", found)
+            self.fabric.barrier()
+        return model
+
+    def load(self, kind: str) -> nn.Module:
+        """A trained model from the run folder, on ``device``, in eval mode. Raises
+        `UserError`, naming what makes it, where there is none, and where it was made
+        with other settings."""
+        recipe, folder = recipes.find(kind), self.folder(kind)
+        if not (folder / "best.safetensors").exists():
+            notebook = recipe.notebook
+            way = f"run notebook {notebook} first, or " if notebook else "run "
+            raise UserError(
+                f"{folder} holds no trained model; {way}`{self.command(kind)}`"
+            )
+        self._refuse_other_settings(kind)
+        model = self.build(kind)
+        load_weights(recipe.objective(model, self.settings), folder)
+        if recipe.source:
+            vectors = recipe.codebooks(self.load(recipe.source))
+            model.check_codebook(*(x.cpu() for x in vectors))
+        return model.to(self.device).eval()
+
+    def score(self, kind: str) -> dict:
+        """The scores of a trained model on the test split, as ``metrics.json`` holds
+        them; made anew where they are not those of its weights. Raises `UserError` as
+        `load` does."""
+        if not self._is_scored(kind):
+            self.load(kind)  # raises where there is none
+            self.train(kind)
+        return load_json(self.folder(kind) / "metrics.json")
+
+    def history(self, kind: str) -> dict[str, list[float]]:
+        """Losses and scores by epoch, a list a column."""
+        return read_history(self.folder(kind) / "history.csv")
+
+    def command(self, kind: str) -> str:
+        """What trains this model from a shell."""
+        words = ["vqlib", "train", kind, "--profile", self.settings.name]
+        if self._data_dir is not None:
+            words += ["--data-dir", os.fspath(self._data_dir)]
+        words += ["--run", self.run.name]
+        if self.seed:
+            words += ["--seed", str(self.seed)]
+        for name, value in self._changes.items():
+            if value is not None:
+                words += ["-p", name, str(value)]
+        return shlex.join(words)
+
+    def _fit(self, kind, model, splits, on_epoch, computing) -> None:
+        settings, recipe = self.settings, recipes.find(kind)
+        schedule = getattr(settings, recipe.schedule)
+        common = settings.training
+        if recipe.schedule == "segmenter":
+            common = type(common)()  # neither averages nor stops early
+        fit(
+            recipe.objective(model, settings),
+            splits.train,
+            self.folder(kind),
+            FitSettings(
+                settings.training_epochs(len(splits.train), recipe.schedule),
+                schedule.batch_size,
+                schedule.learning_rate,
+                weight_decay=recipe.weight_decay,
+                weight_ema=common.weight_ema,
+                patience=common.patience,
+                seed=self.seed,
+                **computing,
+            ),
+            validate=lambda objective: recipe.validate(objective, splits.validate),
+            fabric=self.fabric,
+            description=f"training {kind}",
+            augment=recipe.augment(settings),
+            on_epoch=on_epoch,
+        )
+
+    def _is_scored(self, kind: str) -> bool:
+        """Whether a training has ended, and its scores are those of its weights."""
+        folders = self._weights(kind)
+        trained = all((folder / "best.safetensors").exists() for folder in folders)
+        return trained and read_scores(*folders) is not None
+
+    def _weights(self, kind: str) -> list[Path]:
+        """The folders of all weights on which the scores of a model depend."""
+        source = recipes.find(kind).source
+        return [self.folder(name) for name in (kind, source) if name]
+
+    def _identity(self, kind: str) -> dict:
+        """What a model depends on, for ``settings.json``."""
+        flat, names = self.settings.as_dict(), set(recipes.find(kind).settings)
+        for network, own in recipes.NETWORKS.items():
+            if network != self.settings.prior.network:
+                names -= set(own)
+        return {
+            "name": self.settings.name,
+            "seed": self.seed,
+            "data": self.data.name,
+            "data_fingerprint": self.data.fingerprint,
+        } | {name: flat[name] for name in sorted(names)}
+
+    def _refuse_other_settings(self, kind: str) -> None:
+        defaults = Profile("").as_dict()
+        refuse_other_settings(self.folder(kind), self._identity(kind), defaults)
+
+    def _claim(self, kind: str, held: ExitStack) -> None:
+        """Of several processes the first one keeps the folder for this training."""
+        if not self.fabric.is_global_zero:
+            return
+        folder = self.folder(kind)
+        held.enter_context(sole_use(folder))
+        self._refuse_other_settings(kind)  # again, now that no one else writes
+        if not any(folder.glob("*.safetensors")):
+            self.run.part(folder.name)
+            save_json(folder / "settings.json", self._identity(kind))

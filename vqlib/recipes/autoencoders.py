@@ -1,0 +1,222 @@
+"""The five autoencoders: how each is built, which objective trains it, how it is
+scored. Taught in notebooks 02 (VAEs) and 03 (VQ-VAEs)."""
+
+import torch
+from torch import Tensor, nn
+
+from vqlib import losses, metrics
+from vqlib.data import Augment, SliceData, SliceDataset, make_loader
+from vqlib.models import (
+    FSQ,
+    VAE,
+    VQVAE,
+    VQVAE2,
+    Autoencoder,
+    Codes,
+    GlobalVAE,
+    VectorQuantizer,
+    rotate,
+    straight_through,
+)
+from vqlib.profiles import Profile
+from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
+
+
+def build_vae_global(p: Profile, seed: int) -> GlobalVAE:
+    return GlobalVAE(p.autoencoder.latent_dim, p.shape, **_network(p))
+
+
+def build_vae(p: Profile, seed: int) -> VAE:
+    return VAE(p.autoencoder.latent_channels, **_network(p))
+
+
+def build_autoencoder(p: Profile, seed: int) -> Autoencoder:
+    return Autoencoder(p.autoencoder.code_dim, **_network(p))
+
+
+def build_vqvae(p: Profile, seed: int) -> VQVAE:
+    return VQVAE(quantizer=build_quantizer(p, seed), **_network(p))
+
+
+def build_vqvae2(p: Profile, seed: int) -> VQVAE2:
+    _ = p.top_grid_shape  # raises where the grid cannot be halved
+    top, bottom = (build_quantizer(p, seed + level) for level in range(2))
+    return VQVAE2(quantizer=bottom, top_quantizer=top, **_network(p))
+
+
+def _network(p: Profile) -> dict[str, int]:
+    """Encoder and decoder, the same for all that are compared."""
+    size = p.autoencoder
+    return {"factor": p.factor, "width": size.width, "blocks": size.blocks}
+
+
+def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
+    """The quantizer of a VQ-VAE as the profile describes it, untrained."""
+    q = profile.quantizer
+    if q.kind == "fsq":
+        return FSQ(profile.levels)
+    return VectorQuantizer(
+        profile.autoencoder.codebook_size,
+        profile.autoencoder.code_dim,
+        patience=q.restart_after if q.restarts else 0,
+        kmeans_steps=10 if q.kmeans_start else 0,
+        seed=seed,
+        ema=q.kind != "gradient",
+        cosine=q.kind == "cosine",
+        estimator=rotate if q.gradient_estimator == "rotation" else straight_through,
+    )
+
+
+def _elbo(model: nn.Module, p: Profile) -> nn.Module:
+    return losses.ELBOObjective(model)
+
+
+def _rate_constraint(model: nn.Module, p: Profile) -> nn.Module:
+    """The spatial VAE is held at the bits of the VQ-VAE that it is compared with."""
+    ssim_weight = p.autoencoder.ssim_weight
+    return losses.RateConstrainedObjective(model, p.nominal_bits, ssim_weight)
+
+
+def _distortion(model: nn.Module, p: Profile) -> nn.Module:
+    return losses.AutoencoderObjective(model, p.autoencoder.ssim_weight)
+
+
+def _vqvae_loss(model: nn.Module, p: Profile) -> nn.Module:
+    beta = p.quantizer.commitment_weight
+    return losses.VQVAEObjective(model, p.autoencoder.ssim_weight, beta)
+
+
+def _splits(data: SliceData, source: None) -> Splits:
+    return Splits(data.train, data.validate, data.test)
+
+
+def _augment(p: Profile) -> Augment | None:
+    return Augment(flip=p.autoencoder.flip) if p.autoencoder.augment else None
+
+
+@torch.no_grad()
+def validate(objective: nn.Module, dataset: SliceDataset) -> dict[str, float]:
+    """After each epoch: the mean losses, SSIM, and for a VQ-VAE the use of the codebook
+    over the whole split (that of a batch depends on its size)."""
+    row, model = mean_losses(objective, dataset), objective.model
+    scores = metrics.score(
+        model.reconstruct, dataset, device=device_of(model), names=("ssim",)
+    )
+    row["ssim"] = float(scores["ssim"].mean())
+    if isinstance(model, (VQVAE, VQVAE2)):
+        row |= _codebook_use(encode_levels(model, dataset), _codebook_size(model))
+    return row
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
+    """Scores of an autoencoder on a split, as ``metrics.json`` holds them: every metric
+    with its 95 % interval over patients, the rate in bits, and for a VQ-VAE the use of
+    its codebook (of both codebooks of a VQ-VAE-2, whose bits are those of both
+    levels)."""
+    device = device_of(model)
+    torch.manual_seed(seed)  # a VAE reconstructs from draws
+    scores = metrics.score(model.reconstruct, dataset, device=device)
+    patients = dataset.patients.numpy()
+    found = {
+        name: metrics.patient_bootstrap(values, patients)._asdict()
+        for name, values in scores.items()
+    }
+    found |= {"split": "test", "slices": len(dataset), "bits_per_slice": None}
+    if isinstance(model, (VQVAE, VQVAE2)):
+        levels, size = encode_levels(model, dataset), _codebook_size(model)
+        found |= _codebook_use(levels, size)
+        nominal = (metrics.nominal_bits(c.shape[1:], size) for c in levels.values())
+        entropy = (metrics.code_entropy_bits(c, size) for c in levels.values())
+        found |= {"bits_per_slice": sum(nominal), "order0_bits": sum(entropy)}
+    elif isinstance(model, VAE):
+        bits = [
+            metrics.kl_bits(*model.encode(batch["image"].to(device))).cpu()
+            for batch in make_loader(dataset, 64)
+        ]
+        found["bits_per_slice"] = float(torch.cat(bits).mean())
+    return found
+
+
+@torch.no_grad()
+def encode_levels(
+    model: VQVAE | VQVAE2, dataset: SliceDataset, batch_size: int = 64
+) -> dict[str, Tensor]:
+    """Codes of every slice of a split, on the CPU, by the suffix of their level: "" for
+    the only one, [N, h, w] int64; "_top" and "_bottom" of a VQ-VAE-2."""
+    device = device_of(model)
+    parts = [
+        model.encode(batch["image"].to(device))
+        for batch in make_loader(dataset, batch_size)
+    ]
+    if not isinstance(parts[0], Codes):
+        return {"": torch.cat([codes.cpu() for codes in parts])}
+    return {
+        f"_{level}": torch.cat([codes.cpu() for codes in of_level])
+        for level, of_level in zip(Codes._fields, zip(*parts, strict=True), strict=True)
+    }
+
+
+def encode_codes(model: VQVAE, dataset: SliceDataset, batch_size: int = 64) -> Tensor:
+    """Codes of every slice of a split: [N, h, w] int64, on the CPU."""
+    return encode_levels(model, dataset, batch_size)[""]
+
+
+def _codebook_size(model: VQVAE | VQVAE2) -> int:
+    return model.quantizer.codebook_size
+
+
+def _codebook_use(levels: dict[str, Tensor], size: int) -> dict[str, float]:
+    """Perplexity and number of codes used, for each level of `encode_levels`."""
+    use = {}
+    for suffix, codes in levels.items():
+        use[f"perplexity{suffix}"] = metrics.perplexity(codes, size)
+        use[f"codes_used{suffix}"] = metrics.codes_used(codes, size)
+    return use
+
+
+def _score(model: nn.Module, splits: Splits, seed: int) -> dict:
+    return evaluate(model, splits.test, seed)
+
+
+TRAINING = ("steps", "epochs", "batch_size", "learning_rate", "weight_ema", "patience")
+NETWORK = ("size", "grid", "width", "blocks")
+_COMMON = (*NETWORK, *TRAINING, "augment", "flip")
+CODEBOOK = ("codebook_size", "code_dim", "quantizer", "gradient_estimator")
+CODEBOOK += ("commitment_weight", "kmeans_start", "restarts", "restart_after")
+CODEBOOK += ("fsq_levels",)
+
+
+def _recipe(build, objective, *settings: str, notebook: str | None) -> Recipe:
+    return Recipe(
+        build,
+        objective,
+        (*_COMMON, *settings),
+        _splits,
+        _score,
+        validate,
+        schedule="autoencoder",
+        notebook=notebook,
+        augment=_augment,
+    )
+
+
+VAES, VQVAES = "02_vae_baseline", "03_vqvae_training"
+AUTOENCODERS = {
+    "vae_global": _recipe(build_vae_global, _elbo, "latent_dim", notebook=VAES),
+    "vae": _recipe(
+        build_vae,
+        _rate_constraint,
+        *("latent_channels", "codebook_size", "ssim_weight"),
+        notebook=VAES,
+    ),
+    "autoencoder": _recipe(
+        build_autoencoder, _distortion, "code_dim", "ssim_weight", notebook=VAES
+    ),
+    "vqvae": _recipe(
+        build_vqvae, _vqvae_loss, *CODEBOOK, "ssim_weight", notebook=VQVAES
+    ),
+    "vqvae2": _recipe(
+        build_vqvae2, _vqvae_loss, *CODEBOOK, "ssim_weight", notebook=None
+    ),
+}

@@ -1,0 +1,55 @@
+"""What a recipe says, and what all recipes share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vqlib.data import SliceData, make_loader
+from vqlib.profiles import Profile
+
+
+class Splits(NamedTuple):
+    """What a model is trained on, chosen by, and scored on."""
+
+    train: Dataset
+    validate: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model of the tutorial is built, trained and scored."""
+
+    build: Callable[[Profile, int], nn.Module]  # untrained, from settings and seed
+    objective: Callable[[nn.Module, Profile], nn.Module]  # that trains it
+    settings: tuple[str, ...]  # that make it another model, by their flat names
+    splits: Callable[[SliceData, nn.Module | None], Splits]  # from data and source
+    score: Callable[[nn.Module, Splits, int], dict]  # on test, for metrics.json
+    validate: Callable[[nn.Module, Dataset], dict[str, float]]  # of the objective
+    schedule: str  # settings of its training: "autoencoder", "prior" or "segmenter"
+    notebook: str | None = None  # that makes it
+    source: str | None = None  # the model whose codes it is over
+    codebooks: Callable[[nn.Module], tuple[Tensor, ...]] | None = None  # of its source
+    augment: Callable[[Profile], Callable[[Tensor], Tensor] | None] = lambda _: None
+    weight_decay: float = 0.0  # of AdamW
+
+
+def mean_losses(objective: nn.Module, dataset: Dataset, batch_size: int = 32) -> dict:
+    """Mean over a split of everything that an objective returns."""
+    device = next(objective.parameters()).device
+    totals: dict[str, float] = {}
+    for batch in make_loader(dataset, batch_size):
+        size = len(next(iter(batch.values())))
+        batch = {key: value.to(device) for key, value in batch.items()}
+        for key, value in objective(batch).items():
+            totals[key] = totals.get(key, 0.0) + float(value) * size
+    return {key: total / len(dataset) for key, total in totals.items()}
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model lies: of a table without parameters, where its buffers do."""
+    return next(iter(model.state_dict().values())).device

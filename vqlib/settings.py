@@ -1,0 +1,217 @@
+"""Every setting of a run: its default, its range and what it means.
+
+Settings are grouped by what they belong to: ``profile.autoencoder.codebook_size``. On
+the command line, in a notebook's parameters and in ``settings.json`` each has a flat
+name, such as ``codebook_size`` or ``prior_layers``. Every number that a user can give
+is checked by `check`, before any work begins. The values that belong together are in
+`vqlib.profiles`.
+"""
+
+import math
+from dataclasses import dataclass, field, fields
+
+from vqlib.errors import UserError, unknown_name
+
+QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
+ESTIMATORS = ("straight_through", "rotation")
+PRIORS = ("transformer", "pixelcnn")
+SIDES = (16, 2048)  # of slices, pixels: SSIM's window takes 11, the segmenter halves
+
+
+def _number(default, least, largest):
+    return field(default=default, metadata={"range": (least, largest)})
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How slices are seen, and the phantom that stands in for them."""
+
+    size: str = "128x64"  # slice as the models see it: left–right x inferior–superior
+    phantom_patients: str = "12,4,5"  # in train, validate and test
+    phantom_weeks: int = _number(2, 1, 100)  # scans of a train patient; of others one
+    phantom_slices: int = _number(60, 1, 1000)  # coronal slices per volume
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """The autoencoders, which share their networks and their training."""
+
+    grid: str = "32x16"  # code positions per slice
+    codebook_size: int = _number(512, 2, 65536)  # K
+    code_dim: int = _number(8, 1, 1024)  # D, channels of one code vector
+    width: int = _number(64, 1, 4096)  # channels at the resolution of the code grid
+    blocks: int = _number(1, 0, 100)  # residual blocks on either side
+    latent_channels: int = _number(8, 1, 1024)  # of the spatial VAE, at each position
+    latent_dim: int = _number(64, 1, 65536)  # of the global VAE's one latent vector
+    steps: int = _number(1800, 1, 10**9)  # of training, rounded to whole epochs
+    epochs: int = _number(0, 1, 10**6)  # 0, a default: as many as ``steps`` takes
+    batch_size: int = _number(4, 1, 65536)  # small: in minutes, many steps learn more
+    learning_rate: float = _number(4e-3, 1e-9, 1.0)
+    ssim_weight: float = _number(0.1, 0.0, 100.0)  # of 1 − SSIM beside L1
+    augment: bool = False  # train on slices moved, turned, sized and shaded at random
+    flip: bool = False  # and on every second one mirrored, left for right
+
+
+@dataclass(frozen=True)
+class QuantizerSettings:
+    """The quantizer of the VQ-VAE."""
+
+    kind: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
+    gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
+    commitment_weight: float = _number(0.05, 0.0, 100.0)  # β of the loss
+    kmeans_start: bool = True  # of the codebook; else random
+    restarts: bool = True  # of codes that are no longer chosen
+    restart_after: int = _number(3, 1, 10**6)  # so many steps
+    fsq_levels: str = "8x8x8"  # values of each channel; their product is K
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the trainings of autoencoders and priors have in common."""
+
+    weight_ema: float = _number(0.0, 0.0, 0.99999)  # decay of mean weights; 0: no mean
+    patience: int = _number(0, 0, 10**6)  # epochs without improvement; 0: never stop
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """The prior over the codes."""
+
+    network: str = "transformer"  # or pixelcnn
+    dropout: float = _number(0.1, 0.0, 0.99)
+    dim: int = _number(96, 1, 16384)  # of the transformer, as the next two
+    layers: int = _number(3, 1, 200)
+    heads: int = _number(4, 1, 200)
+    steps: int = _number(1440, 1, 10**9)
+    epochs: int = _number(0, 1, 10**6)
+    batch_size: int = _number(4, 1, 65536)
+    learning_rate: float = _number(3e-3, 1e-9, 1.0)
+    pixelcnn_dim: int = _number(64, 1, 16384)  # channels of the PixelCNN
+    pixelcnn_layers: int = _number(2, 1, 200)  # each with two vertical convolutions
+    guidance: float = _number(2.0, 0.0, 100.0)  # of sampling; 1: none
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """The segmenter, by which the score card finds organs in generated slices."""
+
+    steps: int = _number(400, 1, 10**9)
+    epochs: int = _number(0, 1, 10**6)
+    batch_size: int = _number(8, 1, 65536)
+    learning_rate: float = _number(5e-3, 1e-9, 1.0)
+    blur: float = _number(
+        0.0, 0.0, 100.0
+    )  # of half of the slices, up to so many pixels
+
+
+GROUPS = {
+    "data": DataSettings,
+    "autoencoder": AutoencoderSettings,
+    "quantizer": QuantizerSettings,
+    "training": TrainingSettings,
+    "prior": PriorSettings,
+    "segmenter": SegmenterSettings,
+}
+_PREFIX = {"prior": "prior_", "segmenter": "segmenter_"}
+_EXCEPT = {"prior_network": "prior", "kind": "quantizer"} | {
+    f"prior_{name}": name for name in ("pixelcnn_dim", "pixelcnn_layers", "guidance")
+}
+FLAT = {}  # flat name -> group, field
+for _group, _class in GROUPS.items():
+    for _field in fields(_class):
+        _name = _PREFIX.get(_group, "") + _field.name
+        FLAT[_EXCEPT.get(_name, _name)] = (_group, _field)
+RANGES = {  # every number that a user can give: the least and the largest
+    **{k: f.metadata["range"] for k, (_, f) in FLAT.items() if "range" in f.metadata},
+    # parameters of commands and notebooks
+    "seed": (0, 2**32 - 1),
+    "temperature": (0.0, 100.0),
+    **dict.fromkeys(("samples", "pairs", "resamples", "shuffles"), (1, 10**6)),
+}
+CHOICES = {"quantizer": QUANTIZERS, "gradient_estimator": ESTIMATORS, "prior": PRIORS}
+
+
+def check(name: str, value):
+    """A setting or parameter that the user gave, if it is of the right type and within
+    its range; a whole number may stand for a fraction. Raises `UserError`.
+
+    >>> check("temperature", 1)
+    1.0
+    """
+    if name not in FLAT and name not in RANGES:
+        raise unknown_name("setting", name, FLAT)
+    low, high = RANGES.get(name, (None, None))
+    kind = type(FLAT[name][1].default if name in FLAT else low)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UserError(f"{name} must be {kind.__name__}, not {value!r}")
+    if low is not None and not low <= value <= high:  # nan is in no range
+        raise UserError(f"{name} must be from {low:.10g} to {high:.10g}, not {value!r}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise unknown_name(name, value, CHOICES[name])
+    return value
+
+
+def parse_shape(what: str, text: str) -> tuple[int, int]:
+    """Turn ``"128x64"`` into ``(128, 64)``; raises `UserError`."""
+    numbers = _whole_numbers(str(text), "x")
+    if len(numbers) != 2 or min(numbers) < 1:
+        raise UserError(f"{what} {text!r} is not of the form 128x64")
+    return numbers[0], numbers[1]
+
+
+def fsq_levels(text: str, codebook_size: int) -> tuple[int, ...]:
+    """Turn ``"8x8x8"`` into ``(8, 8, 8)``; raises `UserError` where they are not as
+    many codes as the codebook has."""
+    levels = tuple(_whole_numbers(text, "x"))
+    if min(levels) < 3:
+        raise UserError(
+            f"fsq_levels {text!r} is not of the form 8x8x8, with 3 or more levels each"
+        )
+    if math.prod(levels) != codebook_size:
+        raise UserError(
+            f"fsq_levels {text} make {math.prod(levels)} codes, but codebook_size is "
+            f"{codebook_size}; change one of them"
+        )
+    return levels
+
+
+def _whole_numbers(text: str, separator: str) -> list[int]:
+    """The numbers of a list such as ``8x8x8``; 0 for what is none."""
+    parts = [part.strip() for part in text.lower().split(separator)]
+    return [int(p) if p.isdecimal() and len(p) < 6 else 0 for p in parts]
+
+
+def refuse_what_does_not_fit(profile) -> None:
+    """Raise `UserError` for values that are fine alone and impossible together."""
+    size, grid, (low, high) = profile.data.size, profile.autoencoder.grid, SIDES
+    height, width = profile.shape
+    if not low <= min(height, width) <= max(height, width) <= high:
+        raise UserError(f"size {size} is out of range: sides of {low} to {high} pixels")
+    f, (h, w) = profile.factor, profile.grid_shape
+    if (h * f, w * f) != (height, width) or f not in (2, 4, 8, 16, 32, 64):
+        raise UserError(
+            f"grid {grid} does not fit slices of {size}: both sides must shrink by the "
+            f"same power of two; choose for example grid {height // 4}x{width // 4}"
+        )
+    patients = _whole_numbers(profile.data.phantom_patients, ",")
+    if len(patients) != 3 or min(patients) < 1:
+        raise UserError(
+            f"phantom_patients {profile.data.phantom_patients!r} is not three whole "
+            "numbers; give for example 16,4,5"
+        )
+    if profile.autoencoder.flip and not profile.autoencoder.augment:
+        raise UserError("flip is a part of augmentation; set augment to true as well")
+    if profile.prior.dim % profile.prior.heads:
+        raise UserError(
+            f"{profile.prior.heads} prior_heads cannot share prior_dim "
+            f"{profile.prior.dim} evenly; choose a multiple"
+        )
+    if profile.quantizer.kind == "fsq":
+        _ = profile.levels
+        if profile.quantizer.gradient_estimator != "straight_through":
+            raise UserError(
+                "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
+                "straight_through"
+            )
