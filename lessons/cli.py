@@ -11,6 +11,8 @@ import click
 from vqlib.cli.group import Group, shared_options
 from vqlib.errors import UserError
 
+NEWS = "@jupyterlab/apputils-extension:announcements"
+
 
 @click.command()
 @shared_options
@@ -57,7 +59,7 @@ def tutorial(
     if timeout is None and profile == "quick":
         timeout = 3600
     try:
-        done = runner.run_tutorial(run.name, values, only, timeout)
+        seconds = runner.run_tutorial(run.name, values, only, timeout)
     except KeyboardInterrupt:
         click.echo(
             f"stopped; {run.folder} keeps what is finished, and the same command goes "
@@ -65,13 +67,12 @@ def tutorial(
             err=True,
         )
         raise SystemExit(130) from None
-    total = runner.clock(sum(notebook.seconds for notebook in done))
-    click.echo(f"{'all notebooks':<24} {total:>8}\n")
+    click.echo(f"{'all notebooks':<24} {runner.clock(sum(seconds.values())):>8}\n")
     try:
         click.echo(results.as_text(results.collect(run)))
     except UserError as nothing:
         click.echo(str(nothing))
-    click.echo(f"\nexecuted notebooks: {done[0].path.parent}")
+    click.echo(f"\nexecuted notebooks: {next(iter(seconds)).parent}")
     click.echo(f"run folder:         {run.folder}")
 
 
@@ -89,26 +90,16 @@ def lab(options) -> None:
         raise UserError(
             f"no folder notebooks in {root}; run this in the folder that you cloned"
         )
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
+    command += [f"--ServerApp.preferred_dir={root / 'notebooks'}", *options]
     with tempfile.TemporaryDirectory() as config:
         # No pop-up about news; read beside the user's own settings, which stay.
         page = Path(config, "labconfig", "page_config.json")
         page.parent.mkdir()
-        page.write_text(
-            '{"disabledExtensions":'
-            ' {"@jupyterlab/apputils-extension:announcements": true}}',
-            encoding="utf-8",
-        )
-        paths = [config, os.environ.get("JUPYTER_CONFIG_PATH", "")]
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyterlab"),
-                f"--ServerApp.root_dir={root}",
-                f"--ServerApp.preferred_dir={root / 'notebooks'}",
-                *options,
-            ],
-            env=os.environ
-            | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))},
-        )
+        page.write_text(f'{{"disabledExtensions": {{"{NEWS}": true}}}}')
+        paths = filter(None, [config, os.environ.get("JUPYTER_CONFIG_PATH")])
+        settings = {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+        server = subprocess.Popen(command, env=os.environ | settings)
         status = None
         while status is None:
             try:

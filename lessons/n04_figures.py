@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from lessons.figures import draw_slice, slice_axes
 from lessons.style import (
@@ -77,25 +76,22 @@ def code_maps(images, values, reconstructions, label: str) -> Figure:
     return figure
 
 
-def position_maps(maps: Mapping[str, object], label: str | Sequence[str]) -> Figure:
+def position_maps(maps: Mapping[str, object], labels: Sequence[str]) -> Figure:
     """Upright maps over the code grid, a panel each.
 
     Args:
         maps: title → `[h, w]`.
-        label: of one scale for all, or one for each map, which then has its own scale.
+        labels: what each map shows; where it is the same, the scale is the same.
     """
     figure, axes = _panels(len(maps), len(maps), below=0.55)
     arrays = [np.asarray(values, dtype=float) for values in maps.values()]
-    shared = isinstance(label, str)
-    for number, (axis, title) in enumerate(zip(axes, maps, strict=True)):
-        scale = arrays if shared else arrays[number]
+    shared = len(set(labels)) == 1
+    for axis, title, own, label in zip(axes, maps, arrays, labels, strict=True):
+        scale = arrays if shared else own
         window = np.min(scale), np.max(scale)
-        shown = draw_slice(axis, arrays[number], window, "viridis")
+        shown = draw_slice(axis, own, window, "viridis")
         axis.set_title(title)
-        if not shared:
-            _bar_below(figure, shown, axis, label[number], 0.7)
-    if shared:
-        _bar_below(figure, shown, axes, label, 0.4)
+        _bar_below(figure, shown, axis, label, 0.7)
     return figure
 
 
@@ -133,10 +129,8 @@ def purity_points(meanings, names: Sequence[str]) -> Figure:
     figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
         own = label == kind
-        if own.any():
-            title = f"{name} ({own.sum()})"
-            dots = {"s": 18, "color": colour, "label": title, **DOTS}
-            axis.scatter(count[own], purity[own], **dots)
+        dots = {"s": 18, "color": colour, "label": f"{name} ({own.sum()})", **DOTS}
+        axis.scatter(count[own], purity[own], **dots)
     axis.set(xscale="log", xlabel="occurrences of a code", ylabel="purity")
     axis.set_ylim(top=1.04)
     figure.legend(title="most often", loc="outside right upper")
@@ -168,43 +162,35 @@ def hits(images, where, outlines, titles: Sequence[str], columns: int = 3) -> Fi
 
 
 def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
-    """The codebook in two dimensions: coloured by kind, by grey value, by frequency.
+    """The codebook in two dimensions: coloured by kind, and by grey value.
 
     Args:
         points: `[K, 2]`.
         kinds: `[K]`, number of the kind that each code is typical of; −1 for none.
         names: of the kinds.
         grey: `[K]`, mean grey value of the patches of each code; NaN for none.
-        counts: `[K]`, occurrences: the area of a dot.
+        counts: `[K]`, occurrences: the area of a dot; a cross where there are none.
         shares: of the variance, of the two components.
     """
     kinds, grey, counts = (np.asarray(x) for x in (kinds, grey, counts))
-    area = 8 + 120 * counts / max(counts.max(), 1)
-    figure, axes = plt.subplots(
-        1, 3, figsize=(WIDTH, 3.4), layout="constrained", sharex=True, sharey=True
+    area, used = 8 + 120 * counts / max(counts.max(), 1), counts > 0
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 4.2), layout="constrained", sharex=True, sharey=True
     )
     for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
         own = kinds == kind
-        if own.any():
-            title = f"{name} ({own.sum()})"
-            dots = {"s": area[own], "color": colour, "alpha": 0.8, "label": title}
-            axes[0].scatter(*points[own].T, **dots, **DOTS)
+        dots = {"s": area[own], "color": colour, "alpha": 0.8, **DOTS}
+        left.scatter(*points[own].T, label=f"{name} ({own.sum()})", **dots)
     legend = figure.legend(title="typical of", loc="outside upper center", ncols=6)
     for handle in legend.legend_handles:
         handle.set_sizes([30])
-    used = counts > 0
-    colourings = (
-        (grey, None, "mean grey value of its patches"),
-        (counts, LogNorm(), "occurrences"),
-    )
-    for axis, (values, norm, label) in zip(axes[1:], colourings, strict=True):
-        axis.scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
-        dots = {"s": area[used], "c": values[used], "norm": norm, "cmap": "viridis"}
-        shown = axis.scatter(*points[used].T, **dots, **DOTS)
-        figure.colorbar(shown, ax=axis, label=label, location="bottom")
-    for axis in axes:
-        axis.set_xlabel(f"component 1 ({shares[0]:.0%})")
-    axes[0].set_ylabel(f"component 2 ({shares[1]:.0%} of the variance)")
+    right.scatter(*points[~used].T, s=8, marker="x", color="0.6", linewidth=0.6)
+    dots = {"s": area[used], "c": grey[used], "cmap": "viridis", **DOTS}
+    shown = right.scatter(*points[used].T, **dots)
+    figure.colorbar(shown, ax=right, label="mean grey value of its patches")
+    for axis in (left, right):
+        axis.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
+    left.set_ylabel(f"component 2 ({shares[1]:.0%})")
     return figure
 
 
@@ -257,19 +243,13 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         values = np.asarray(values, dtype=float)
         a, b = values.shape
         top = max(values.max(), 1e-12)
-        shown = axis.imshow(
-            np.maximum(values, top * 1e-4).T,
-            origin="lower",
-            extent=(-a / 2, a / 2, -b / 2, b / 2),
-            norm=LogNorm(top * 1e-4, top),
-            cmap="viridis",
-        )
+        where = {"origin": "lower", "extent": (-a / 2, a / 2, -b / 2, b / 2)}
+        norm, shown = LogNorm(top * 1e-4, top), np.maximum(values, top * 1e-4)
+        shown = axis.imshow(shown.T, norm=norm, cmap="viridis", **where)
         axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white"))
         axis.set_title(title)
         axis.set_xlabel("patches to the left of the patient")
         axis.set_ylabel("patches towards the head")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(shown, ax=axis, label=text, shrink=0.85)
     return figure
 

@@ -44,12 +44,12 @@ def refresh_notebooks(only: Sequence[str] = (), reuse: bool = False) -> list[Pat
             "models that it holds"
         )
     paths = find_notebooks(only)
-    done = run_all({path: {} for path in paths}, "quick")
-    for path, executed in zip(paths, done, strict=True):
-        notebook = nbformat.read(executed.path, as_version=4)
+    seconds = run_all({path: {} for path in paths}, "quick")
+    for path, executed in zip(paths, seconds, strict=True):
+        notebook = nbformat.read(executed, as_version=4)
         save_text(path, nbformat.writes(clean(notebook)) + "\n")
     if not reuse and not only:  # what a reader will wait for, training included
-        save_seconds("quick", done)
+        save_seconds("quick", seconds)
     return paths
 
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
@@ -37,54 +36,47 @@ class NotebookError(UserError):
         ValueError.__init__(self, message)  # several lines are meant
 
 
-@dataclass(frozen=True)
-class Done:
-    """One executed notebook."""
-
-    name: str
-    path: Path  # the executed copy
-    seconds: float
-
-
 def run_tutorial(
     run: str,
     parameters: dict,
     only: Sequence[str] = (),
     timeout: int | None = None,
-) -> list[Done]:
+) -> dict[Path, float]:
     """Execute the notebooks; the executed copies go to ``runs/NAME/notebooks/``.
 
     ``parameters`` are values or text for the notebooks' ``parameters`` cells, where
-    ``None`` keeps the notebook's own. ``timeout`` is in seconds, for each cell. Raises
-    `UserError` before anything runs, and `NotebookError` at the first notebook that
-    fails, whose output stays in the run folder; later notebooks are not run.
+    ``None`` keeps the notebook's own. ``timeout`` is in seconds, for each cell. Returns
+    how many seconds each executed copy took.
+
+    Raises `UserError` before anything runs, and `NotebookError` at the first notebook
+    that fails, whose output stays in the run folder; later notebooks are not run.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
-    done = run_all(plan(find_notebooks(only), {"run": run} | given), run, timeout)
+    seconds = run_all(plan(find_notebooks(only), {"run": run} | given), run, timeout)
     if not only:
-        save_seconds(run, done)
-    return done
+        save_seconds(run, seconds)
+    return seconds
 
 
 def run_all(
     chosen: dict[Path, dict], run: str, timeout: int | None = None
-) -> list[Done]:
-    """Execute notebooks with their parameters, into the run folder."""
-    target = (Run(run).folder / "notebooks").resolve()
-    target.mkdir(parents=True, exist_ok=True)
-    done = []
+) -> dict[Path, float]:
+    """Execute notebooks with their parameters; see `run_tutorial`."""
+    folder = (Run(run).folder / "notebooks").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = {}
     for path, values in chosen.items():
-        started = time.monotonic()
-        execute(path, target / path.name, values, timeout)
-        done.append(Done(path.stem, target / path.name, time.monotonic() - started))
-        print(f"{path.stem:<24} {clock(done[-1].seconds):>8}", flush=True)
-    return done
+        target, started = folder / path.name, time.monotonic()
+        execute(path, target, values, timeout)
+        seconds[target] = time.monotonic() - started
+        print(f"{path.stem:<24} {clock(seconds[target]):>8}", flush=True)
+    return seconds
 
 
-def save_seconds(run: str, done: Sequence[Done]) -> None:
+def save_seconds(run: str, seconds: dict[Path, float]) -> None:
     """How long each notebook took, kept in the run folder."""
-    seconds = {notebook.name: round(notebook.seconds) for notebook in done}
-    save_json(Run(run).folder / "notebook_seconds.json", seconds)
+    rounded = {path.stem: round(took) for path, took in seconds.items()}
+    save_json(Run(run).folder / "notebook_seconds.json", rounded)
 
 
 def find_notebooks(only: Sequence[str] = ()) -> list[Path]:
@@ -254,13 +246,11 @@ def _ticking(bar) -> Iterator[None]:
         while sys.stderr.isatty() and not stop.wait(1):
             bar.refresh()
 
-    thread = Thread(target=tick, daemon=True)
-    thread.start()
+    Thread(target=tick, daemon=True).start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
 
 
 def clock(seconds: float) -> str:

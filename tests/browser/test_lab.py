@@ -18,15 +18,16 @@ def until(true, seconds: float = 20.0) -> None:
 
 def slide(widget, name: str, key: str = "ArrowRight", times: int = 1) -> None:
     """Move a slider with the keyboard."""
-    slider = widget.locator(".widget-hslider", has=widget.page.get_by_text(name))
+    slider = widget.locator(
+        ".widget-hslider", has=widget.page.get_by_text(name, exact=True)
+    )
     for _ in range(times):
         slider.locator(".noUi-handle").first.press(key)
 
 
 def choose(widget, name: str, option=None, **which) -> None:
     """An option of a menu, by its text or, as ``index=0``, by its place."""
-    menu = widget.locator(".widget-dropdown", has=widget.page.get_by_text(name))
-    menu.locator("select").select_option(option, **which)
+    widget.get_by_label(name, exact=True).select_option(option, **which)
 
 
 def test_slice_browser(open_notebook):
