@@ -1,6 +1,15 @@
-"""What is measured: reconstruction, rate, and generation."""
+"""What is reported: reconstruction, rate, and generation."""
 
-from vqlib.metrics.generation import frechet_distance, texture_features
+from vqlib.metrics.generation import (
+    frechet_distance,
+    kinship_ladder,
+    memorisation,
+    precision_recall,
+    principal_axes,
+    texture_features,
+    thumbnails,
+    unbiased_frechet,
+)
 from vqlib.metrics.rate import (
     active_units,
     code_entropy_bits,
@@ -9,11 +18,12 @@ from vqlib.metrics.rate import (
     nominal_bits,
     perplexity,
 )
+from vqlib.metrics.scorecard import SCORES, Slices, anatomy, dice, make_judge, take
 from vqlib.metrics.similarity import (
     Interval,
     body_masks,
     mean_image_reconstruct,
-    ms_ssim_scales,
+    ms_ssim,
     nearest_distance,
     paired_bootstrap,
     patient_bootstrap,
@@ -23,22 +33,34 @@ from vqlib.metrics.similarity import (
 )
 
 __all__ = [
+    "SCORES",
     "Interval",
+    "Slices",
     "active_units",
+    "anatomy",
     "body_masks",
     "code_entropy_bits",
     "codes_used",
+    "dice",
     "frechet_distance",
+    "kinship_ladder",
     "kl_bits",
+    "make_judge",
     "mean_image_reconstruct",
-    "ms_ssim_scales",
+    "memorisation",
+    "ms_ssim",
     "nearest_distance",
     "nominal_bits",
     "paired_bootstrap",
     "patient_bootstrap",
     "perplexity",
+    "precision_recall",
+    "principal_axes",
     "score",
     "slice_scores",
     "ssim",
+    "take",
     "texture_features",
+    "thumbnails",
+    "unbiased_frechet",
 ]

@@ -1,38 +1,46 @@
-"""Is the generator any good? Distances between sets of slices.
+"""Are generated slices any good? Scores of a set of samples, each by its formula.
 
-There is no target to compare a sample with, so sets are compared: the Fréchet distance
-between Gaussians fitted to features of real and of generated slices (Heusel et al.
-2017, arXiv 1706.08500).
+A sample has no target, so sets are compared: by the Fréchet distance between Gaussians
+fitted to features of both (Heusel et al. 2017, arXiv 1706.08500), by precision and
+recall (Kynkäänniemi et al. 2019, arXiv 1904.06991), and against copying by the distance
+of each sample to its nearest training slice. `vqlib.metrics.scorecard` puts them
+together with the anatomy that a segmenter finds.
 
 The features are not those of an Inception network, which needs a download and has seen
-no MR. They are four plain families that a reader can name: power by spatial frequency
-(sharpness, noise), grey-value quantiles (contrast), gradient energy at three scales
-(edges, seams) and the mean of each cell of a coarse grid (where the anatomy lies). So
-the values are comparable with each other, never with a published FID. Taught in
-notebook 05.
+no MR. They are four plain families that a reader can name, so the values compare with
+each other, never with a published FID. Taught in notebook 05.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from vqlib.metrics.frechet import between_gaussians
+from vqlib.data import SliceDataset
+from vqlib.metrics.similarity import nearest_distance
 
 BANDS = 10  # of spatial frequency
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 SCALES = 3  # of gradient energy: the slice, and averaged over 2 x 2 and 4 x 4
 CELLS = (8, 4)  # of the coarse grid
+AXES = 12  # so many principal axes: well under half of a set of 64
+FINEST = 0.02  # a difference in grey value or log power that nobody would mind
+NEIGHBOURS = 3  # k of precision and recall
+RUNGS = ("same scan", "same patient", "other patients")
+THUMBNAIL = (32, 16)  # copies are looked for at this size
+CLOSE = 0.05  # the share of slices that are closer to another patient than the limit
 
 
 @torch.no_grad()
 def texture_features(images: Tensor, batch_size: int = 256) -> np.ndarray:
     """Features of slices `[N, 1, H, W]` in [0, 1]: float64 `[N, 56]`.
 
-    In this order: log mean power in 10 rings of spatial frequency up to Nyquist's; 8
-    quantiles of the grey values; log mean squared gradient along both axes at 3 scales;
-    the means of 8 x 4 cells. Both sides must be multiples of 8 and at least 32.
+    In this order: log mean power in 10 rings of spatial frequency up to Nyquist's
+    (sharpness, noise); 8 quantiles of the grey values (contrast); log mean squared
+    gradient along both axes at 3 scales (edges, seams); the means of 8 x 4 cells (where
+    the anatomy lies). Both sides must be multiples of 8 and at least 32.
     """
     rows = [_features(batch.double()) for batch in images.split(batch_size)]
     return torch.cat(rows).cpu().numpy()
@@ -45,24 +53,20 @@ def _features(x: Tensor) -> Tensor:
         for axis in (-2, -1):
             gradients.append(small.diff(dim=axis).square().mean((1, 2, 3)))
     levels = torch.tensor(QUANTILES, dtype=x.dtype, device=x.device)
-    return torch.cat(
-        [
-            _ring_power(x[:, 0]),  # [N, 10]
-            torch.quantile(x.flatten(1), levels, dim=1).T,  # [N, 8]
-            torch.log(torch.stack(gradients, 1) + 1e-6),  # [N, 6]
-            adaptive_avg_pool2d(x, CELLS).flatten(1),  # [N, 32]
-        ],
-        dim=1,
+    families = (
+        _ring_power(x[:, 0]),  # [N, 10]
+        torch.quantile(x.flatten(1), levels, dim=1).T,  # [N, 8]
+        torch.log(torch.stack(gradients, 1) + 1e-6),  # [N, 6]
+        adaptive_avg_pool2d(x, CELLS).flatten(1),  # [N, 32]
     )
+    return torch.cat(families, dim=1)
 
 
 def _ring_power(x: Tensor) -> Tensor:
     """Log mean power of `[N, H, W]` by distance from frequency 0, which is left out."""
-    height, width = x.shape[-2:]
     power = torch.fft.fft2(x, norm="ortho").abs().square().flatten(1)  # [N, H*W]
-    fy = torch.fft.fftfreq(height, device=x.device)[:, None]
-    fx = torch.fft.fftfreq(width, device=x.device)[None, :]
-    radius = torch.hypot(fy, fx).flatten() / 0.5  # 1 at Nyquist's frequency
+    fy, fx = (torch.fft.fftfreq(n, device=x.device) for n in x.shape[-2:])
+    radius = torch.hypot(fy[:, None], fx).flatten() / 0.5  # 1 at Nyquist's frequency
     ring = (radius * BANDS).long().clamp(max=BANDS)  # corners beyond 1: dropped
     ring[radius == 0] = BANDS
     sums = x.new_zeros(len(x), BANDS + 1).index_add_(1, ring, power)
@@ -70,23 +74,180 @@ def _ring_power(x: Tensor) -> Tensor:
     return torch.log(sums / counts + 1e-6)[:, :BANDS]
 
 
-def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
-    """Squared Fréchet distance between Gaussians fitted to two sets `[N, F]`, `[M, F]`.
+def principal_axes(
+    features: np.ndarray, alike: bool = False, count: int = AXES
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The directions in which features `[N, F]` of training slices differ most, as a
+    function that projects other features onto them: `[M, F]` -> `[M, count + 1]`.
 
-    ``|m1 − m2|² + tr(C1 + C2 − 2 (C1 C2)^½)``. Every feature is first divided by its
-    standard deviation over the real set, so that no family counts more for its unit.
-
-    Small samples: covariances are shrunk towards a multiple of the identity (Ledoit and
-    Wolf 2004, doi 10.1016/S0047-259X(03)00096-4), which keeps them of full rank with
-    fewer slices than features. The value still falls with the number of slices. Compare
-    sets of one size, and read a value beside that of real slices of other patients.
-    Raises ValueError for sets of fewer than two or of unlike features.
+    Each feature is divided by its standard deviation, if that is more than `FINEST`;
+    where all are ``alike``, as in a layer of a network, by one number for all, so that
+    one which hardly ever varies does not count as much as the others. The last number
+    is how far a slice lies from all the axes: what no training slice does shows there.
     """
-    a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
-    if min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"cannot compare sets of shapes {a.shape} and {b.shape}")
-    unit = b.std(0)
-    unit[unit < 1e-6] = 1.0  # what never varies in the real set keeps its own unit
-    a, b = a / unit, b / unit
-    cov_a, cov_b = ledoit_wolf(a)[0], ledoit_wolf(b)[0]
-    return between_gaussians(a.mean(0), cov_a, b.mean(0), cov_b)
+    mean, unit = features.mean(0), features.std(0)
+    if alike:
+        unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
+    unit = np.maximum(unit, FINEST)  # or what is nearly constant would decide all
+    _, _, axes = np.linalg.svd((features - mean) / unit, full_matrices=False)
+    axes = axes[:count].T  # [F, count], orthonormal
+
+    def project(features: np.ndarray) -> np.ndarray:
+        centred = (features - mean) / unit
+        along = centred @ axes
+        rest = np.linalg.norm(centred - along @ axes.T, axis=1)
+        return np.column_stack([along, rest])
+
+    return project
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared Fréchet distance of Gaussians fitted to features `[N, F]` and `[M, F]`.
+
+    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982). The trace of the
+    root is the sum of the roots of the eigenvalues. Too large for small sets, by a bias
+    that falls as 1/n: compare sets of one size, or see `unbiased_frechet`.
+
+    >>> square = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
+    >>> round(frechet_distance(square + [3, 4], square), 6)
+    25.0
+    """
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0)).sum()
+    means = np.square(a.mean(0) - b.mean(0)).sum()
+    return float(means + np.trace(first) + np.trace(second) - 2 * roots)
+
+
+def unbiased_frechet(
+    generated: np.ndarray, real: np.ndarray, repeats: int = 16, seed: int = 0
+) -> float:
+    """Squared Fréchet distance of `[N, F]`, `[M, F]`, extrapolated to endless sets.
+
+    With n the even size that both can give, d(n) the mean distance of random subsets of
+    that size and d = d(∞) + c/n (Chong and Forsyth 2020, arXiv 1911.07023), this is
+    2 d(n) − d(n/2). For two sets of one distribution it scatters around 0 and so can be
+    negative. The bias that is removed is that of few slices, not that of few patients.
+
+    Raises ValueError where half a set has no more slices than features.
+    """
+    n = min(len(generated), len(real)) // 2 * 2
+    if generated.shape[1:] != real.shape[1:] or n // 2 <= real.shape[1]:
+        raise ValueError(
+            f"sets of shapes {generated.shape} and {real.shape}: both need the same "
+            "features, and more than twice as many rows"
+        )
+    rng, half = np.random.default_rng(seed), n // 2
+    whole, halves = [], []
+    for _ in range(repeats):
+        a = generated[rng.permutation(len(generated))[:n]]
+        b = real[rng.permutation(len(real))[:n]]
+        whole.append(frechet_distance(a, b))
+        halves += [frechet_distance(a[r], b[r]) for r in (slice(half), slice(half, n))]
+    return float(2 * np.mean(whole) - np.mean(halves))
+
+
+def precision_recall(
+    generated: np.ndarray,
+    real: np.ndarray,
+    patients: np.ndarray,
+    own: np.ndarray | None = None,
+    repeats: int = 8,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Precision, the share of samples that lie in a ball around a real slice, and
+    recall, the share of real slices that lie in a ball around a sample (Kynkäänniemi et
+    al. 2019, eq. 1 and 2), in features `[N, F]` and `[M, F]`.
+
+    A ball reaches to the third neighbour among *other patients*: slices of one patient
+    are so alike that they would be each other's neighbours, and nobody else's slice
+    would ever lie in their balls. Both depend on the sizes of the sets, so equally many
+    of each are drawn, ``repeats`` times, and the means returned.
+
+    Args:
+        generated: `[N, F]`.
+        real: `[M, F]`, in the same units.
+        patients: `[M]`, whose slice it is.
+        own: `[N]`, likewise, where the first set is real as well.
+        repeats: draws.
+        seed: of the draws.
+
+    Raises ValueError where a slice has fewer than three of other patients.
+    """
+    own = np.arange(len(generated)) if own is None else np.asarray(own)
+    patients, rng = np.asarray(patients), np.random.default_rng(seed)
+    n, found = min(len(generated), len(real)), []
+    for _ in range(repeats):
+        g, r = (rng.permutation(len(x))[:n] for x in (generated, real))
+        apart = _distances(generated[g], real[r])
+        found.append(
+            (
+                (apart < _radii(real[r], patients[r])).any(1).mean(),
+                (apart < _radii(generated[g], own[g])[:, None]).any(0).mean(),
+            )
+        )
+    precision, recall = np.mean(found, 0).tolist()
+    return {"precision": precision, "recall": recall}
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return torch.cdist(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+
+
+def _radii(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Distance of each point to its k-th neighbour in other groups, `[N]`."""
+    apart = _distances(points, points)
+    apart[groups[:, None] == groups[None]] = np.inf
+    radii = np.sort(apart, 1)[:, NEIGHBOURS - 1]
+    if not np.isfinite(radii).all():
+        raise ValueError(
+            f"a slice has fewer than {NEIGHBOURS} slices of other patients"
+        )
+    return radii
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """`[N, 1, H, W]` at 32 x 16, the size at which copies are looked for: a smooth
+    picture is nearer to everything, and there all are smooth."""
+    return adaptive_avg_pool2d(images, THUMBNAIL)
+
+
+def kinship_ladder(train: SliceDataset, most: int = 1000) -> dict[str, np.ndarray]:
+    """How near is near? The distance of training slices to the nearest one of the same
+    scan, of the same patient in another week, and of other patients: rung -> `[P]`, root
+    mean squared grey values of thumbnails, P at most ``most``, evenly through the set.
+
+    A rung without slices (one scan a patient, say) is missing.
+    """
+    flat = thumbnails(train.images).flatten(1)
+    rows = torch.linspace(0, len(flat) - 1, min(most, len(flat))).long()
+    apart = torch.cdist(flat[rows], flat) / flat.shape[1] ** 0.5  # [P, N]
+    same_patient = train.patients[rows, None] == train.patients
+    same_scan = same_patient & (train.weeks[rows, None] == train.weeks)
+    itself = rows[:, None] == torch.arange(len(flat))
+    kin = (same_scan & ~itself, same_patient & ~same_scan, ~same_patient)
+    found = {}
+    for rung, who in zip(RUNGS, kin, strict=True):
+        nearest = apart.masked_fill(~who, torch.inf).amin(1)
+        if len(known := nearest[nearest.isfinite()]):
+            found[rung] = known.numpy()
+    return found
+
+
+def memorisation(
+    samples: Tensor, train: Tensor, ladder: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Are samples `[N, 1, H, W]` copies of training slices `[M, 1, H, W]`?
+
+    ``nearest`` is the median distance to the nearest training slice, in medians of the
+    ladder's "other patients": 1 for another patient, 0 for a copy. ``copies`` is the
+    share of samples nearer than 19 in 20 training slices are to other patients: 0.05
+    for other patients, 1 for copies. Raises ValueError for a ladder without them.
+    """
+    if RUNGS[-1] not in ladder:
+        raise ValueError("the training slices of one patient cannot judge copies")
+    others = ladder[RUNGS[-1]]
+    near = nearest_distance(thumbnails(samples), thumbnails(train))[0].cpu().numpy()
+    return {
+        "nearest": float(np.median(near) / np.median(others)),
+        "copies": float((near < np.quantile(others, CLOSE)).mean()),
+    }

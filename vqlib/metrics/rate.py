@@ -9,7 +9,10 @@ and 03.
 import math
 
 import torch
+from scipy.stats import entropy
 from torch import Tensor
+
+from vqlib.losses import gaussian_kl
 
 
 def nominal_bits(grid: tuple[int, int], codebook_size: int) -> float:
@@ -40,10 +43,9 @@ def codes_used(codes: Tensor, codebook_size: int) -> int:
 
 
 def kl_bits(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) in bits, `[B]`: summed over all but the first
-    dimension (Kingma and Welling 2013, arXiv 1312.6114, appendix B)."""
-    nats = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
-    return nats.flatten(1).sum(1) / math.log(2)
+    """KL(N(mu, exp(logvar)) || N(0, 1)) in bits: `[B, ...]` twice -> `[B]`. A bound that
+    only bits-back coding reaches; see `vqlib.losses.gaussian_kl` for the equation."""
+    return gaussian_kl(mu, logvar) / math.log(2)
 
 
 def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
@@ -67,6 +69,4 @@ def _counts(codes: Tensor, codebook_size: int) -> Tensor:
 
 def _entropy(codes: Tensor, codebook_size: int) -> float:
     """Of the code frequencies, in bits per code."""
-    p = _counts(codes, codebook_size).double()
-    p = p[p > 0] / p.sum()
-    return max(0.0, float(-(p * p.log2()).sum()))
+    return float(entropy(_counts(codes, codebook_size).cpu().numpy(), base=2))

@@ -26,7 +26,7 @@ from vqlib.losses import similarity_maps
 WINDOW, SIGMA = 11, 1.5
 PSNR_CAP = 100.0  # dB, a mean squared error of 1e-10
 MS_SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from fine to coarse
-SCORES = ("ssim", "psnr", "ms_ssim", "l1", "ssim_body")
+SLICE_SCORES = ("ssim", "psnr", "ms_ssim", "l1", "ssim_body")
 
 Reconstruct = Callable[[Tensor], Tensor]
 
@@ -71,8 +71,12 @@ def ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
     window inside the image (3 at 128 x 64, 4 at 256 x 128), their weights scaled to sum
     to 1; negative similarities count as 0.
     """
-    betas = MS_SSIM_BETAS[: ms_ssim_scales(tuple(target.shape[-2:]))]
-    score = multiscale_structural_similarity_index_measure(
+    side = min(target.shape[-2:])
+    scales = [n for n in range(2, 6) if side >> (n - 1) >= WINDOW]
+    # torchmetrics asks for more than the definition does
+    scales = [n for n in scales if side // (n - 1) ** 2 >= WINDOW]
+    betas = MS_SSIM_BETAS[: max(scales, default=1)]
+    return multiscale_structural_similarity_index_measure(
         reconstruction,
         target,
         sigma=SIGMA,
@@ -81,26 +85,14 @@ def ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
         betas=tuple(beta / sum(betas) for beta in betas),
         normalize="relu",
         reduction="none",
-    )
-    return score.reshape(-1)
-
-
-def ms_ssim_scales(size: tuple[int, int]) -> int:
-    """Of the five scales of MS-SSIM, those at which the window fits."""
-    side, scales = min(size), len(MS_SSIM_BETAS)
-    while scales > 1 and (
-        side >> (scales - 1) < WINDOW
-        or side // (scales - 1) ** 2 < WINDOW  # torchmetrics asks for this as well
-    ):
-        scales -= 1
-    return scales
+    ).reshape(-1)
 
 
 def slice_scores(
     reconstruction: Tensor,
     target: Tensor,
     body: Tensor | None = None,
-    names: Sequence[str] = SCORES,
+    names: Sequence[str] = SLICE_SCORES,
 ) -> dict[str, Tensor]:
     """Scores of a batch, name -> `[B]`.
 
@@ -108,7 +100,7 @@ def slice_scores(
         reconstruction: `[B, 1, H, W]`, scored as it is, not clipped.
         target: `[B, 1, H, W]` in [0, 1], both sides at least 11 pixels.
         body: bool `[B, H, W]`; without it there is no ``ssim_body``.
-        names: those of `SCORES` that are wanted; no other is computed.
+        names: those of `SLICE_SCORES` that are wanted; no other is computed.
 
     - ``ssim`` and ``ms_ssim``: see the functions of these names.
     - ``psnr``: −10 log10 of the mean squared error, in dB; at most 100, so that a
@@ -142,7 +134,7 @@ def score(
     batch_size: int = 64,
     device: str | torch.device = "cpu",
     body: Tensor | None = None,
-    names: Sequence[str] = SCORES,
+    names: Sequence[str] = SLICE_SCORES,
 ) -> dict[str, np.ndarray]:
     """`slice_scores` of every slice of a split: name -> float64 `[N]`.
 
@@ -152,7 +144,7 @@ def score(
         batch_size: slices at a time; no score depends on it.
         device: where ``reconstruct`` wants its slices.
         body: what `body_masks` gives, for callers that score a split repeatedly.
-        names: those of `SCORES` that are wanted; no other is computed.
+        names: those of `SLICE_SCORES` that are wanted; no other is computed.
     """
     if body is None and "ssim_body" in names:
         body = body_masks(dataset)
