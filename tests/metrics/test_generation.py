@@ -1,86 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from made_patients import tiny
+from scipy import ndimage
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from vqlib.data import SliceDataset
 from vqlib.metrics import (
     frechet_distance,
+    kinship_ladder,
+    memorisation,
+    precision_recall,
+    principal_axes,
     texture_features,
+    unbiased_frechet,
 )
-
-
-def slices(n, seed=0, size=(64, 32)):
-    """A bright ellipse with two dark discs and some texture, different each time."""
-    rng = np.random.default_rng(seed)
-    x, z = np.mgrid[: size[0], : size[1]]
-    images = []
-    for _ in range(n):
-        cx, cz, rx, rz = rng.normal((32, 16, 26, 12), 1.0)
-        image = 0.6 * (((x - cx) / rx) ** 2 + ((z - cz) / rz) ** 2 < 1)
-        for side in (-1, 1):
-            far = np.hypot(x - cx - 14 * side, z - cz)
-            image *= 1 - 0.7 * (far < rng.normal(5, 0.7))
-        waves = np.sin(x / 2.5 + rng.uniform(0, 6)) * np.cos(z / 2 + rng.uniform(0, 6))
-        images.append(image * (1 + 0.15 * waves) + 0.02 * rng.random(size))
-    return torch.from_numpy(np.stack(images)[:, None]).float().clamp(0, 1)
-
-
-REAL, HELD_OUT = slices(120), slices(120, seed=1)
-REAL_FEATURES = texture_features(REAL)
-FLOOR = frechet_distance(texture_features(HELD_OUT), REAL_FEATURES)
-
-
-def distance(images):
-    return frechet_distance(texture_features(images), REAL_FEATURES)
-
-
-def test_features_are_finite_also_of_a_blank_slice():
-    assert REAL_FEATURES.shape == (120, 56)
-    assert np.isfinite(texture_features(torch.zeros(1, 1, 32, 32))).all()
-    parts = texture_features(REAL, batch_size=50)
-    np.testing.assert_allclose(parts, REAL_FEATURES)
-
-
-def test_frequency_bands_are_in_order():
-    z = torch.arange(64) / 64
-    slow, fast = torch.sin(6.283 * 4 * z), torch.sin(6.283 * 28 * z)
-    images = torch.stack([slow, fast])[:, None, None, :].expand(2, 1, 128, 64)
-    bands = texture_features(images * 0.5 + 0.5)[:, :10]
-    assert bands.argmax(1).tolist() == [1, 8]
-
-
-def test_distance_of_a_set_to_itself_and_to_another():
-    assert frechet_distance(REAL_FEATURES, REAL_FEATURES) == pytest.approx(0, abs=1e-6)
-    a, b = texture_features(HELD_OUT), REAL_FEATURES
-    unit = 1 / b.std(0)
-    assert frechet_distance(a * unit, b * unit) == pytest.approx(
-        frechet_distance(a, b), rel=1e-6
-    )
-
-
-def test_distance_of_known_gaussians():
-    rng = np.random.default_rng(0)
-    a = rng.normal(0, 1, (20_000, 3))
-    b = rng.normal(0, 1, (20_000, 3))
-    assert frechet_distance(b + np.array([2, 0, 0]), a) == pytest.approx(4, abs=0.1)
-    assert frechet_distance(3 * b, a) == pytest.approx(3 * (3 - 1) ** 2, abs=0.2)
-
-
-@pytest.mark.parametrize(
-    "corrupt",
-    [
-        lambda x, s: gaussian_blur(x, [7, 7], [0.4 + 0.4 * s] * 2),
-        lambda x, s: x + 0.05 * s * torch.randn(x.shape, generator=seeded()),
-        lambda x, s: x * (1 - 0.15 * s),
-        lambda x, s: shuffled(x, 32 >> s),
-        lambda x, s: x[: 20 >> s].repeat(6 << s, 1, 1, 1),
-        lambda x, s: x.roll(3 * s, 3),
-    ],
-    ids=["blur", "noise", "darker", "shuffled patches", "few modes", "shifted"],
-)
-def test_worse_is_further(corrupt):
-    distances = [distance(corrupt(HELD_OUT, strength)) for strength in (1, 2, 3)]
-    assert FLOOR < distances[0] < distances[1] < distances[2]
 
 
 def seeded():
@@ -96,13 +30,177 @@ def shuffled(images, side):
     return grid.permute(0, 1, 3, 2, 4).reshape(n, 1, h, w)
 
 
-def test_fewer_slices_than_features_are_no_obstacle():
-    few = frechet_distance(texture_features(HELD_OUT[:20]), REAL_FEATURES)
-    assert FLOOR < few < distance(gaussian_blur(HELD_OUT[:20], [7, 7], [1.0, 1.0]))
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        lambda x, s: gaussian_blur(x, [7, 7], [0.4 + 0.4 * s] * 2),
+        lambda x, s: x + 0.05 * s * torch.randn(x.shape, generator=seeded()),
+        lambda x, s: x * (1 - 0.15 * s),
+        lambda x, s: shuffled(x, (32, 16, 4)[s - 1]),
+        lambda x, s: x[: 32 >> s].repeat(3 << s, 1, 1, 1)[: len(x)],
+        lambda x, s: x.roll(3 * s, 3),
+    ],
+    ids=["blur", "noise", "darker", "shuffled patches", "few modes", "shifted"],
+)
+def test_textures_of_worse_sets_are_further(corrupt):
+    train, held_out = tiny().train.images, tiny().test.images
+    onto_axes = principal_axes(texture_features(train))
+    real = onto_axes(texture_features(tiny().validate.images))
+
+    def distance(images):
+        return frechet_distance(onto_axes(texture_features(images)), real)
+
+    found = [distance(corrupt(held_out, strength)) for strength in (1, 2, 3)]
+    assert distance(held_out) < found[0] < found[1] < found[2]
 
 
-def test_sets_that_cannot_be_compared():
-    with pytest.raises(ValueError, match="cannot compare"):
-        frechet_distance(REAL_FEATURES[:1], REAL_FEATURES)
-    with pytest.raises(ValueError, match="cannot compare"):
-        frechet_distance(REAL_FEATURES[:, :3], REAL_FEATURES)
+def test_features_are_finite_also_of_a_blank_slice():
+    images = tiny().test.images
+    found = texture_features(images)
+    assert found.shape == (72, 56)
+    np.testing.assert_allclose(texture_features(images, batch_size=50), found)
+    assert np.isfinite(texture_features(torch.zeros(1, 1, 32, 32))).all()
+
+
+def test_frequency_bands_are_in_order():
+    z = torch.arange(64) / 64
+    slow, fast = torch.sin(6.283 * 4 * z), torch.sin(6.283 * 28 * z)
+    images = torch.stack([slow, fast])[:, None, None, :].expand(2, 1, 128, 64)
+    bands = texture_features(images * 0.5 + 0.5)[:, :10]
+    assert bands.argmax(1).tolist() == [1, 8]
+
+
+def test_what_lies_off_the_axes_is_not_lost():
+    real = np.random.default_rng(0).normal(size=(200, 2))
+    real = np.column_stack([real, real.sum(1)])
+    onto_axes = principal_axes(real, count=2)
+    odd = real.copy()
+    odd[:, 2] += 5  # breaks the rule that the third is the sum of the others
+    usual, broken = onto_axes(real), onto_axes(odd)
+    assert usual.shape == (200, 3)
+    assert usual[:, 2].max() < 1e-6
+    assert broken[:, 2].min() > 1
+
+
+def test_features_of_one_kind_share_a_unit():
+    real = np.random.default_rng(0).normal(size=(200, 2)) * [1, 0.1]
+    apart, alike = principal_axes(real)(real), principal_axes(real, alike=True)(real)
+    np.testing.assert_allclose(apart.std(0)[:2], 1, rtol=0.2)
+    assert alike.std(0)[0] > 5 * alike.std(0)[1]
+    assert principal_axes(1e-3 * real)(1e-3 * real).std(0).max() < 0.1  # too fine
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "expected"),
+    [(1, 0, 0), (1, 2, 4), (3, 0, 3 * (3 - 1) ** 2), (0, 0, 3)],
+)
+def test_distance_of_known_gaussians(scale, shift, expected):
+    a, b = np.random.default_rng(0).normal(size=(2, 20_000, 3))
+    found = frechet_distance(scale * a + [shift, 0, 0], b)
+    assert found == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("n", [64, 160])
+def test_the_bias_of_small_sets_is_taken_away(shift, n):
+    """13 features, as on the score card; the true distance is shift²."""
+    rng, plain, unbiased = np.random.default_rng(0), [], []
+    for _ in range(12):
+        a, b = rng.normal(size=(n, 13)), rng.normal(size=(n, 13))
+        a[:, 0] += shift
+        plain.append(frechet_distance(a, b))
+        unbiased.append(unbiased_frechet(a, b, repeats=4))
+    error = abs(np.mean(unbiased) - shift**2)
+    assert np.mean(plain) - shift**2 > 0.5 * 64 / n
+    assert error < 0.4 * (np.mean(plain) - shift**2)
+
+
+def test_sets_that_cannot_be_compared_are_refused():
+    with pytest.raises(ValueError, match="more than twice as many rows"):
+        unbiased_frechet(np.zeros((20, 13)), np.zeros((300, 13)))
+    with pytest.raises(ValueError, match="same features"):
+        unbiased_frechet(np.zeros((90, 4)), np.zeros((90, 5)))
+
+
+def cloud(seed, n=120):
+    return np.random.default_rng(seed).normal(size=(n, 2))
+
+
+@pytest.mark.parametrize(
+    ("generated", "precision", "recall"),
+    [
+        (cloud(1), (0.8, 1), (0.8, 1)),
+        (cloud(1) + 20, (0, 0), (0, 0)),
+        (3 * cloud(1), (0, 0.6), (0.9, 1)),  # ugly
+        (0.2 * cloud(1), (0.95, 1), (0, 0.35)),  # all alike
+    ],
+)
+def test_precision_is_fidelity_and_recall_is_variety(generated, precision, recall):
+    found = precision_recall(generated, cloud(0), np.arange(120))
+    assert precision[0] <= found["precision"] <= precision[1]
+    assert recall[0] <= found["recall"] <= recall[1]
+
+
+def test_balls_reach_to_other_patients():
+    """Every patient is a tight knot: by the own slices nobody else would lie near."""
+    noise = 1e-3 * np.random.default_rng(1).normal(size=(2, 160, 2))
+    real, others = (cloud(s, 40).repeat(4, 0) + e for s, e in zip((0, 2), noise))  # noqa: B905
+    who = np.arange(40).repeat(4)
+    assert precision_recall(others, real, np.arange(160))["precision"] < 0.2
+    assert min(precision_recall(others, real, who, own=who).values()) > 0.7
+    with pytest.raises(ValueError, match="fewer than 3 slices of other patients"):
+        precision_recall(others, real, np.zeros(160))
+
+
+def blurred(x, sigma):
+    return torch.from_numpy(ndimage.gaussian_filter(x.numpy(), sigma, axes=(-2, -1)))
+
+
+def cohort():
+    """12 patients with 2 scans of 6 slices; kin are alike, as in life."""
+    random = seeded()
+
+    def field(scale, sigma):
+        return blurred(scale * torch.rand(1, 64, 32, generator=random), sigma)
+
+    images, who, weeks = [], [], []
+    for patient in range(12):
+        own = field(1.5, 3)
+        for week in range(2):
+            scan = own + field(0.25, 2)
+            images += [scan + field(0.3, 2) for _ in range(6)]
+            who += [patient] * 6
+            weeks += [week] * 6
+    where = torch.linspace(0, 1, 6).repeat(24)
+    kin = torch.tensor(who), torch.tensor(weeks)
+    return SliceDataset(torch.stack(images), None, where, *kin)
+
+
+def test_the_ladder_has_its_rungs_in_order():
+    ladder = kinship_ladder(cohort())
+    assert list(ladder) == ["same scan", "same patient", "other patients"]
+    near, same, other = (np.median(values) for values in ladder.values())
+    assert 0 < near < same < other
+    assert len(kinship_ladder(cohort(), most=10)["same scan"]) == 10
+    assert list(kinship_ladder(tiny().train)) == ["same scan", "other patients"]
+
+
+def test_copies_are_found_also_when_they_are_blurred():
+    train = cohort()
+    ladder, some = kinship_ladder(train), train.images[::5]
+    assert memorisation(some, train.images, ladder) == {"nearest": 0, "copies": 1}
+    smooth = memorisation(blurred(some, 1.5), train.images, ladder)
+    assert smooth["copies"] == 1
+    assert smooth["nearest"] < 0.5
+
+
+def test_patients_who_were_not_in_training_are_no_copies():
+    train = cohort()
+    parts = train.positions, train.patients, train.weeks
+    known = train.patients > 2
+    without = SliceDataset(train.images[known], None, *(x[known] for x in parts))
+    new = memorisation(train.images[~known], without.images, kinship_ladder(without))
+    assert new["copies"] <= 0.25
+    assert new["nearest"] > 0.8
+    with pytest.raises(ValueError, match="of one patient"):
+        memorisation(train.images, train.images, {"same scan": np.ones(2)})

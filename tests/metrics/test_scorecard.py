@@ -1,93 +1,98 @@
 import pytest
 import torch
+from made_patients import judge, segmenter, tiny
 
 from vqlib.errors import UserError
-from vqlib.metrics.corruptions import Slices, take
-from vqlib.metrics.scorecard import SCORES, make_reference, score_card
-from vqlib.metrics.trials import MUST_SEE, badness, order, trial
+from vqlib.metrics import SCORES, Slices, anatomy, dice, make_judge, take
+from vqlib.metrics.scorecard import organ_areas
 
 
-@pytest.fixture(scope="module")
-def base(tiny):
-    return take(tiny.validate, 48)
+def a_map():
+    """A body with a bladder above a prostate."""
+    label = torch.zeros(1, 16, 8, dtype=torch.uint8)
+    label[:, 1:15] = 1
+    label[:, 6:10, 4:6] = 3
+    label[:, 6:10, 2:4] = 5
+    return label
 
 
-@pytest.fixture(scope="module")
-def floor(base, reference):
-    return score_card(base, reference)
+def test_a_set_is_not_far_from_itself_and_each_question_sees_its_fault():
+    assert (organ_areas(a_map())[0] * 128).tolist() == [16, 96, 0, 8, 0, 8]
+    real, where = torch.cat([a_map()] * 3), torch.tensor([0.1, 0.5, 0.9])
+    same = anatomy(real, real, where, where)
+    assert same == {"areas": 0, "pieces": 0, "places": 0}
+    assert anatomy(real, real)["places"] is None
+    small = real.clone()
+    small[:, 6:8][small[:, 6:8] == 3] = 1
+    expected = (4 / 96 + 0.5 + 0) / 3  # body, bladder, prostate
+    assert anatomy(small, real)["areas"] == pytest.approx(expected)
+    broken = real.clone()
+    broken[:2, 13, 1] = 5  # in two slices of three
+    assert anatomy(broken, real)["pieces"] == pytest.approx(2 / 3)
+    gone = real.clone()
+    gone[gone == 3] = 1
+    # one organ of four is missing everywhere
+    assert anatomy(gone, real, where, where)["places"] == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("corruption", MUST_SEE)
-def test_every_score_orders_what_it_must_see(corruption, base, reference, floor):
-    """In 48 small slices chance may exchange two neighbouring steps of four, no more,
-    and the worst step is worse than none."""
-    cards = trial(corruption, base, reference, floor)
-    gamma = order(cards)
-    for name in MUST_SEE[corruption]:
-        values = [card[name] for card in cards.values()]
-        assert gamma[name] >= 0.6, (name, values)
-        bad = [badness(name, value, floor[name]) for value in values]
-        assert bad[-1] > bad[0], (name, values)
+def test_organs_are_missed_where_they_belong():
+    empty = torch.ones(1, 16, 8, dtype=torch.uint8)
+    real, where = torch.cat([a_map(), empty]), torch.tensor([0.0, 1.0])
+    assert anatomy(real, real.flip(0), where, where)["places"] == pytest.approx(0.5)
+    assert anatomy(real, real.flip(0), where, where.flip(0))["places"] == 0
 
 
-def test_scores_that_look_elsewhere_do_not_move(base, reference, floor):
-    cards = trial("wrong positions", base, reference, floor)
-    assert {k for k, rho in order(cards).items() if rho} == {"places"}
-    assert [card["likeness"] for card in cards.values()] == [floor["likeness"]] * 4
+def test_dice():
+    truth, guess = a_map(), a_map()
+    assert dice(guess, truth) == {"body": 1, "bladder": 1, "prostate": 1, "mean": 1}
+    guess[guess == 3] = 1
+    found = dice(guess, truth)
+    assert found["bladder"] == 0
+    assert found["body"] == pytest.approx(2 * 96 / (96 + 104))
+    assert found["mean"] == pytest.approx((1 + found["body"]) / 3)
+    assert dice(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)) == {"mean": 0}
 
 
-def test_badness_knows_which_way_is_better():
-    assert badness("copies", 0.05, 0.3) == 0
-    assert badness("nearest", 0.4, 1.0) == pytest.approx(0.6)
-    assert badness("likeness", -0.2, 0.0) == pytest.approx(0.2)
-    assert badness("recall", 0.5, 0.7) == pytest.approx(0.2)
-    assert badness("recall", 0.9, 0.7) == 0
-    assert badness("texture", -0.3, 0.0) == 0
-    assert badness("shape", 4.0, 0.5) == 4
+def base():
+    return take(tiny().validate, 48)
 
 
-def test_a_score_that_does_not_move_orders_nothing():
-    card = dict.fromkeys(SCORES, 0.5) | {"places": None}
-    found = order({0.0: card, 0.5: card, 1.0: card})
-    assert found["texture"] == 0
-    assert found["places"] is None
-    steps = [card | {"recall": v, "copies": 1 - v} for v in (0.9, 0.4, 0.5, 0.0, 0.0)]
-    found = order(dict(enumerate(steps)))
-    # one of nine pairs the wrong way round, one even
-    assert found["recall"] == pytest.approx((8 - 1) / 9)
-    assert found["copies"] == pytest.approx((8 - 1) / 9)
+def test_take_goes_evenly_through_a_split():
+    some = take(tiny().validate, 3)
+    assert some.patients.tolist() == [21, 23, 26]  # first, middle, last
+    assert len(take(tiny().validate, 999).images) == len(tiny().validate)
 
 
-def test_without_a_segmenter_there_is_texture_and_no_anatomy(tiny, base):
-    card = score_card(base, make_reference(tiny, None))
-    missing = {name for name, value in card.items() if value is None}
-    assert missing == {"shape", "areas", "neighbours", "pieces", "places"}
-
-
-def test_samples_without_positions_are_scored(base, reference):
-    card = score_card(Slices(base.images, None), reference)
-    assert [name for name in card if card[name] is None] == ["places"]
+def test_the_floor_is_near_what_held_out_slices_have():
+    card = judge()(base())
     assert list(card) == list(SCORES)
+    assert abs(card["texture"]) < 10
+    assert min(card["precision"], card["recall"]) > 0.7
+    assert card["areas"] < 0.3
+    assert card["nearest"] == pytest.approx(1, abs=0.2)
+    assert judge()(base()) == card  # the seed decides
 
 
-def test_the_same_seed_gives_the_same_card(base, reference, floor):
-    assert score_card(base, reference) == floor
+def test_a_score_without_meaning_has_no_value():
+    card = make_judge(tiny(), None)(base())
+    missing = {name for name, value in card.items() if value is None}
+    assert missing == {"shape", "areas", "pieces", "places"}
+    card = judge()(Slices(base().images, None))
+    assert [name for name in card if card[name] is None] == ["places"]
 
 
-def test_sets_that_cannot_be_scored_are_refused(base, reference):
+def test_sets_that_cannot_be_scored_are_refused():
     with pytest.raises(UserError, match=r"5 slices are too few.*give 28"):
-        score_card(Slices(base.images[:5], None), reference)
-    wide = torch.zeros(30, 1, 128, 64)
+        judge()(Slices(base().images[:5], None))
     with pytest.raises(UserError, match=r"\(1, 128, 64\) cannot be scored"):
-        score_card(base._replace(images=wide), reference)
+        judge()(base()._replace(images=torch.zeros(30, 1, 128, 64)))
 
 
-def test_true_labels_are_never_looked_at(tiny, segmenter, base, floor):
+def test_true_labels_are_never_looked_at():
     """The segmenter labels both sets, so its faults are in both."""
-    bare = tiny.test.labels
-    tiny.test.labels = None
+    test = tiny().test
+    known, test.labels = test.labels, None
     try:
-        again = make_reference(tiny, segmenter)
+        assert make_judge(tiny(), segmenter())(base()) == judge()(base())
     finally:
-        tiny.test.labels = bare
-    assert score_card(base, again) == floor
+        test.labels = known

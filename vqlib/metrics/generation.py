@@ -104,9 +104,9 @@ def principal_axes(
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Fréchet distance of Gaussians fitted to features `[N, F]` and `[M, F]`.
 
-    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982). The trace of the
-    root is the sum of the roots of the eigenvalues. Too large for small sets, by a bias
-    that falls as 1/n: compare sets of one size, or see `unbiased_frechet`.
+    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982). The trace of
+    the root is the sum of the roots of the eigenvalues. Too large for small sets, by a
+    bias that falls as 1/n: compare sets of one size, or see `unbiased_frechet`.
 
     >>> square = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
     >>> round(frechet_distance(square + [3, 4], square), 6)
@@ -213,10 +213,11 @@ def thumbnails(images: Tensor) -> Tensor:
 
 def kinship_ladder(train: SliceDataset, most: int = 1000) -> dict[str, np.ndarray]:
     """How near is near? The distance of training slices to the nearest one of the same
-    scan, of the same patient in another week, and of other patients: rung -> `[P]`, root
-    mean squared grey values of thumbnails, P at most ``most``, evenly through the set.
+    scan, of the same patient in another week, and of other patients.
 
-    A rung without slices (one scan a patient, say) is missing.
+    Rung -> `[P]`, root mean squared grey values of thumbnails, for at most ``most``
+    slices, evenly through the set. A rung without slices (one scan a patient, say) is
+    missing.
     """
     flat = thumbnails(train.images).flatten(1)
     rows = torch.linspace(0, len(flat) - 1, min(most, len(flat))).long()

@@ -43,8 +43,10 @@ def codes_used(codes: Tensor, codebook_size: int) -> int:
 
 
 def kl_bits(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) in bits: `[B, ...]` twice -> `[B]`. A bound that
-    only bits-back coding reaches; see `vqlib.losses.gaussian_kl` for the equation."""
+    """KL(N(mu, exp(logvar)) || N(0, 1)) in bits: `[B, ...]` twice -> `[B]`.
+
+    The bound that bits-back coding reaches; the equation is `vqlib.losses.gaussian_kl`.
+    """
     return gaussian_kl(mu, logvar) / math.log(2)
 
 

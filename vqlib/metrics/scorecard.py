@@ -173,7 +173,9 @@ def anatomy(
 
 def organ_areas(labels: Tensor) -> np.ndarray:
     """Share of the slice that each label covers: `[N, H, W]` -> float64 `[N, 6]`."""
-    shares = [(labels == k).flatten(1).double().mean(1) for k in range(len(LABEL_NAMES))]
+    shares = [
+        (labels == k).flatten(1).double().mean(1) for k in range(len(LABEL_NAMES))
+    ]
     return torch.stack(shares, 1).cpu().numpy()
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Subset
 from vqlib import losses
 from vqlib.data import SliceData
 from vqlib.errors import UserError
-from vqlib.metrics.anatomy import dice
+from vqlib.metrics import dice
 from vqlib.models import Segmenter
 from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses

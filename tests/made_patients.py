@@ -1,19 +1,20 @@
-"""Made-up men whose organs differ in brightness, so that a segmenter learns them in
-seconds, with texture enough for blur and noise to do harm."""
+"""Made-up patients whose organs differ in brightness, so that a segmenter learns them
+in seconds, with texture enough for blur and noise to do harm."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
 from vqlib import losses
 from vqlib.data import SliceDataset
-from vqlib.metrics.scorecard import make_reference
+from vqlib.metrics import make_judge
 from vqlib.models.segmenter import Segmenter
 
 SIZE = (64, 32)
+SLICES = 12
 # label, centre and radii in the slice, grey value, middle and reach in the volume
 ORGANS = (
     (1, (0.5, 0.5), (0.46, 0.46), 0.45, 0.5, 0.7),
@@ -25,14 +26,14 @@ ORGANS = (
 )
 
 
-def man(seed: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
-    """One scan: images and labels, [S, 64, 32]."""
+def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one patient, [S, 64, 32]."""
     rng = np.random.default_rng(seed)
     x, y = np.mgrid[: SIZE[0], : SIZE[1]] / np.array(SIZE)[:, None, None]
     own = [(rng.normal(0, 0.015, 3), rng.normal(1, 0.07, 2)) for _ in ORGANS]
-    images = np.zeros((slices, *SIZE))
-    labels = np.zeros((slices, *SIZE), np.uint8)
-    for s, place in enumerate(np.linspace(0, 1, slices)):
+    images = np.zeros((SLICES, *SIZE))
+    labels = np.zeros((SLICES, *SIZE), np.uint8)
+    for s, place in enumerate(np.linspace(0, 1, SLICES)):
         for organ, (moved, sized) in zip(ORGANS, own, strict=True):
             label, centre, radii, grey, middle, reach = organ
             inside = 1 - ((place - middle) / reach) ** 2
@@ -49,47 +50,47 @@ def man(seed: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
     return images.clip(0, 1), labels
 
 
-def men(seeds, slices=12) -> SliceDataset:
-    scans = [man(seed, slices) for seed in seeds]
+def patients(seeds) -> SliceDataset:
+    scans = [scan(seed) for seed in seeds]
     images, labels = (np.concatenate(part) for part in zip(*scans, strict=True))
     return SliceDataset(
         torch.from_numpy(images[:, None]).float(),
         torch.from_numpy(labels),
-        torch.linspace(0, 1, slices).repeat(len(seeds)),
-        torch.tensor(seeds).repeat_interleave(slices),
+        torch.linspace(0, 1, SLICES).repeat(len(seeds)),
+        torch.tensor(seeds).repeat_interleave(SLICES),
         torch.zeros(len(images), dtype=torch.int64),
     )
 
 
-@pytest.fixture(scope="session")
-def tiny():
-    """20 men: 8 to train on, 6 to test on, 6 to compare."""
+@cache
+def tiny() -> SimpleNamespace:
+    """20 patients: 8 to train on, 6 to test on, 6 to compare."""
     return SimpleNamespace(
-        train=men(range(1, 9)),
-        test=men(range(11, 17)),
-        validate=men(range(21, 27)),
+        train=patients(range(1, 9)),
+        test=patients(range(11, 17)),
+        validate=patients(range(21, 27)),
         has_labels=True,
     )
 
 
-@pytest.fixture(scope="session")
-def segmenter(tiny):
-    torch.manual_seed(0)
-    model = Segmenter()
-    objective, steps = losses.SegmentationObjective(model), 90
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, steps)
-    for _ in range(steps):
-        rows = torch.randint(len(tiny.train), (8,))
-        batch = {"image": tiny.train.images[rows], "label": tiny.train.labels[rows]}
-        loss = objective(batch)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+@cache
+def segmenter() -> Segmenter:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, train = Segmenter(), tiny().train
+        objective, steps = losses.SegmentationObjective(model), 90
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, steps)
+        for _ in range(steps):
+            rows = torch.randint(len(train), (8,))
+            batch = {"image": train.images[rows], "label": train.labels[rows]}
+            optimizer.zero_grad()
+            objective(batch)["loss"].backward()
+            optimizer.step()
+            schedule.step()
     return model.eval()
 
 
-@pytest.fixture(scope="session")
-def reference(tiny, segmenter):
-    return make_reference(tiny, segmenter)
+@cache
+def judge():
+    return make_judge(tiny(), segmenter())
