@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from lessons.sharpness import blurred
 from vqlib.data import SliceDataset
 from vqlib.metrics.scorecard import SCORES, Card, Slices
 
@@ -39,10 +40,7 @@ KINDS = ("lesion", "artefact", "implant", "misplaced")
 
 def blur(slices: Slices, severity: float, train: SliceDataset, seed: int) -> Slices:
     """A Gaussian filter of up to 1.5 pixels."""
-    images = ndimage.gaussian_filter(
-        slices.images.numpy(), 1.5 * severity, mode="reflect", axes=(2, 3)
-    )
-    return slices._replace(images=torch.from_numpy(images))
+    return slices._replace(images=blurred(slices.images, 1.5 * severity))
 
 
 def drop_modes(

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 from torch import Tensor
 
-from lessons import widgets
 from lessons.figures import draw_slice, slice_axes, slice_rows
 from lessons.style import EXTENT, SLICE_MM, as_slices
+from lessons.widgets import is_headless
 
 BAR = 0.75  # inches for a colour bar and its label
 MARK = "#D55E00"
@@ -136,7 +136,7 @@ def shuffled(real: Tensor, generated: Tensor, seed: int = 0) -> BlindTest:
 def blind_test(real: Tensor, generated: Tensor, seed: int = 0) -> BlindTest:
     """Ask the reader which slices are real; see `BlindTest`."""
     test = shuffled(real, generated, seed)
-    if not widgets.is_headless():
+    if not is_headless():
         from IPython.display import display
 
         display(buttons(test))

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
-from vqlib.metrics.spectrum import Spacing, blurred, ring_totals, spectrum
+from vqlib.metrics.generation import spectral_rings
 
 # sigmas tried by `equivalent_blur`, in pixels
 BLURS = np.array([*np.arange(0.0, 2.0, 0.25), *np.arange(2.0, 6.1, 0.5)])
@@ -72,7 +73,7 @@ def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
 def detail_by_frequency(
     reconstruction: Tensor,
     target: Tensor,
-    spacing: Spacing = (1.0, 1.0),
+    spacing: tuple[float, float] = (1.0, 1.0),
     bands: int = 12,
 ) -> Detail:
     """Radial power spectrum of reconstructions against the truth, over a whole set.
@@ -88,12 +89,35 @@ def detail_by_frequency(
         spacing: size of a pixel along both axes.
         bands: rings of equal width up to the Nyquist frequency of the coarser axis.
     """
-    ours, true = spectrum(reconstruction), spectrum(target)  # [N, H, W] complex
-    frequency, energy = ring_totals(true.abs().square(), spacing, bands)
-    _, power = ring_totals(ours.abs().square(), spacing, bands)
-    _, shared = ring_totals((ours * true.conj()).real, spacing, bands)
+    ours, true = _spectrum(reconstruction), _spectrum(target)  # [N, H, W] complex
+    ring = spectral_rings(target.shape[-2:], bands, spacing)
+    energy, power, shared = (
+        torch.zeros(bands + 1, dtype=torch.float64)
+        .index_add_(0, ring, values.sum(0).flatten())[:bands]
+        .numpy()
+        for values in (true.abs() ** 2, ours.abs() ** 2, (ours * true.conj()).real)
+    )
+    frequency = (np.arange(bands) + 0.5) / bands * 0.5 / max(spacing)
     energy = energy.clip(1e-12)
     return Detail(frequency=frequency, power=power / energy, in_place=shared / energy)
+
+
+def _spectrum(images: Tensor) -> Tensor:
+    """Fourier transform of `[N, 1, H, W]` under a Hann window, which keeps the jump
+    between opposite borders (anatomy goes on beyond the slice) out of it: complex
+    `[N, H, W]`."""
+    image = images[:, 0].double().cpu()
+    image = image - image.mean((1, 2), keepdim=True)
+    rows, columns = (
+        torch.hann_window(n, dtype=torch.float64) for n in image.shape[-2:]
+    )
+    return torch.fft.fft2(image * rows[:, None] * columns)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """A Gaussian filter of `[N, 1, H, W]`, mirrored at the borders."""
+    values = images.cpu().numpy()
+    return torch.from_numpy(ndimage.gaussian_filter(values, sigma, axes=(2, 3)))
 
 
 def _gradient(images: Tensor) -> Tensor:

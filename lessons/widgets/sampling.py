@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from IPython.display import display
 from torch import Tensor
 
-from lessons.samples import sample_rows
+from lessons.figures import slice_rows
 from lessons.widgets import pixels
 from lessons.widgets.headless import is_headless
 
@@ -47,7 +47,7 @@ def sampler(
     heats = (0.5 * temperature, temperature, 1.5 * temperature)
     pictures = torch.cat([decode(draw(t, position, seed, None)) for t in heats])
     titles = [f"temperature {t:.2g}" for t in heats]
-    sample_rows({f"position {position:.2g}\nseed {seed}": pictures}, titles)
+    slice_rows({f"position {position:.2g}\nseed {seed}": pictures}, titles)
     plt.show()
 
 

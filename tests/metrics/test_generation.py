@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 from made_patients import tiny
-from scipy import ndimage
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from lessons.sharpness import blurred
 from vqlib.data import SliceDataset
 from vqlib.metrics import (
     frechet_distance,
@@ -36,7 +36,7 @@ def shuffled(images, side):
         lambda x, s: gaussian_blur(x, [7, 7], [0.4 + 0.4 * s] * 2),
         lambda x, s: x + 0.05 * s * torch.randn(x.shape, generator=seeded()),
         lambda x, s: x * (1 - 0.15 * s),
-        lambda x, s: shuffled(x, (32, 16, 4)[s - 1]),
+        lambda x, s: torch.cat([shuffled(x[: 24 * s], 8), x[24 * s :]]),
         lambda x, s: x[: 32 >> s].repeat(3 << s, 1, 1, 1)[: len(x)],
         lambda x, s: x.roll(3 * s, 3),
     ],
@@ -152,16 +152,12 @@ def test_balls_reach_to_other_patients():
         precision_recall(others, real, np.zeros(160))
 
 
-def blurred(x, sigma):
-    return torch.from_numpy(ndimage.gaussian_filter(x.numpy(), sigma, axes=(-2, -1)))
-
-
 def cohort():
     """12 patients with 2 scans of 6 slices; kin are alike, as in life."""
     random = seeded()
 
     def field(scale, sigma):
-        return blurred(scale * torch.rand(1, 64, 32, generator=random), sigma)
+        return blurred(scale * torch.rand(1, 1, 64, 32, generator=random), sigma)[0]
 
     images, who, weeks = [], [], []
     for patient in range(12):

@@ -65,13 +65,25 @@ def _features(x: Tensor) -> Tensor:
 def _ring_power(x: Tensor) -> Tensor:
     """Log mean power of `[N, H, W]` by distance from frequency 0, which is left out."""
     power = torch.fft.fft2(x, norm="ortho").abs().square().flatten(1)  # [N, H*W]
-    fy, fx = (torch.fft.fftfreq(n, device=x.device) for n in x.shape[-2:])
-    radius = torch.hypot(fy[:, None], fx).flatten() / 0.5  # 1 at Nyquist's frequency
-    ring = (radius * BANDS).long().clamp(max=BANDS)  # corners beyond 1: dropped
-    ring[radius == 0] = BANDS
+    ring = spectral_rings(x.shape[-2:], BANDS).to(x.device)
     sums = x.new_zeros(len(x), BANDS + 1).index_add_(1, ring, power)
     counts = torch.bincount(ring, minlength=BANDS + 1).clamp(min=1)
     return torch.log(sums / counts + 1e-6)[:, :BANDS]
+
+
+def spectral_rings(
+    size: tuple[int, int], rings: int, spacing: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """The ring of each spatial frequency of a slice, in the order of the FFT: `[H*W]`
+    int64. Rings are equally wide and end at the Nyquist frequency of the coarser axis;
+    frequency 0 and the corners beyond belong to none and have the number ``rings``."""
+    fy, fx = (
+        torch.fft.fftfreq(n, mm, dtype=torch.float64)
+        for n, mm in zip(size, spacing, strict=True)
+    )
+    radius = torch.hypot(fy[:, None], fx).flatten() * 2 * max(spacing)  # 1: Nyquist's
+    ring = (radius * rings).long().clamp(max=rings)
+    return ring.masked_fill(radius == 0, rings)
 
 
 def principal_axes(
