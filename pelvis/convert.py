@@ -81,42 +81,45 @@ def convert(
     if not sources:
         return Report(folder, 0, 0, tuple(faults), tuple(notes))
     settings["source"] = str(source.resolve())
-    Ledger(folder, settings)  # refuses a folder of something else, before it is touched
-    with writing(folder), alone(folder / LOCK, folder):
-        ledger = Ledger(folder, settings)
-        ledger.begin(plan(sources, ledger.scans, seed))
-        stamps = {str(s): _stamp(s) for s in sources}
-        left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
-        jobs = [_Job(s, ledger.scans[str(s)], ledger.settings) for s in left]
-        done, before = 0, len(sources) - len(left)
-        bar = tqdm(
-            total=len(sources),
-            initial=before,
-            desc="converting",
-            unit="scan",
-            disable=not (progress and left),
-        )
-        with bar, closing(workers.run(_cut, jobs, processes)) as results:
-            for job, (files, remark) in results:
-                name, label = str(job.source), job.source.label
-                if files:
-                    label = printable(label.relative_to(source)) if label else ""
-                    ledger.enter(name, stamps[name], label, files)
-                    done += 1
-                if remark:
-                    (notes if files else faults).append(remark)
-                bar.update()
-    gone = sum(name not in stamps for name, scan in ledger.scans.items() if scan.files)
+    with writing(folder):
+        Ledger(folder, settings)  # refuses a folder of something else, and leaves it
+        with alone(folder / LOCK, folder):
+            ledger = Ledger(folder, settings)
+            ledger.begin(plan(sources, ledger.scans, seed))
+            stamps = {str(s): _stamp(s) for s in sources}
+            left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
+            jobs = [_Job(s, ledger.scans[str(s)], settings) for s in left]
+            bar = tqdm(
+                total=len(sources),
+                initial=len(sources) - len(left),
+                desc="converting",
+                unit="scan",
+                disable=not (progress and left),
+            )
+            done = 0
+            with bar, closing(workers.run(_cut, jobs, processes)) as results:
+                for job, (files, remark) in results:
+                    if files:
+                        label = job.source.label
+                        label = printable(label.relative_to(source)) if label else ""
+                        name = str(job.source)
+                        ledger.enter(name, stamps[name], label, files)
+                        done += 1
+                    if remark:
+                        (notes if files else faults).append(remark)
+                    bar.update()
+    there = {name: scan for name, scan in ledger.scans.items() if scan.files}
+    gone = len(there.keys() - stamps.keys())
     if gone:
         notes.append(f"{gone} scans are no longer in the source; their slices stay")
-    filled = {scan.split for scan in ledger.scans.values() if scan.files}
+    filled = {scan.split for scan in there.values()}
     lacking = [split for split in SPLITS if split not in filled]
     if lacking and filled:
         notes.append(
             f"no patient is in {' and '.join(lacking)}; the notebooks need patients in "
             "all three splits"
         )
-    return Report(folder, done, before, tuple(faults), tuple(notes))
+    return Report(folder, done, len(sources) - len(left), tuple(faults), tuple(notes))
 
 
 def _settings(plane, grid, spacing, slices, seed, processes) -> dict:

@@ -116,19 +116,13 @@ def get(
 
 
 def _table(first: str, listed: Table) -> str:
-    """Offers as text in columns."""
-    listed = listed.assign(size=listed["size"].map(size_text)).astype(str)
-    listed = listed.rename(columns={"name": first})
-    rows = [list(listed), *listed.values.tolist()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if 1 <= place <= 3 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    """Offers as text in columns, of which those of words are flush left."""
+    listed = listed.assign(size=listed["size"].map(size_text))
+    for column in ("name", "licence", "shows"):
+        width = max(listed[column].str.len().max(), len(column), len(first))
+        listed[column] = listed[column].str.ljust(width)
+    text = listed.rename(columns={"name": first}).to_string(index=False, justify="left")
+    return "\n".join(line.strip() for line in text.splitlines())
 
 
 def _show_choice(chosen: Table) -> None:
