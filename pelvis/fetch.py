@@ -36,7 +36,8 @@ def show_list(collection: str | None, description: str | None, as_json: bool) ->
         click.echo(json.dumps(listed.to_dict("records"), indent=2))
         return
     few = (listed["patients"] < FEW) & (by == "collection")
-    click.echo(_table(by, listed[~few]))
+    if not few.all():
+        click.echo(_table(by, listed[~few]))
     if few.any():
         names = ", ".join(sorted(listed["name"][few]))
         click.echo(f"with fewer than {FEW} patients: {names}")

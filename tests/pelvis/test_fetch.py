@@ -105,7 +105,7 @@ def test_listing_of_one_collection():
     lines = run("--collection", "beta").stdout.splitlines()
     assert [line[:6] for line in lines[1:3]] == ["Cor T2", "Cor T1"]
     lines = run("--description", "dyn").stdout.splitlines()
-    assert lines[1] == "with fewer than 3 patients: delta"
+    assert lines[0] == "with fewer than 3 patients: delta"
 
 
 def test_listing_for_machines():
