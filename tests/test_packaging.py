@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import vqlib
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
@@ -117,6 +119,41 @@ def test_imports_go_down_only():
     for folder, forbidden in above.items():
         for path in (ROOT / folder).rglob("*.py"):
             assert not modules(path) & forbidden, path.relative_to(ROOT)
+
+
+ROOMS = {  # room of vqlib -> what of vqlib it must not import
+    ("models", "priors"): "data losses metrics training runs profiles recipes",
+    ("data",): "models priors losses metrics training recipes",
+    ("losses.py",): "data metrics training runs profiles recipes",
+    ("settings.py", "profiles.py", "runs.py"): "data models losses metrics training",
+    ("metrics", "training"): "recipes",
+}
+TOP = {"cli", "experiment", "results"}
+
+
+@pytest.mark.parametrize("rooms", ROOMS, ids="+".join)
+def test_rooms_of_vqlib_import_downwards_only(rooms):
+    forbidden = {*ROOMS[rooms].split(), *TOP}
+    for room in rooms:
+        path = ROOT / "vqlib" / room
+        for file in [path] if path.is_file() else path.rglob("*.py"):
+            found = set()
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    first, *rest = node.module.split(".")
+                    names = rest[:1] or [alias.name for alias in node.names]
+                    found |= set(names) if first == "vqlib" else set()
+            assert not found & forbidden, file.relative_to(ROOT)
+
+
+def test_import_is_quick_and_names_are_there():
+    code = (
+        "import sys, vqlib; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert len(vqlib.__all__) < 30
+    for name in vqlib.__all__:
+        assert getattr(vqlib, name)
 
 
 def test_bounds_are_lower_bounds():
