@@ -44,10 +44,8 @@ class Report:
 def summary(slices: list) -> dict:
     """The figures of one split, from its `pelvis.check.Slice` objects.
 
-    Numbers of ``slices``, ``unreadable``, ``patients``, ``volumes`` and ``labels``;
-    ``weeks`` of each patient; ``slices_per_volume`` and ``intensity`` (least, most);
-    and ``shapes``, ``dtypes``, ``spacings_mm``, ``orientations``, ``label_dtypes`` and
-    ``label_values`` (each with the number of slices).
+    Of ``slices_per_volume`` and ``intensity`` the least and the most; of shapes and
+    what follows the number of slices that have each.
     """
     readable = [s for s in slices if s.shape]
     maps = [s for s in slices if s.labels is not None]
@@ -146,10 +144,8 @@ def _notes_on_labels(maps: list, slices: list) -> list[str]:
     having = {s.record.split for s in maps}
     lacking = {s.record.split for s in slices} - having
     if lacking:
-        given, none = (
-            ", ".join(x for x in SPLITS if x in y) for y in (having, lacking)
-        )
-        found.append(f"labels in {given}, none in {none}")
+        having, lacking = (sorted(x, key=SPLITS.index) for x in (having, lacking))
+        found.append(f"labels in {', '.join(having)}, none in {', '.join(lacking)}")
     values = {value for s in maps for value in s.labels}
     never = [name for value, name in enumerate(LABEL_NAMES) if value not in values]
     if never:
@@ -215,36 +211,25 @@ def _some(what: str, which: list, name=lambda s: s.record.path.name) -> list[str
 
 
 def _table(splits: dict[str, dict]) -> list[str]:
-    """The splits side by side."""
+    """The figures of the splits side by side."""
+    if not splits:
+        return []
+    rows = [["", *splits]]
+    for key in next(iter(splits.values())):
+        cells = [_cell(key, figures[key]) for figures in splits.values()]
+        rows.append([key.replace("_", " "), *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows), ""]
 
-    def span(values) -> str:
-        low, high = values[0], values[-1]
+
+def _cell(key: str, value) -> str:
+    if key == "weeks":  # how many, of each patient
+        value = sorted(map(len, value.values()))
+    if key == "label_values":
+        return " ".join(sorted(value)) or "none"
+    if isinstance(value, list):
+        low, high = value[0], value[-1]
         if low is None:
             return "none"
         return f"{low:g}" if low == high else f"{low:g} … {high:g}"
-
-    columns = [
-        {
-            "": name,
-            "slices": str(s["slices"]),
-            "unreadable": str(s["unreadable"]),
-            "patients": str(s["patients"]),
-            "volumes": str(s["volumes"]),
-            "weeks a patient": span(sorted(map(len, s["weeks"].values()))),
-            "slices a volume": span(s["slices_per_volume"]),
-            "size": listed(s["shapes"]),
-            "type": listed(s["dtypes"]),
-            "spacing, mm": listed(s["spacings_mm"]),
-            "axes point to": listed(s["orientations"]),
-            "grey values": span(s["intensity"]),
-            "label maps": str(s["labels"]),
-            "labels": " ".join(sorted(s["label_values"])) or "none",
-        }
-        for name, s in splits.items()
-    ]
-    if not columns:
-        return []
-    cells = [list(columns[0]), *(list(column.values()) for column in columns)]
-    widths = [max(map(len, column)) for column in cells]
-    rows = zip(*cells, strict=True)
-    return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows), ""]
+    return listed(value) if isinstance(value, dict) else str(value)
