@@ -60,10 +60,10 @@ def dicom_sources(
             for _, header in found
         }
         if len(patients) > 1:
-            faults.append(
-                f"{files[0].parent} (series {uid}) belongs to {len(patients)} "
-                "patients; correct PatientID, or leave the series out"
+            what = (
+                f"{files[0].parent} (series {uid}) belongs to {len(patients)} patients"
             )
+            faults.append(f"{what}; correct PatientID, or leave it out")
             continue
         name = printable(files[0].parent.relative_to(folder))
         when = natural(" ".join([*(found[0][1][key] for key in _WHEN), uid]))
@@ -104,8 +104,7 @@ def _reading(path: Path):
         raise
     except OSError as fault:
         raise UserError(
-            f"{path} cannot be read ({fault.strerror or fault}); check its permissions "
-            "or get it again"
+            f"{path} cannot be read ({fault.strerror or fault}); change its permissions"
         ) from None
     except Exception as fault:  # a parser meets damage with any exception
         reason = " ".join(str(fault).split())[:120] or type(fault).__name__
@@ -136,10 +135,7 @@ def _frames(path: Path, header) -> list[Frame]:
     """The images of one file; its pixels are not read yet."""
     kind = header.PhotometricInterpretation
     if header.SamplesPerPixel != 1 or kind != "MONOCHROME2":
-        raise UserError(
-            f"{path} holds {kind} pixels; only grey values (MONOCHROME2) are "
-            "converted, leave its series out"
-        )
+        raise UserError(f"{path} holds {kind} pixels, not grey; leave its series out")
     syntax = header.file_meta.TransferSyntaxUID
     try:
         plugin = "openjpeg" if "2000" in syntax.name else "libjpeg"
@@ -152,20 +148,16 @@ def _frames(path: Path, header) -> list[Frame]:
     shape = (int(header.Rows), int(header.Columns))
     count = int(header.get("NumberOfFrames") or 1)
     if max(shape) > MAX_SIDE or min(shape) < 2 or count * np.prod(shape) > MAX_VOXELS:
-        raise UserError(
-            f"{path} declares {count} images of {shape[0]} x {shape[1]} pixels; the "
-            "header is damaged, get the file again"
-        )
+        size = f"{count} images of {shape[0]} x {shape[1]} pixels"
+        raise UserError(f"{path} declares {size}; get the file again")
     scanner = (header.get("Manufacturer"), header.get("ManufacturerModelName"))
     frames = []
     for number in range(count):
         try:
             plane = _plane(header, number, count)
         except AttributeError as lacking:
-            raise UserError(
-                f"{path} does not say how it lies in the patient "
-                f"({str(lacking).split()[-1]}); leave its series out"
-            ) from None
+            what = f"does not say how it lies in the patient ({lacking.name})"
+            raise UserError(f"{path} {what}; leave its series out") from None
         sizes = (3, 6, 2, 2)
         plane = [np.array(v, float).reshape(n) for v, n in zip(plane, sizes)]  # noqa: B905
         if not np.isfinite(np.concatenate(plane)).all():

@@ -44,31 +44,26 @@ def missing(chosen: Table, downloads: Path) -> Table:
 def check_target(chosen: Table, folder: Path, downloads: Path) -> None:
     """Refuse, before anything is fetched, a target that holds something else, and a
     disk that is too small. Raises `UserError`."""
-    uids = set(chosen["uid"])
-    there = _names(downloads)
-    if there - uids:
-        raise UserError(
-            f"{downloads / min(there - uids)} is not in this choice, and would be "
-            "converted with it; choose another DIR or --download-dir"
-        )
-    credits = folder / CREDITS
+    there, credits, credited = _names(downloads), folder / CREDITS, set()
     if credits.exists():
         try:
             value = json.loads(credits.read_text(encoding="utf-8"))
-            others = {series["uid"] for series in value["series"]} - uids
+            credited = {series["uid"] for series in value["series"]}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(
                 f"{credits} is damaged; delete it and fetch again"
             ) from None
-        if others:
-            raise UserError(
-                f"{folder} was made from {len(others)} series that are not in this "
-                "choice; choose another DIR"
-            )
     elif _names(folder) and not there:
         raise UserError(
             f"{folder} is not empty, and not of an earlier fetch; choose another DIR"
         )
+    for place, found in ((downloads, there), (folder, credited)):
+        others = sorted(found - set(chosen["uid"]))
+        if others:
+            raise UserError(
+                f"{place} holds series that are not in this choice ({others[0]}); "
+                "choose another DIR or --download-dir"
+            )
     needed = missing(chosen, downloads)["size"].sum() + CONVERTED * len(chosen)
     parents = (downloads.absolute(), *downloads.absolute().parents)
     free = shutil.disk_usage(next(place for place in parents if place.exists())).free

@@ -69,15 +69,9 @@ def _judge_alike(name: str, frames: list[Frame]) -> None:
     lengths = [*np.linalg.norm([along, down], axis=1), 1 + along @ down]
     rows, columns = first.shape
     if not np.allclose(lengths, 1, atol=0.01) or first.spacing.min() <= 0:
-        fault = (
-            "directions that are not at right angles, or a pixel spacing that is not "
-            "positive; get it again"
-        )
+        fault = "no right angles or no positive pixel spacing; get it again"
     elif len(frames) * rows * columns > MAX_VOXELS:
-        fault = (
-            f"{len(frames)} slices of {rows} x {columns}, too many for one volume; "
-            "split it, or leave it out"
-        )
+        fault = f"{len(frames)} slices of {rows} x {columns}, too many; split it"
     elif len(frames) < 2:
         fault = "1 slice, which is no volume; get the rest, or leave it out"
     else:
@@ -98,21 +92,13 @@ def _in_order(name: str, frames: list[Frame]) -> list[Frame]:
     if odd.size:
         gap = gaps[odd[0]]
         pair = " and ".join(f.path.name for f in frames[odd[0] : odd[0] + 2])
+        apart = f"{pair} are {gap:.4g} mm apart, others {usual:.4g}"
         if gap < max(0.01, EVEN * usual):
-            fault = (
-                f"has two slices in one place ({pair}): a copy, or several echoes or "
-                "b-values; keep one of each place"
-            )
+            fault = f"has two slices in one place ({pair}), as of two echoes; keep one"
         elif gap > usual:
-            fault = (
-                f"lacks slices between {pair}, which are {gap:.4g} mm apart and the "
-                f"others {usual:.4g}; get them, or leave the series out"
-            )
+            fault = f"lacks slices between {apart}; get them, or leave it out"
         else:
-            fault = (
-                f"has uneven slices: {pair} are {gap:.4g} mm apart and others "
-                f"{usual:.4g}; split it, or leave it out"
-            )
+            fault = f"has uneven slices: {apart}; split it, or leave it out"
     elif np.abs(places - line).max() > EVEN * usual:
         fault = "has slices that are shifted against each other; leave it out"
     else:

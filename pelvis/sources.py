@@ -78,17 +78,12 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
             named = source.week is not None
             same[(source.patient, source.week) if named else source.name].append(source)
         else:
-            faults.append(
-                f"{labels[0]} is a label without its image; add the image, or remove "
-                "the label"
-            )
+            faults.append(f"{labels[0]} is a label without its image; add it")
     for found in same.values():
         if len(found) > 1:
             first, second = sorted(str(source.files[0]) for source in found)[:2]
-            faults.append(
-                f"{second} is patient {found[0].patient}, week {found[0].week}, as is "
-                f"{first}; remove or rename one"
-            )
+            whose = f"patient {found[0].patient}, week {found[0].week}"
+            faults.append(f"{second} is {whose}, as is {first}; remove or rename one")
     return [found[0] for found in same.values() if len(found) == 1], faults
 
 

@@ -22,6 +22,7 @@ SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
 SAME_GRID = 0.1  # of a voxel: how far two grids may lie apart
 SAME_WAY = 5  # degrees: how far axes of sform and qform may differ
 _DEFLATE = 1032  # gzip shrinks nothing further than this
+_UNKNOWN = "left and right are unknown; export it from DICOM with dcm2niix"
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,8 @@ def find_volumes(
     files, faults, seen = [], [], set()
 
     def unreadable(fault: OSError) -> None:
-        faults.append(
-            f"{fault.filename} cannot be read ({fault.strerror}); change its "
-            "permissions, or move it away"
-        )
+        what = f"{fault.filename} cannot be read ({fault.strerror})"
+        faults.append(f"{what}; change its permissions, or move it away")
 
     for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
         true = os.path.realpath(here)
@@ -114,23 +113,17 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 2:
-        raise UserError(
-            f"{path} is {size}, not a 3D volume; give one file for each scan in time, "
-            "with at least 2 voxels on a side"
-        )
+        raise UserError(f"{path} is {size}, not a 3D volume; give a file for each scan")
     voxels = int(np.prod(shape, dtype=np.int64))
     held = path.stat().st_size * (_DEFLATE if path.name.lower().endswith("gz") else 1)
     if max(shape) > MAX_SIDE or voxels > MAX_VOXELS or voxels * dtype.itemsize > held:
         raise UserError(
-            f"{path} declares {size} voxels, more than the file can hold or than "
-            f"{MAX_SIDE} on a side; the header is damaged or the file cut short, get "
-            "it again"
+            f"{path} declares {size} voxels, more than it can hold or than a volume "
+            "has; get the file again"
         )
     if dtype.kind not in "iuf":
-        raise UserError(
-            f"{path} holds {'complex' if dtype.kind == 'c' else 'colour'} voxels; "
-            "export it as grey values (int16 or float32)"
-        )
+        kind = "complex" if dtype.kind == "c" else "colour"
+        raise UserError(f"{path} holds {kind} voxels; export it as grey values")
     return shape
 
 
@@ -140,8 +133,8 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
     codes = int(header["sform_code"]), int(header["qform_code"])
     if max(codes) <= 0:
         raise UserError(
-            f"{path} does not say how it lies in the patient (sform and qform codes "
-            "are 0), so left and right are unknown; export it from DICOM with dcm2niix"
+            f"{path} does not say how it lies in the patient (no sform or qform code), "
+            f"so {_UNKNOWN}"
         )
     declared = header["pixdim"][1:4]
     _judge_affine(path, affine)
@@ -150,7 +143,7 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
         pair = ["x".join(f"{w:.3g}" for w in sizes) for sizes in (declared, widths)]
         raise UserError(
             f"{path} declares voxels of {pair[0]} mm in pixdim but {pair[1]} mm in its "
-            "affine; correct its header, or export it again"
+            "affine; export it again"
         )
     if min(codes) <= 0:
         return ""
@@ -164,9 +157,7 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
         cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
     if not (cosines > np.cos(np.radians(SAME_WAY))).all():
         raise UserError(
-            f"{path} says in two ways how it lies in the patient (sform and qform), "
-            "and their axes differ, so left and right are unknown; export it from "
-            "DICOM with dcm2niix"
+            f"{path} has sform and qform that point different ways, so {_UNKNOWN}"
         )
     if _same_grid(header.get_data_shape()[:3], affine, other):
         return ""
@@ -181,15 +172,11 @@ def _judge_affine(name: str | Path, affine: np.ndarray) -> None:
     low, high = SPACING_RANGE
     if finite and not low <= widths.min() <= widths.max() <= high:
         sizes = " x ".join(f"{width:g}" for width in widths)
-        raise UserError(
-            f"{name} has voxels of {sizes} mm, which cannot be; correct its header, or "
-            "export it again"
-        )
+        raise UserError(f"{name} has voxels of {sizes} mm; export it again")
     # 1 for a box, 0 for one that is flat
     if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
         raise UserError(
-            f"{name} has an affine that is singular or not finite, so nobody knows how "
-            "it lies in the patient; export it again"
+            f"{name} has an affine that is singular or not finite; export it again"
         )
 
 
@@ -198,14 +185,10 @@ def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite
             values = values.astype(np.float32)
         if not np.isfinite(values).all():
-            raise UserError(
-                f"{name} has NaN or infinite voxels; export it again, or leave it out"
-            )
+            raise UserError(f"{name} has NaN or infinite voxels; export it again")
     if values.min() == values.max():
-        raise UserError(
-            f"{name} has the value {values.flat[0]:g} everywhere, so it shows nothing; "
-            "export it again, or leave it out"
-        )
+        value = f"{values.flat[0]:g}"
+        raise UserError(f"{name} has the value {value} everywhere; export it again")
     return values
 
 

@@ -169,11 +169,11 @@ def test_folders_of_another_choice(tmp_path, downloads, fetched):
     target = tmp_path / "mine"
     fetched()
     line = refusal(check_target, CHOSEN[:3], target, downloads)
-    assert f"{downloads / '1.3'} is not in this choice" in line
+    assert f"{downloads} holds series that are not in this choice (1.3)" in line
     make_slices(CHOSEN, downloads, target)
     shutil.rmtree(downloads)
     line = refusal(check_target, CHOSEN[1:], target, downloads)
-    assert "1 series that are not in this choice" in line
+    assert f"{target} holds series that are not in this choice (1.0)" in line
     check_target(CHOSEN, target, downloads)
     (target / CREDITS).write_text("{}")
     assert "credits.json is damaged" in refusal(check_target, CHOSEN, target, downloads)

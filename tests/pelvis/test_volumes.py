@@ -83,15 +83,21 @@ REFUSED = [
     (pixdim(-10, 21, 10), "-10x21x10 mm in pixdim"),
     (pixdim(np.nan, 21, 10), "nanx21x10 mm in pixdim"),
     (pixdim(11, 21, 10), "11x21x10 mm in pixdim but 10x21x10"),
-    ({"affine": STACK @ np.diag([1e-3, 1, 1, 1])}, "cannot be"),
-    ({"affine": STACK @ np.diag([1e3, 1, 1, 1])}, "cannot be"),
+    ({"affine": STACK @ np.diag([1e-3, 1, 1, 1])}, " mm; export it again"),
+    ({"affine": STACK @ np.diag([1e3, 1, 1, 1])}, " mm; export it again"),
     ({"code": 0}, "left and right are unknown"),
-    (FLAT, "cannot be"),
+    (FLAT, " mm; export it again"),
     (SLANTED, "is singular or not finite"),
     ({"srow_x": [np.nan, 0, 0, 0]}, "is singular or not finite"),
-    ({"qform": STACK @ MIRROR}, "says in two ways how it lies"),
-    ({"qform": turn(2, 8) @ STACK}, "says in two ways how it lies"),
-    ({"quatern_b": 1, "quatern_c": 1}, "says in two ways how it lies"),
+    ({"qform": STACK @ MIRROR}, "point different ways, so left and right are unknown"),
+    (
+        {"qform": turn(2, 8) @ STACK},
+        "point different ways, so left and right are unknown",
+    ),
+    (
+        {"quatern_b": 1, "quatern_c": 1},
+        "point different ways, so left and right are unknown",
+    ),
 ]
 
 
