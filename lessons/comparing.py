@@ -23,33 +23,6 @@ NAMES = {  # kinds of the stored rows, as figures call them
 SCORES = {"ssim": "SSIM", "psnr": "PSNR", "edges": "share of edges"}
 
 
-def patient_pairs(
-    scores: Mapping[str, np.ndarray], patients, label: str = "mean SSIM (test)"
-) -> Figure:
-    """The mean score of each patient under each model, a line for each patient.
-
-    Args:
-        scores: model → `[N]`, one value for each slice.
-        patients: `[N]`, whose slice it is.
-        label: of the scores.
-    """
-    means = pd.DataFrame(scores).groupby(np.asarray(patients)).mean()  # [P, models]
-    names, shades = list(scores), colours(list(scores))
-    figure, axis = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
-    gap = 0.055 * max(np.ptp(means.to_numpy()), 1e-9)
-    height = -np.inf
-    for patient, row in means.sort_values(names[-1]).iterrows():
-        axis.plot(row.to_numpy(), color="0.75", zorder=1)
-        axis.scatter(range(len(names)), row, c=shades, s=40, zorder=2)
-        height = max(row.iloc[-1], height + gap)  # names of equals above each other
-        place = (len(names) - 0.95, height)
-        axis.annotate(f"patient {patient:03d}", place, va="center", fontsize=8)
-    axis.set_xticks(range(len(names)), names)
-    axis.set_ylabel(label)
-    axis.margins(x=0.25)
-    return figure
-
-
 def verdict(first: str, second: str, difference: Interval, what: str = "SSIM") -> str:
     """What a paired difference ``first − second`` says, as a sentence.
 

@@ -1,10 +1,9 @@
 """How alike slices are, and what a split of slices hides.
 
 Slices of one scan repeat each other, scans of one patient nearly so. `ladder_pairs`
-draws pairs of slices of every degree of kinship; `make_folds` and
-`nearest_in_other_folds` show what a memory without any understanding scores when
-slices, scans or patients are held out. Why dependent data must be held out in blocks:
-Roberts et al. 2017, doi 10.1111/ecog.02881.
+draws pairs of slices of every degree of kinship; `make_folds` holds out slices, scans
+or patients. Why dependent data must be held out in blocks: Roberts et al. 2017,
+doi 10.1111/ecog.02881.
 
 Taught in notebook 01, sections 1.10 and 1.11.
 """
@@ -12,13 +11,11 @@ Taught in notebook 01, sections 1.10 and 1.11.
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from vqlib.data import SliceDataset
-from vqlib.metrics import nearest_distance, ssim
+from vqlib.metrics import ssim
 
 RUNGS = ("next slice", "another week", "another patient", "another place")
-SEARCH_SIZE = (64, 32)  # nearest neighbours are searched at most at this size
 
 
 def ladder_pairs(
@@ -76,24 +73,6 @@ def make_folds(groups: Tensor, folds: int, seed: int = 0) -> Tensor:
     fold_of = torch.empty(len(names), dtype=torch.int64)
     fold_of[torch.from_numpy(order)] = torch.arange(len(names)) % folds
     return fold_of[owner]
-
-
-def nearest_in_other_folds(images: Tensor, folds: Tensor) -> Tensor:
-    """For each slice the row of the most similar one in any *other* fold: `[N]` int64.
-
-    Similar is least squared difference between slices averaged down to at most 64 x 32
-    (a search among some ten thousand slices must end while one looks on). Nothing is
-    learned: it is a memory that answers with what it has seen.
-    """
-    size = [min(n, m) for n, m in zip(images.shape[-2:], SEARCH_SIZE, strict=True)]
-    small = adaptive_avg_pool2d(images, size)  # [N, 1, 64, 32]
-    nearest = torch.empty(len(images), dtype=torch.int64, device=images.device)
-    for fold in folds.unique():
-        held_out = (folds == fold).nonzero()[:, 0].to(images.device)
-        seen = (folds != fold).nonzero()[:, 0].to(images.device)
-        _, index = nearest_distance(small[held_out], small[seen])
-        nearest[held_out] = seen[index]
-    return nearest
 
 
 def mirror_ssim(dataset: SliceDataset) -> Tensor:

@@ -1,8 +1,5 @@
 """Models side by side: figures of stored results, and the sentences they are put in."""
 
-import itertools
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -10,32 +7,8 @@ from lessons import comparing
 from vqlib.metrics import Interval
 
 
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
 def texts(figure):
     return [text.get_text() for axis in figure.axes for text in axis.texts]
-
-
-def test_patient_pairs_draws_the_mean_of_each_patient():
-    patients = np.array([9, 4, 4])
-    scores = {"VAE": np.array([0.9, 0.2, 0.4]), "VQ-VAE": np.array([0.8, 0.5, 0.7])}
-    figure = comparing.patient_pairs(scores, patients)
-    lines = [line.get_ydata() for line in figure.axes[0].lines]
-    assert np.allclose(lines, [[0.3, 0.6], [0.9, 0.8]])
-    assert texts(figure) == ["patient 004", "patient 009"]
-
-
-def test_names_of_patients_with_equal_means_do_not_overlap():
-    scores = {"VAE": np.array([0.1, 0.5, 0.9]), "VQ-VAE": np.array([0.5, 0.5, 0.5])}
-    figure = comparing.patient_pairs(scores, [1, 2, 3])
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    boxes.sort(key=lambda box: box.y0)
-    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,7 @@
 import math
 
-import matplotlib.pyplot as plt
-import pytest
-
 from lessons.curves import heatmap, score_bars, training_curves
 from lessons.style import PALETTE, colours
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def test_training_and_validation_share_a_panel():

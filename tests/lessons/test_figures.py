@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -6,12 +5,6 @@ import torch
 from lessons.figures import error_maps, show_slices, slice_rows
 from lessons.style import LABEL_COLOURS
 from vqlib.data import LABEL_NAMES
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def drawn(axis):

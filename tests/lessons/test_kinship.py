@@ -6,10 +6,8 @@ from lessons.kinship import (
     ladder_pairs,
     make_folds,
     mirror_ssim,
-    nearest_in_other_folds,
 )
 from vqlib.data import SliceDataset
-from vqlib.metrics import ssim
 
 SIZE = (64, 32)
 
@@ -86,32 +84,6 @@ def test_folds_keep_groups_together_and_are_of_about_equal_size():
     assert torch.equal(folds, make_folds(groups, 2, seed=3))
     with pytest.raises(ValueError, match="5 groups cannot fill 6 folds"):
         make_folds(groups, 6)
-
-
-def test_the_nearest_is_the_nearest_and_never_from_the_same_fold():
-    data = study()
-    folds = make_folds(data.patients, 4)
-    found = nearest_in_other_folds(data.images, folds)
-    assert (folds[found] != folds).all()
-    distance = torch.cdist(data.images.flatten(1), data.images.flatten(1))
-    distance[folds[:, None] == folds[None]] = torch.inf
-    assert torch.equal(found, distance.argmin(1))
-
-
-def test_holding_out_slices_instead_of_patients_flatters_a_memory():
-    data = study()
-    score = {}
-    for name, groups in (("slices", torch.arange(48)), ("patients", data.patients)):
-        found = nearest_in_other_folds(data.images, make_folds(groups, 4))
-        score[name] = ssim(data.images[found], data.images).mean()
-    assert score["slices"] > score["patients"] + 0.1
-
-
-def test_large_slices_are_searched_as_thumbnails():
-    images = torch.nn.functional.interpolate(study().images, scale_factor=4)
-    folds = torch.arange(len(images)) % 3
-    expected = nearest_in_other_folds(study().images, folds)
-    assert torch.equal(nearest_in_other_folds(images, folds), expected)
 
 
 def test_the_mirror_runs_left_right():

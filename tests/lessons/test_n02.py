@@ -1,14 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from lessons import n02 as draw
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def texts(figure):

@@ -1,17 +1,10 @@
 """Figures of quantization: codebooks, cells, gradients, codes in colour."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from lessons import n03
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def texts(figure):

@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,12 +10,6 @@ from lessons import n04_codes as m
 from lessons import n04_figures as draw
 from lessons.style import LABEL_COLOURS, SLICE_MM
 from vqlib.data import LABEL_NAMES
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 def random_codes(n=12, size=4, top=5, seed=0):

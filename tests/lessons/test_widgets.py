@@ -24,12 +24,6 @@ TITLES = ["first", "second", "third"]
 BOX = slice(1, 3), slice(0, 2)  # of the code grid
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def headless(monkeypatch):
     monkeypatch.setenv("VQLIB_HEADLESS", "1")
