@@ -1,10 +1,10 @@
 """What general-purpose image formats need for a slice: a yardstick of code lengths.
 
-PNG and lossless WebP keep every pixel of the 8-bit slice. A VQ-VAE does not, so its
-fair opponents are lossy formats at the same number of bytes: WebP, AVIF, JPEG 2000.
-Their files begin with headers that any file of this size and format has (30 bytes for
-WebP, some 300 for AVIF), and a model that is known to both sides has none; so a
-comparison takes them off. Used in notebooks 03 and 05.
+A VQ-VAE does not keep every pixel, so its fair opponents are lossy formats at the same
+number of bytes: WebP, AVIF, JPEG 2000. Their files begin with headers that any file of
+this size and format has (30 bytes for WebP, some 300 for AVIF), and a model that is
+known to both sides has none; so a comparison takes them off. Taught in notebook 03,
+section 3.12.
 """
 
 import io
@@ -42,14 +42,6 @@ class Coded(NamedTuple):
 def available(form: str) -> bool:
     """Whether this Pillow was built with the format, one of `LOSSY_FORMS`."""
     return bool(features.check(_LOSSY[form][0]))
-
-
-def lossless_bytes(images: Tensor, form: str) -> np.ndarray:
-    """Bytes of slices `[N, 1, H, W]` in [0, 1] as 8-bit files of ``form``, ``"PNG"`` or
-    ``"WebP"``: `[N]`."""
-    best = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100}}
-    files = [_write(picture, form, **best[form]) for picture in _pictures(images)]
-    return np.array([len(file) for file in files])
 
 
 def header_bytes(shape: tuple[int, int], form: str) -> int:
