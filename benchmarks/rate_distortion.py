@@ -21,9 +21,9 @@ import click
 import numpy as np
 import torch
 from common import RESULTS, circumstances, spread, tell
+from image_codecs import LOSSY_FORMS, available, header_bytes, lossy_within
 from torch.utils.flop_counter import FlopCounterMode
 
-from lessons.codecs import LOSSY_FORMS, available, header_bytes, lossy_within
 from lessons.sharpness import edge_recovery
 from vqlib import metrics, profiles, recipes
 from vqlib.data import SliceData, open_data

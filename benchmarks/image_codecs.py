@@ -3,8 +3,7 @@
 A VQ-VAE does not keep every pixel, so its fair opponents are lossy formats at the same
 number of bytes: WebP, AVIF, JPEG 2000. Their files begin with headers that any file of
 this size and format has (30 bytes for WebP, some 300 for AVIF), and a model that is
-known to both sides has none; so a comparison takes them off. Taught in notebook 03,
-section 3.12.
+known to both sides has none; so a comparison takes them off.
 """
 
 import io
