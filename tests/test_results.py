@@ -87,10 +87,3 @@ def test_a_stored_benchmark_is_found_or_told_to_be_missing(tmp_path, monkeypatch
     folder.mkdir(parents=True)
     (folder / "quantizer.json").write_text('{"command": "python x"}', encoding="utf-8")
     assert results.stored_benchmark("quantizer") == {"command": "python x"}
-
-
-def test_stored_results_are_what_the_readme_shows(tmp_path, monkeypatch):
-    found = results.stored_results()
-    assert found["prior_pixelcnn"]["bits_per_slice"] < found["vqvae"]["order0_bits"]
-    monkeypatch.setattr(results, "project_root", lambda: tmp_path)
-    assert results.stored_results() is None

@@ -52,13 +52,6 @@ def stored_benchmark(name: str) -> dict | None:
     return load_json(path) if path.exists() else None
 
 
-def stored_results() -> dict | None:
-    """The results of the quick profile that the README shows, laid out as `collect`
-    gives them; None where they are not there."""
-    path = project_root() / "resources" / "results_quick.json"
-    return load_json(path) if path.exists() else None
-
-
 def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
