@@ -113,9 +113,9 @@ def mark_levels(axis, levels: Mapping[str, float]) -> None:
         )
 
 
-def plain_log(axis: str, panel, base: int = 2) -> None:
+def plain_log(which: str, axis, base: int = 2) -> None:
     """A logarithmic axis, ``"x"`` or ``"y"``, whose ticks are plain numbers."""
-    getattr(panel, f"set_{axis}scale")("log", base=base)
-    getattr(panel, f"{axis}axis").set_major_formatter(
+    getattr(axis, f"set_{which}scale")("log", base=base)
+    getattr(axis, f"{which}axis").set_major_formatter(
         lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
     )
