@@ -8,14 +8,15 @@ that looks whole, and the next one removes what a killed one has left.
 
 import json
 import shutil
-from dataclasses import dataclass
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from pelvis import workers
-from pelvis.files import alone, nifti_bytes
+from pelvis.files import alone, nifti_bytes, writing
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
 from vqlib.data.layout import SPLITS
@@ -51,20 +52,14 @@ def write_phantom(
     """
     folder = Path(folder)
     cases = _cases(patients)
-    for what, number in (("weeks", weeks), ("slices", slices), ("jobs", jobs)):
-        if (what, number) != ("jobs", None):
-            _check(what, number, 1, LAST_CASE)
+    _check("weeks", weeks, 1)
+    _check("slices", slices, 1)
+    _check("jobs", 1 if jobs is None else jobs, 1)
     _check("seed", seed, 0, 2**31 - 1)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder for the phantom")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"{folder} already holds files; choose a new or empty folder, or remove it"
-        )
     temporary = folder.with_name(f".{folder.name}.tmp")
     lock = folder.with_name(f".{folder.name}.lock")
     scans = [
-        _Volume(temporary, split, case, week, slices, seed, whole=volumes)
+        (split, case, week)
         for split, numbers in cases.items()
         for case in numbers
         for week in range(weeks if split == "train" else 1)
@@ -77,33 +72,41 @@ def write_phantom(
         "weeks": weeks,
         "slices": slices,
     }
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone(lock, folder):
+    draw = partial(_write_scan, temporary, slices, seed, volumes)
+    with writing(folder.parent), alone(lock, folder):
+        try:
+            _check_empty(folder)
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
-            try:
-                temporary.mkdir()
-                work = workers.run(_Volume.write, scans, jobs)
-                hide = not progress
-                for _ in tqdm(work, "phantom", len(scans), unit="volume", disable=hide):
-                    pass
-                text = json.dumps(settings, indent=2) + "\n"
-                (temporary / "phantom.json").write_text(text, encoding="utf-8")
-                if folder.exists():
-                    folder.rmdir()  # empty; not every system renames onto it
-                temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-                lock.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot write the phantom there ({error.strerror or error}); "
-            "choose another folder or free some space"
-        ) from error
+            temporary.mkdir()
+            with (
+                closing(workers.run(draw, scans, jobs)) as drawn,
+                tqdm(
+                    None, "phantom", len(scans), unit="scan", disable=not progress
+                ) as bar,
+            ):
+                for _ in drawn:
+                    bar.update()
+            text = json.dumps(settings, indent=2) + "\n"
+            (temporary / "phantom.json").write_text(text, encoding="utf-8")
+            if folder.exists():
+                folder.rmdir()  # empty; not every system renames onto it
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            lock.unlink(missing_ok=True)
     return folder
 
 
-def _check(what: str, number, low: int, high: int) -> None:
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose a folder for the phantom")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"{folder} already holds files; choose a new or empty folder, or remove it"
+        )
+
+
+def _check(what: str, number, low: int, high: int = LAST_CASE) -> None:
     if type(number) is not int or not low <= number <= high:
         raise UserError(
             f"{what} must be a whole number from {low} to {high}, not {number!r}"
@@ -118,7 +121,7 @@ def _cases(patients) -> dict[str, range]:
         )
     cases, free = {}, 0
     for split, count in zip(SPLITS, patients, strict=True):
-        _check(f"patients in {split}", count, 1, LAST_CASE)
+        _check(f"patients in {split}", count, 1)
         first = max(FIRST_CASE[split], free)
         free = first + count
         cases[split] = range(first, free)
@@ -129,33 +132,21 @@ def _cases(patients) -> dict[str, range]:
     return cases
 
 
-@dataclass(frozen=True)
-class _Volume:
-    """One scan to draw and write."""
-
-    folder: Path
-    split: str
-    case: int
-    week: int
-    slices: int
-    seed: int  # of the whole data set
-    whole: bool  # as one file
-
-    def write(self) -> None:
-        patient_seed = self.seed * (LAST_CASE + 1) + self.case
-        image, labels = make_volume(patient_seed, self.week, self.slices)
-        image = np.rint(image).astype(np.int16)
-        grid = Grid(self.slices)
-        if self.whole:
-            affine = grid.affine(0)[:, [0, 2, 1, 3]]  # left, back, head
-            stem = f"Case_{self.case:03d}_Week{self.week}"
-            for name, values in (("LFOV", image), ("SEMANTIC_LFOV", labels)):
-                path = self.folder / f"{stem}_{name}.nii.gz"
-                path.write_bytes(nifti_bytes(values.transpose(1, 0, 2), affine))
-            return
-        for kind, prefix, pixels in (("", "case", image), ("seg_", "seg", labels)):
-            folder = self.folder / f"keras_slices_{kind}{self.split}"
-            folder.mkdir(exist_ok=True)
-            for s in range(self.slices):
-                name = f"{prefix}_{self.case:03d}_week_{self.week}_slice_{s}.nii.gz"
-                (folder / name).write_bytes(nifti_bytes(pixels[s], grid.affine(s)))
+def _write_scan(folder: Path, slices: int, seed: int, whole: bool, scan) -> None:
+    """Draw one scan (split, case, week) and write it, as one file or as slices."""
+    split, case, week = scan
+    image, labels = make_volume(seed * (LAST_CASE + 1) + case, week, slices)
+    image = np.rint(image).astype(np.int16)
+    grid = Grid(slices)
+    if whole:
+        affine = grid.affine(0)[:, [0, 2, 1, 3]]  # left, back, head
+        for name, values in (("LFOV", image), ("SEMANTIC_LFOV", labels)):
+            path = folder / f"Case_{case:03d}_Week{week}_{name}.nii.gz"
+            path.write_bytes(nifti_bytes(values.transpose(1, 0, 2), affine))
+        return
+    for kind, prefix, pixels in (("", "case", image), ("seg_", "seg", labels)):
+        inside = folder / f"keras_slices_{kind}{split}"
+        inside.mkdir(exist_ok=True)
+        for s in range(slices):
+            path = inside / f"{prefix}_{case:03d}_week_{week}_slice_{s}.nii.gz"
+            path.write_bytes(nifti_bytes(pixels[s], grid.affine(s)))

@@ -202,10 +202,10 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(written, tmp_path):
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
-    def stop(job):
+    def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pelvis.phantom.write._Volume.write", stop)
+    monkeypatch.setattr("pelvis.phantom.write._write_scan", stop)
     with pytest.raises(KeyboardInterrupt):
         write_phantom(tmp_path / "half", (1, 1, 1), 1, slices=1, jobs=1, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -213,15 +213,15 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys
-from pelvis.phantom.write import _Volume, write_phantom
-draw = _Volume.write
+from pelvis.phantom import write
+draw = write._write_scan
 
-def draw_and_die(job):
-    draw(job)
+def draw_and_die(*job):
+    draw(*job)
     os._exit(9)
 
-_Volume.write = draw_and_die
-write_phantom(sys.argv[1], (1, 1, 1), 1, slices=1, jobs=1, progress=False)
+write._write_scan = draw_and_die
+write.write_phantom(sys.argv[1], (1, 1, 1), 1, slices=1, jobs=1, progress=False)
 """
 
 
