@@ -99,7 +99,7 @@ def download(chosen: Table, downloads: Path) -> dict[str, str]:
         failed[uid] = reason[-200:]
     if len(failed) == len(chosen):
         raise UserError(
-            f"none of {len(chosen)} series came ({reason}); check the network "
+            f"none of {len(chosen)} series came ({failed[uid]}); check the network "
             "connection, then run the same command again"
         )
     return failed

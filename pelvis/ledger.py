@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pelvis.files import write_whole
@@ -42,7 +42,7 @@ class Ledger:
         self.scans: dict[str, Scan] = {}  # by the text of their source
         if not (folder / STATE).exists():
             there = folder.iterdir() if folder.exists() else ()
-            names = sorted(path.name for path in there if path.name != LOCK)
+            names = sorted(p.name for p in there if not p.name.startswith(".convert"))
             slices = any(name.startswith("keras_slices_") for name in names)
             if names:
                 what = "slices" if slices else "files"
@@ -106,9 +106,9 @@ class Ledger:
         self._save()
 
     def _save(self) -> None:
-        scans = {name: asdict(scan) for name, scan in self.scans.items()}
+        scans = {name: vars(scan) for name, scan in self.scans.items()}
         state = {"settings": self.settings, "scans": scans}
-        write_whole(self.folder / STATE, json.dumps(state, indent=1) + "\n")
+        write_whole(self.folder / STATE, json.dumps(state) + "\n")
         rows = [row for name, scan in self.scans.items() for row in _rows(name, scan)]
         rows.sort(key=lambda row: (SPLITS.index(row[0]), *row[1:4]))
         text = io.StringIO()

@@ -1,14 +1,29 @@
-"""``vqlib data fetch``: what it lists, asks, says, and how it exits."""
+"""``vqlib data fetch``: what it lists, asks, downloads and writes, and how it exits.
 
+A stand-in takes the place of the archive: it copies small files, or fails.
+"""
+
+import errno
 import json
+import logging
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from archive_index import series, table
 from click.testing import CliRunner
+from scan_files import coronal_series, write_dicom
 
 from pelvis import archive, download
-from pelvis.convert import Report
+from pelvis.convert import Report, convert
+from pelvis.download import check_target, missing
 from vqlib.cli import main
+from vqlib.data import SliceIndex
+from vqlib.errors import UserError
 
 CITATION = "Doe, J. (2020). A set. https://doi.org/10.1234/alpha"
 
@@ -26,6 +41,7 @@ INDEX = table(
     one("3.1", "x", "cor", "gamma"),
     one("4.1", "x", "dyn_tra", "delta"),
 )
+FOUR = INDEX[:4]
 
 
 class Archive:
@@ -39,33 +55,32 @@ class Archive:
         for uid in uids:
             self.asked.append(uid)
             fault = self.broken.get(uid, "")
+            (downloads / uid).mkdir()
+            (downloads / uid / "a.dcm").write_bytes(b"12" if fault else b"123")
             if isinstance(fault, BaseException):
                 raise fault
             if fault:
                 said += f'ERROR "cp {downloads}/{uid}": {fault}\n'
-            else:
-                (downloads / uid).mkdir()
-                (downloads / uid / "a.dcm").write_bytes(b"123")
         return said
 
 
 @pytest.fixture(autouse=True)
 def copies(tmp_path, monkeypatch):
     """A small archive; nothing is converted but in name."""
+
+    def named(source, folder):
+        folder.mkdir(exist_ok=True)
+        (folder / "manifest.csv").write_text("")
+        return Report(folder, len(list(source.iterdir())), 0)
+
     monkeypatch.chdir(tmp_path)
     copies = Archive()
     monkeypatch.setattr(archive, "read_index", lambda: INDEX)
     monkeypatch.setattr(archive, "index_version", lambda: "IDC v99")
     monkeypatch.setattr(archive, "citations", lambda d: dict.fromkeys(d, CITATION))
     monkeypatch.setattr(download, "transfer", copies)
-    monkeypatch.setattr(download, "convert", convert)
+    monkeypatch.setattr(download, "convert", named)
     return copies
-
-
-def convert(source, folder):
-    folder.mkdir(exist_ok=True)
-    (folder / "manifest.csv").write_text("")
-    return Report(folder, len(list(source.iterdir())), 0)
 
 
 def run(*arguments, answer=None):
@@ -82,11 +97,15 @@ def refused(*arguments, answer=None):
     return last
 
 
-def test_help():
-    assert "download nothing" in run("--help").output
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+# lists
 
 
 def test_listing_downloads_nothing(copies, tmp_path):
+    assert "download nothing" in run("--help").output
     result = run()
     assert result.exit_code == 0
     header, first, second, few, *_ = result.stdout.splitlines()
@@ -97,24 +116,21 @@ def test_listing_downloads_nothing(copies, tmp_path):
     assert second.endswith("women")
     assert few == "with fewer than 3 patients: gamma"
     assert "IDC v99" in result.stdout
-    assert not copies.asked
-    assert not list(tmp_path.iterdir())
-
-
-def test_listing_of_one_collection():
     lines = run("--collection", "beta").stdout.splitlines()
     assert [line[:6] for line in lines[1:3]] == ["Cor T2", "Cor T1"]
     lines = run("--description", "dyn").stdout.splitlines()
     assert lines[0] == "with fewer than 3 patients: delta"
-
-
-def test_listing_for_machines():
     listed = json.loads(run("--json").stdout)
-    assert [one["name"] for one in listed] == ["prostatex", "beta", "gamma"]
+    assert [offer["name"] for offer in listed] == ["prostatex", "beta", "gamma"]
     assert listed[1]["size"] == 5_000_000_006
+    assert not copies.asked
+    assert not list(tmp_path.iterdir())
 
 
-def test_shows_licence_and_citation_before_it_asks(copies):
+# asks
+
+
+def test_shows_licence_and_citation_before_it_asks(copies, tmp_path):
     result = run("mine", answer="n\n")
     shown = result.stdout[: result.stdout.index("download and convert?")]
     assert f"CC BY 4.0: {CITATION}" in shown
@@ -122,52 +138,176 @@ def test_shows_licence_and_citation_before_it_asks(copies):
     assert "to download: 20 series" in shown
     assert result.exit_code == 1
     assert "nothing was downloaded" in result.stderr
+    assert "--yes" in refused("mine", answer="")  # no one there
     assert not copies.asked
-
-
-def test_no_one_to_answer(copies, tmp_path):
-    assert "--yes" in refused("mine", answer="")
     assert not list(tmp_path.iterdir())
 
 
-def test_fetch_after_yes(copies, tmp_path):
+def test_fetch_after_yes(copies):
     result = run("mine", "--patients", "3", answer="y\n")
     assert result.exit_code == 0, result.output
     assert copies.asked == ["1.0", "1.1", "1.2"]
-    assert (tmp_path / "mine.dicom" / "1.0" / "a.dcm").exists()
-    credits = json.loads((tmp_path / "mine" / "credits.json").read_text("utf-8"))
+    assert names("mine.dicom") == ["1.0", "1.1", "1.2"]
+    credits = json.loads(Path("mine/credits.json").read_text("utf-8"))
+    assert credits["archive"] == "NCI Imaging Data Commons, IDC v99"
+    assert credits["credit"] == [
+        "prostatex, CC BY 4.0, https://doi.org/10.1234/alpha, resampled"
+    ]
     assert credits["cite"][0] == CITATION
-
-
-def test_what_is_there_is_neither_asked_nor_fetched_again(copies):
-    run("mine", "--patients", "2", "--yes")
-    assert run("mine", "--patients", "2").exit_code == 0
+    assert "10.1148/rg.230180" in credits["cite"][1]
+    assert [one["patient"] for one in credits["series"]] == [
+        "man-00",
+        "man-01",
+        "man-02",
+    ]
+    assert run("mine", "--patients", "3").exit_code == 0  # nothing to ask
     assert run("mine", "--patients", "4", "--yes").exit_code == 0
     assert copies.asked == ["1.0", "1.1", "1.2", "1.3"]
 
 
-def test_chosen_series_and_folder(copies, tmp_path):
-    arguments = ["--series", "4.1", "--series", "1.7", "--download-dir", "down"]
-    assert run("mine", *arguments, "--yes").exit_code == 0
-    assert copies.asked == ["4.1", "1.7"]
-    assert {path.name for path in (tmp_path / "down").iterdir()} == {"4.1", "1.7"}
+@pytest.mark.parametrize(
+    ("options", "uids"),
+    [
+        (["--series", "4.1", "--series", "1.7", "--download-dir", "d"], ["4.1", "1.7"]),
+        (["--patients", "all"], [f"1.{n}" for n in range(25)]),
+        (
+            ["--collection", "beta", "--description", "t2", "--every-series"],
+            ["2.2", "2.3"],
+        ),
+    ],
+)
+def test_choices(copies, options, uids):
+    assert run("mine", *options, "--yes").exit_code == 0
+    assert copies.asked == uids
+    folder = "d" if "d" in options else "mine.dicom"
+    assert names(folder) == sorted(uids)
 
 
-def test_all_patients_and_every_series(copies):
-    assert run("a", "--patients", "all", "--yes").exit_code == 0
-    assert len(copies.asked) == 25
-    arguments = ["--collection", "beta", "--description", "t2", "--every-series"]
-    assert run("b", *arguments, "--yes").exit_code == 0
-    assert copies.asked[25:] == ["2.2", "2.3"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--collection", "bet"], "did you mean 'beta'"),
+        (["mine", "--collection", "prostatx"], "did you mean 'prostatex'"),
+        (["mine", "--collection", "delta"], "no series of delta is called coronal"),
+        (["mine", "--description", "flair"], "has 'flair' in its description"),
+        (["mine", "--series", "9.9"], "series 9.9 is not among"),
+        (["mine", "--series", "1.1", "--collection", "beta"], "leave out"),
+        (["mine", "--patients", "0"], "--patients '0' must be"),
+        (["mine", "--patients", "some"], "--patients 'some' must be"),
+        (["mine", "--json"], "leave out DIR"),
+        (["mine", "--max-size", "big"], "such as '500 MB'"),
+        (["mine", "--collection", "beta"], "5.0 GB, more than --max-size 2 GB"),
+    ],
+)
+def test_refusals(copies, arguments, message):
+    assert message in refused(*arguments)
+    assert not copies.asked
 
 
-def test_failed_series_is_named(copies, tmp_path):
+# downloads
+
+
+@pytest.mark.parametrize("left", [b"half", b"longer than it should be"])
+def test_what_a_killed_download_left_does_not_count(copies, left):
+    Path("mine.dicom/1.1").mkdir(parents=True)
+    Path("mine.dicom/1.1/old.dcm").write_bytes(left)
+    assert run("mine", "--patients", "2", "--yes").exit_code == 0
+    assert names("mine.dicom/1.1") == ["a.dcm"]
+
+
+def test_a_failed_series_is_named_and_others_kept(copies):
     copies.broken["1.1"] = "no object found"
     result = run("mine", "--patients", "3", "--yes")
     assert result.exit_code == 1
     assert "series 1.1 did not come (no object found)" in result.stdout
     assert "1 of 3 series did not come" in result.stderr.splitlines()[-1]
-    assert (tmp_path / "mine" / "credits.json").exists()
+    assert names("mine.dicom") == ["1.0", "1.2"]  # what came in part is gone
+    credits = json.loads(Path("mine/credits.json").read_text("utf-8"))
+    assert [one["uid"] for one in credits["series"]] == ["1.0", "1.2"]
+
+
+def test_an_interrupted_download_goes_on(copies):
+    copies.broken["1.1"] = KeyboardInterrupt()
+    result = run("mine", "--patients", "3", "--yes")
+    assert result.exit_code == 130
+    assert "1 of 3 series are in" in result.stderr
+    assert not Path("mine").exists()
+    copies.broken.clear()
+    assert run("mine", "--patients", "3", "--yes").exit_code == 0
+    assert copies.asked == ["1.0", "1.1", "1.1", "1.2"]
+
+
+def test_network_down(copies, tmp_path):
+    copies.broken = dict.fromkeys(INDEX["uid"], "no such host")
+    line = refused("mine", "--yes")
+    assert "none of 20 series came (no such host); check the network" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_client_is_asked_for_these_series_and_heard_quietly(
+    tmp_path, monkeypatch, caplog
+):
+    class Client:
+        def __init__(self):
+            self.index = table({"SeriesInstanceUID": "1"}, {"SeriesInstanceUID": "2"})
+
+        def download_from_selection(self, folder, **how):
+            assert list(self.index["SeriesInstanceUID"]) == ["2"]
+            assert folder == str(tmp_path)
+            assert how["seriesInstanceUID"] == ["2"]
+            assert how["dirTemplate"] == "%SeriesInstanceUID"
+            logging.getLogger("idc_index.index").error("ERROR %s", "no such host")
+
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "idc_index", SimpleNamespace(IDCClient=Client))
+    assert download.transfer(["2"], tmp_path) == "ERROR no such host"
+    assert not caplog.records
+
+
+# targets
+
+
+def test_targets_that_are_refused(copies, tmp_path, monkeypatch):
+    def line(*options):
+        return refused("mine", "--yes", *options)
+
+    assert run("mine", "--patients", "4", "--yes").exit_code == 0
+    other = "holds series that are not in this choice (1.3)"
+    assert f"mine.dicom {other}" in line("--patients", "3")
+    shutil.rmtree("mine.dicom")
+    assert f"mine {other}" in line("--patients", "3")
+    check_target(FOUR, tmp_path / "mine", tmp_path / "mine.dicom")
+    Path("mine/credits.json").write_text("{}")
+    assert "credits.json is damaged" in line("--patients", "4")
+    Path("mine/credits.json").unlink()
+    assert "not empty, and not of an earlier fetch" in line()
+    Path("file").write_text("")
+    assert "cannot be read (Not a directory)" in refused("file", "--yes")
+    down = ["--download-dir", "file/x", "--yes"]
+    assert "cannot be read (Not a directory)" in refused("new", *down)
+    free = SimpleNamespace(free=4 * 3 + 4 * download.CONVERTED - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    assert "16 MB free" in refused("new", "--patients", "4", "--yes")
+    free.free += 1
+    check_target(FOUR, tmp_path / "new", tmp_path / "new.dicom")
+
+
+def test_a_full_disk(copies, monkeypatch):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    copies.broken["1.1"] = full
+    line = refused("mine", "--patients", "3", "--yes")
+    assert "cannot write there (No space left on device); free some space" in line
+    copies.broken.clear()
+
+    def refuse(path, content):
+        raise full
+
+    monkeypatch.setattr(download, "write_whole", refuse)
+    line = refused("mine", "--patients", "3", "--yes")
+    assert "cannot write there (No space left on device); free some space" in line
+
+
+# slices
 
 
 def test_faults_of_the_conversion(copies, monkeypatch):
@@ -181,36 +321,43 @@ def test_faults_of_the_conversion(copies, monkeypatch):
     assert "1 faults" in result.stderr.splitlines()[-1]
 
 
-def test_interrupted(copies, tmp_path):
-    copies.broken["1.1"] = KeyboardInterrupt()
-    result = run("mine", "--patients", "3", "--yes")
-    assert result.exit_code == 130
-    assert "1 of 3 series are in" in result.stderr
-    assert not (tmp_path / "mine").exists()
+def test_slices_are_credited_whatever_stops_the_others(monkeypatch):
+    def convert(source, folder):
+        folder.mkdir()
+        (folder / "manifest.csv").write_text("")
+        raise UserError("a faulty series")
+
+    monkeypatch.setattr(download, "convert", convert)
+    assert "a faulty series" in refused("mine", "--patients", "3", "--yes")
+    assert Path("mine/credits.json").exists()
 
 
-def test_network_down(copies, tmp_path):
-    copies.broken = dict.fromkeys(INDEX["uid"], "no such host")
-    assert "none of 20 series came (no such host)" in refused("mine", "--yes")
-    assert not (tmp_path / "mine").exists()
+def test_from_the_archive_to_slices(tmp_path, monkeypatch):
+    """Three men's series come, in two goes, and become slices of three splits."""
+    rows = []
+    for man in (1, 2, 3):
+        uid = f"1.2.{man}"
+        images = coronal_series(series=str(man), PatientID=f"man-{man}")
+        paths = write_dicom(tmp_path / "bucket" / uid, images)
+        size = sum(path.stat().st_size for path in paths)
+        rows.append(one(uid, f"man-{man}", images=len(paths), size=size))
+
+    def copy(uids, folder):
+        for uid in uids:
+            shutil.copytree(tmp_path / "bucket" / uid, folder / uid)
+        return ""
+
+    monkeypatch.setattr(archive, "read_index", lambda: table(*rows))
+    monkeypatch.setattr(download, "transfer", copy)
+    quiet = partial(convert, processes=1, progress=False)
+    monkeypatch.setattr(download, "convert", quiet)
+    for patients in ("2", "3"):
+        result = run("mine", "--patients", patients, "--yes")
+        assert f"scans in mine: {patients}" in result.stdout, result.output
+    assert missing(table(*rows), tmp_path / "mine.dicom").empty
+    assert len(SliceIndex.from_folder("mine").patients) == 3
 
 
-def test_refusals(copies, tmp_path):
-    for arguments, message in [
-        (["--collection", "bet"], "did you mean 'beta'"),
-        (["mine", "--collection", "prostatx"], "did you mean 'prostatex'"),
-        (["mine", "--collection", "delta"], "no series of delta is called coronal"),
-        (["mine", "--description", "flair"], "has 'flair' in its description"),
-        (["mine", "--series", "9.9"], "series 9.9 is not among"),
-        (["mine", "--series", "1.1", "--collection", "beta"], "leave out"),
-        (["mine", "--patients", "0"], "--patients '0' must be"),
-        (["mine", "--patients", "some"], "--patients 'some' must be"),
-        (["mine", "--json"], "leave out DIR"),
-        (["mine", "--max-size", "big"], "such as '500 MB'"),
-        (["mine", "--collection", "beta"], "5.0 GB, more than --max-size 2 GB"),
-    ]:
-        assert message in refused(*arguments), arguments
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").write_text("")
-    assert "not empty" in refused("other", "--yes")
-    assert not copies.asked
+def test_sizes_are_readable():
+    texts = [download.size_text(size) for size in (2e6, 999.4e6, 999.6e6, 1.25e9)]
+    assert texts == ["2 MB", "999 MB", "1.0 GB", "1.2 GB"]

@@ -17,13 +17,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_np
 from malformed import PIXELS, gz, nifti
 from slice_files import refusal
 
 from vqlib import profiles
 from vqlib.cli import main
-from vqlib.data import SliceIndex, open_data, read_label, read_slice, scan_folder
+from vqlib.data import open_data, read_label, read_slice
 from vqlib.errors import UserError
 
 TRAIN, SEG = "keras_slices_train", "keras_slices_seg_train"
@@ -308,20 +307,6 @@ def test_files_that_may_not_be_read(study, monkeypatch, fault, words):
     assert sound(check(study)) == len(NAMES) - 1
 
 
-def test_a_folder_that_may_not_be_listed(study, monkeypatch):
-    def deny(path):
-        if Path(path).name == TEST:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
-
-    real = os.scandir
-    monkeypatch.setattr("os.scandir", deny)
-    line = only_fault(study, study / TEST)
-    assert line == "may not be read (Permission denied); change its permissions"
-    assert sound(check(study)) == len(NAMES) - 2
-    assert line in opening(study)
-
-
 # random damage
 
 
@@ -378,61 +363,3 @@ FIELDS = {
 @given(fields=st.fixed_dictionaries({}, optional=FIELDS), order=st.sampled_from("<>"))
 def test_any_header_gives_the_right_pixels_or_a_refusal(scratch, fields, order):
     right_or_refused(scratch, gz(nifti(order=order, **fields), 1), PIXELS)
-
-
-@SETTINGS
-@given(content=st.binary(max_size=600), packed=st.booleans())
-def test_any_bytes_are_refused(scratch, content, packed):
-    scratch.write_bytes(gz(content, 1) if packed else content)
-    assert str(scratch) in refusal(read_slice, scratch)
-
-
-@settings(SETTINGS, max_examples=80)
-@given(
-    pixels=st_np.arrays(
-        st.sampled_from(["u1", "i1", "i2", "u2", "i4", "f4", "f8"]).map(np.dtype),
-        st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    ),
-    order=st.sampled_from("<>"),
-    version=st.sampled_from([1, 2]),
-    gap=st.integers(4, 99),
-)
-def test_any_pixels_come_back(scratch, pixels, order, version, gap):
-    with np.errstate(over="ignore"):
-        wanted = pixels.astype(np.float32)
-    scratch.write_bytes(gz(nifti(pixels, order, version, bytes(gap)), 1))
-    if np.isfinite(wanted).all():
-        np.testing.assert_array_equal(read_slice(scratch), wanted)
-    else:
-        assert "NaN or infinite" in refusal(read_slice, scratch)
-
-
-@settings(SETTINGS, max_examples=50)
-@given(
-    names=st.lists(
-        st.from_regex(
-            r"(case|seg|Case)_[0-9٤]{0,3}_week_?[0-9]_slice_-?[0-9]{1,2}\.nii(\.gz)?",
-            fullmatch=True,
-        )
-        | st.text(st.characters(exclude_characters="/\0\\"), min_size=1, max_size=40),
-        max_size=5,
-    )
-)
-def test_any_names_give_a_record_a_fault_or_nothing(tmp_path_factory, names):
-    folder = tmp_path_factory.mktemp("names")
-    train = folder / TRAIN
-    train.mkdir()
-    for name in names:
-        try:
-            (train / name).touch()
-        except (OSError, ValueError):
-            continue
-    records, faults = scan_folder(folder)
-    known = {record.path.name for record in records} | {f.file.name for f in faults}
-    for name in os.listdir(train):
-        nifti_like = name.lower().endswith((".nii", ".nii.gz"))
-        assert (name in known) == (nifti_like and not name.startswith("."))
-    assert all("\n" not in str(fault) for fault in faults)
-    assert all(record.path.name.isascii() for record in records)
-    if faults:
-        refusal(SliceIndex.from_folder, folder)
