@@ -146,8 +146,12 @@ def check(folder, as_json) -> None:
     import json
     import sys
 
+    # nibabel imports it where it can: needless here, and a third of the start
+    hidden = sys.modules.setdefault("pydicom", None) is None
     from pelvis.check import check
 
+    if hidden:
+        del sys.modules["pydicom"]
     report = check(folder, progress=sys.stderr.isatty())
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if report.faults:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -247,3 +249,30 @@ def test_notes_on_what_is_not_read(slices):
         "files in keras_slices_test that are not read: 2 (a.txt, …)",
         "keras_slices_val is not read; the splits are train, validate, test",
     ]
+
+
+LOADED = """
+import sys
+from vqlib.cli import main
+main(sys.argv[1:], standalone_mode=False)
+slow = "numpy", "nibabel", "pandas", "pydicom", "scipy.ndimage", "torch"
+print([name for name in slow if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "loaded"),
+    [
+        (["data", "--help"], []),
+        (["data", "phantom", "--help"], []),
+        (["data", "convert", "--help"], []),
+        (["data", "fetch", "--help"], []),
+        (["data", "check", "."], ["numpy", "nibabel"]),
+    ],
+    ids=" ".join,
+)
+def test_commands_load_only_what_they_need(slices, command, loaded):
+    """So they start in less than half a second."""
+    run = [sys.executable, "-c", LOADED, *command]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=slices)
+    assert done.stdout.splitlines()[-1] == str(loaded), done.stderr
