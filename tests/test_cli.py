@@ -82,8 +82,8 @@ def test_tutorial_outside_the_project(home):
 
 def test_train_says_what_does_not_go_together(home):
     assert "use one of 32-true" in refused("train", "vae", "--precision", "8")
-    assert "auto, cpu or cuda" in refused("train", "vae", "--device", "gpu")
-    assert "csv or tensorboard" in refused("train", "vae", "--logger", "wandb")
+    assert "use one of auto, cpu, cuda" in refused("train", "vae", "--device", "gpu")
+    assert "use one of csv, tensorboard" in refused("train", "vae", "--logger", "wandb")
     assert "must be bool" in refused("train", "vae", "-p", "augment", "perhaps")
 
 

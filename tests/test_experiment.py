@@ -364,7 +364,7 @@ def test_average_and_patience_of_the_profile_reach_the_training(data, kind):
         ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
         ({"seed": 2**62}, "seed must be from 0"),
         ({"seed": "abc"}, "seed must be int, not 'abc'"),
-        ({"device": "tpu"}, "device 'tpu' is unknown; use auto, cpu or cuda"),
+        ({"device": "tpu"}, "device 'tpu' is unknown; use one of auto, cpu, cuda"),
         ({"run": "a/b"}, "not a plain folder name"),
         ({"run": "x" * 300}, "not a plain folder name of at most 200 bytes"),
         ({"codebok_size": 5}, "unknown setting 'codebok_size'; did you mean"),

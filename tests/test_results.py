@@ -4,7 +4,7 @@ import pytest
 
 from vqlib import results
 from vqlib.errors import UserError
-from vqlib.runs import Run, save_json
+from vqlib.runs import Run, make_folder, save_json
 
 
 def write_part(run, part, **measured):
@@ -80,10 +80,14 @@ def test_nothing_measured_yet(run):
         results.collect(run)
 
 
-def test_a_stored_benchmark_is_found_or_told_to_be_missing(tmp_path, monkeypatch):
-    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+def test_a_stored_benchmark_is_found_or_missing(run, tmp_path):
     assert results.stored_benchmark("quantizer") is None
-    folder = tmp_path / "benchmarks" / "results"
-    folder.mkdir(parents=True)
-    (folder / "quantizer.json").write_text('{"command": "python x"}', encoding="utf-8")
-    assert results.stored_benchmark("quantizer") == {"command": "python x"}
+    save_json(make_folder(tmp_path / "benchmarks/results") / "quantizer.json", {"a": 1})
+    assert results.stored_benchmark("quantizer") == {"a": 1}
+
+
+def test_scores_of_other_weights_are_left_out(run):
+    for part in ("vae", "vqvae"):
+        write_part(run, part, checkpoint="of these weights")
+    (run.part("vae") / "best.safetensors").write_bytes(b"other weights")
+    assert results.collect(run).keys() == {"run", "vqvae"}

@@ -17,6 +17,19 @@ MODELS = {
     "autoencoder": "autoencoder",
 }
 PRIORS = {"vqvae": ("prior",), "vqvae2": ("prior_top", "prior_bottom")}
+ROWS = {  # label -> key in metrics.json or timing.json, and how it is written
+    "SSIM": ("ssim", ".3f"),
+    "… 95 % over patients": ("ssim", "interval"),
+    "PSNR, dB": ("psnr", ".2f"),
+    "MS-SSIM": ("ms_ssim", ".3f"),
+    "SSIM inside the body": ("ssim_body", ".3f"),
+    "bits per slice": ("bits_per_slice", ",.0f"),
+    "… by code frequency": ("order0_bits", ",.0f"),
+    "… under the prior": ("prior_bits", ",.0f"),
+    "codebook perplexity": ("perplexity", ".1f"),
+    "codes used": ("codes_used", "d"),
+    "seconds of training": ("train_seconds", ",.0f"),
+}
 MISSING = "–"
 
 
@@ -67,82 +80,41 @@ def table(results: dict) -> list[list[str]]:
             measured[model] = measured.get(model, {}) | {"prior_bits": min(lengths)}
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]
-    for label, cell in _ROWS.items():
-        cells = [cell(measured[part]) for part in models]
+    for label, (key, form) in ROWS.items():
+        cells = [_cell(measured[part], key, form) for part in models]
         if set(cells) != {MISSING}:
             rows.append([label, *cells])
     return rows
 
 
+def _cell(measured: dict, key: str, form: str) -> str:
+    """One quantity of a model; of two levels of codes that of the top and the bottom
+    ones. ``form`` is how to format it, or "interval"."""
+    cells = []
+    for name in (key, f"{key}_top", f"{key}_bottom"):
+        value = measured.get(name)
+        if value is None:
+            continue
+        if form == "interval":
+            cells.append(f"{value['low']:.3f}–{value['high']:.3f}")
+        else:
+            cells.append(format(value["mean"] if type(value) is dict else value, form))
+    return " / ".join(cells) or MISSING
+
+
 def as_text(results: dict) -> str:
     """The table for a terminal, columns aligned."""
     rows = table(results)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *rest = (f"{c:>{w}}" for c, w in zip(row, widths, strict=True))
-        lines.append("  ".join([f"{row[0]:<{len(first)}}", *rest]).rstrip())
-    lines.insert(1, "─" * max(map(len, lines)))
-    return "\n".join(lines)
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [
+        "  ".join([f"{row[0]:<{first}}", *map(str.rjust, row[1:], widths)])
+        for row in rows
+    ]
+    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
 
 
 def as_markdown(results: dict) -> str:
     """The table for a Markdown page."""
-    rows = table(results)
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join(
-        "| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]
-    )
-
-
-def _number(key: str, form: str):
-    def cell(measured: dict) -> str:
-        value = measured.get(key)
-        return MISSING if value is None else format(value, form)
-
-    return cell
-
-
-def _levels(key: str, form: str):
-    """Of the codes; of the top and of the bottom ones where there are two levels."""
-
-    def cell(measured: dict) -> str:
-        keys = [k for k in (key, f"{key}_top", f"{key}_bottom") if k in measured]
-        return " / ".join(format(measured[k], form) for k in keys) or MISSING
-
-    return cell
-
-
-def _interval(key: str):
-    def cell(measured: dict) -> str:
-        value = measured.get(key)
-        if value is None:
-            return MISSING
-        return f"{value['low']:.3f}–{value['high']:.3f}"
-
-    return cell
-
-
-def _mean(key: str, form: str):
-    def cell(measured: dict) -> str:
-        value = measured.get(key)
-        if value is None:
-            return MISSING
-        return format(value["mean"] if isinstance(value, dict) else value, form)
-
-    return cell
-
-
-_ROWS = {
-    "SSIM": _mean("ssim", ".3f"),
-    "… 95 % over patients": _interval("ssim"),
-    "PSNR, dB": _mean("psnr", ".2f"),
-    "MS-SSIM": _mean("ms_ssim", ".3f"),
-    "SSIM inside the body": _mean("ssim_body", ".3f"),
-    "bits per slice": _number("bits_per_slice", ",.0f"),
-    "… by code frequency": _number("order0_bits", ",.0f"),
-    "… under the prior": _number("prior_bits", ",.0f"),
-    "codebook perplexity": _levels("perplexity", ".1f"),
-    "codes used": _levels("codes_used", "d"),
-    "seconds of training": _number("train_seconds", ",.0f"),
-}
+    head, *rows = table(results)
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

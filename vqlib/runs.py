@@ -8,7 +8,6 @@ safetensors, all else is JSON or CSV.
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -222,15 +221,20 @@ def read_scores(folder: Path, *sources: Path) -> dict | None:
     return found
 
 
+def save_history(path: Path, history: dict[str, list[float]]) -> None:
+    """Write columns of one value per epoch as CSV, epochs counted from 1."""
+    import pandas as pd  # only whoever trains or reads pays for it
+
+    epochs = pd.RangeIndex(1, 1 + len(next(iter(history.values()))), name="epoch")
+    table = pd.DataFrame(history, epochs)
+    save_text(path, table.to_csv(float_format="%.6g", lineterminator="\n"))
+
+
 def read_history(path: Path) -> dict[str, list[float]]:
     """Read a ``history.csv`` into columns; an empty cell becomes NaN."""
+    import pandas as pd
+
     try:
-        header, *rows = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, ValueError):
+        return pd.read_csv(path).to_dict("list")
+    except (OSError, ValueError):
         raise UserError(f"{path} is missing or empty; train the model first") from None
-    names = header.split(",")
-    columns = {name: [] for name in names}
-    for row in rows:
-        for name, cell in zip(names, row.split(","), strict=True):
-            columns[name].append(float(cell) if cell else math.nan)
-    return columns

@@ -11,10 +11,10 @@ from vqlib.training import devices, first_then_others, make_fabric, make_logger
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "tpu9"}, "auto, cpu or cuda"),
+        ({"device": "tpu9"}, "use one of auto, cpu, cuda"),
         ({"precision": "16"}, "use one of 32-true, bf16-mixed, 16-mixed"),
         ({"precision": "16-mixed"}, "needs a GPU; on the CPU use bf16-mixed"),
-        ({"strategy": "fsdp"}, "use auto or ddp"),
+        ({"strategy": "fsdp"}, "use one of auto, ddp"),
         ({"num_nodes": 2}, "must know of each other"),
     ],
 )
@@ -32,7 +32,7 @@ def test_a_gpu_that_is_not_there_is_refused():
 
 def test_more_devices_than_there_are_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="2 devices were asked for, but torch sees 1"):
+    with pytest.raises(UserError, match="2 devices asked for, but torch sees 1"):
         devices._processes("cuda", 2, None)
 
 
@@ -103,7 +103,7 @@ def test_loggers(tmp_path, monkeypatch):
         fabric.logger.save()
         text = (tmp_path / "logs" / f"version_{number}" / "metrics.csv").read_text()
         assert text.splitlines() == ["loss,step", "0.5,1"]
-    with pytest.raises(UserError, match="use csv or tensorboard"):
+    with pytest.raises(UserError, match="use one of csv, tensorboard"):
         make_logger("wandb", tmp_path)
     monkeypatch.setattr(tensorboard, "_TENSORBOARD_AVAILABLE", False)
     monkeypatch.setattr(tensorboard, "_TENSORBOARDX_AVAILABLE", False)

@@ -5,11 +5,11 @@ from importlib import import_module
 
 import click
 
-from vqlib.errors import UserError, unknown_name
+from vqlib.errors import UserError, one_line, unknown_name
 
 
 class Group(click.Group):
-    """Tells a `UserError` in one line, without a traceback, and exits with 1.
+    """Prints a `UserError` in one line, without a traceback, and exits with 1.
 
     Args:
         elsewhere: command -> module that defines it, imported when it is asked for.
@@ -30,9 +30,13 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
-        except UserError as fault:
+        except BrokenPipeError:
+            raise  # whoever reads the output has left: click ends quietly
+        except (UserError, OSError) as fault:  # or what the disk refuses
+            if isinstance(fault, OSError) and fault.filename:
+                fault = f"{fault.filename}: {fault.strerror}"
             if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one
-                click.echo(f"error: {fault}", err=True)
+                click.echo(f"error: {one_line(str(fault))}", err=True)
             ctx.exit(1)
 
     def resolve_command(self, ctx: click.Context, args: list[str]):

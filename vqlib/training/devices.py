@@ -1,6 +1,6 @@
 """Where a training runs: on the CPU, on one GPU, on several, on several machines.
 
-Several processes come about in one of three ways, and Lightning Fabric tells which:
+Several processes come about in one of three ways, and Lightning Fabric finds out which:
 ``vqlib train --devices 2`` starts the second one itself; ``torchrun`` (and SLURM) has
 started them all before, on each machine; ``fabric run`` is torchrun with settings in
 the environment. In each they share every batch and average their gradients
@@ -26,9 +26,12 @@ from lightning_fabric.plugins.environments import (
 from vqlib.errors import UserError
 
 T = TypeVar("T")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-STRATEGIES = ("auto", "ddp")  # each process holds the whole model
-LOGGERS = ("csv", "tensorboard")
+KNOWN = {
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+    "strategy": ("auto", "ddp"),  # each process holds the whole model
+    "logger": ("csv", "tensorboard"),
+}
 
 
 class _MixedPrecision(MixedPrecision):
@@ -51,29 +54,23 @@ def make_fabric(
 
     Args:
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        devices: processes on this machine, one for each GPU; what torchrun has
-            started, else 1, when not given.
-        num_nodes: machines; what torchrun has started, else 1, when not given.
+        devices: processes on this machine, one for each GPU; None: what torchrun has
+            started, else 1.
+        num_nodes: machines; likewise.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``: networks in half
             precision, weights and losses in float32.
         strategy: ``auto`` or ``ddp``.
         loggers: see `make_logger`.
 
-    Raises:
-        UserError: for what is not there, or does not go together.
+    Raises `UserError` for what is not there, or does not go together.
     """
-    kind = _kind(device)
     by_fabric_run = os.environ.get("LT_CLI_USED") == "1"
     precision = os.environ.pop("LT_PRECISION", precision)  # of `fabric run`
-    settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}"
-        )
+    _check_known(device=device, precision=precision, strategy=strategy)
+    kind = _accelerator(device)
     if precision == "16-mixed" and kind == "cpu":
         raise UserError("precision 16-mixed needs a GPU; on the CPU use bf16-mixed")
-    if strategy not in STRATEGIES:
-        raise UserError(f"strategy {strategy!r} is unknown; use auto or ddp")
+    settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
     if precision != "32-true":
         settings["plugins"] = _MixedPrecision(precision, kind)
     try:
@@ -87,10 +84,15 @@ def make_fabric(
     return fabric
 
 
-def _kind(device: str) -> str:
+def _check_known(**given: str) -> None:
+    for name, value in given.items():
+        if value not in KNOWN[name]:
+            known = ", ".join(KNOWN[name])
+            raise UserError(f"{name} {value!r} is unknown; use one of {known}")
+
+
+def _accelerator(device: str) -> str:
     """``cpu``, ``cuda`` or ``mps``."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device {device!r} is unknown; use auto, cpu or cuda")
     if device == "cpu":
         return device
     if torch.cuda.is_available():
@@ -112,11 +114,8 @@ def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[st
             )
         return {"devices": here, "num_nodes": nodes}
     devices, num_nodes = devices or 1, num_nodes or 1
-    if kind == "cuda" and devices > torch.cuda.device_count():
-        raise UserError(
-            f"{devices} devices were asked for, but torch sees "
-            f"{torch.cuda.device_count()} GPUs"
-        )
+    if kind == "cuda" and devices > (there := torch.cuda.device_count()):
+        raise UserError(f"{devices} devices asked for, but torch sees {there} GPUs")
     if devices * num_nodes > 1 and hasattr(sys, "ps1"):
         raise UserError(
             "a notebook trains in one process; for more, use `vqlib train` in a shell"
@@ -124,9 +123,8 @@ def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[st
     alone = LightningEnvironment().main_address == "127.0.0.1"
     if num_nodes > 1 and alone and not SLURMEnvironment.detect():
         raise UserError(
-            "several machines must know of each other: start `torchrun` on each "
-            "(README, section Several GPUs), or set MASTER_ADDR, MASTER_PORT and "
-            "NODE_RANK"
+            "several machines must know of each other: start `torchrun` on each, or "
+            "set MASTER_ADDR, MASTER_PORT and NODE_RANK"
         )
     return {"devices": devices, "num_nodes": num_nodes}
 
@@ -149,12 +147,11 @@ def first_then_others(fabric: Fabric, action: Callable[[], T]) -> T:
 def make_logger(kind: str, folder: Path) -> Logger:
     """Fabric's logger ``csv`` or ``tensorboard``; each start of a training gets a
     folder ``logs/version_N`` of its own. Raises `UserError`."""
-    if kind not in LOGGERS:
-        raise UserError(f"logger {kind!r} is unknown; use csv or tensorboard")
-    if kind == "csv":
-        return CSVLogger(folder, name="logs")
+    _check_known(logger=kind)
     try:
-        return TensorBoardLogger(folder, name="logs")
+        return {"csv": CSVLogger, "tensorboard": TensorBoardLogger}[kind](
+            folder, name="logs"
+        )
     except ModuleNotFoundError:
         raise UserError(
             "the package tensorboard is not installed; pip install tensorboard, or "

@@ -13,7 +13,7 @@ from lightning_fabric.plugins import Precision
 from torch import nn
 
 from vqlib.errors import UserError
-from vqlib.runs import load_checkpoint, save_checkpoint, save_json, save_text
+from vqlib.runs import load_checkpoint, save_checkpoint, save_history, save_json
 
 
 class TrainingState:
@@ -108,7 +108,7 @@ class TrainingState:
         if improved or not best.exists():
             weights = _over("model", self.judged.state_dict())
             save_checkpoint(best, weights, {"epoch": self.epoch})
-        save_text(self.folder / "history.csv", self._history_as_text())
+        save_history(self.folder / "history.csv", self.history)
         save_json(
             self.folder / "timing.json",
             {"train_seconds": round(self.seconds, 2), "epochs": self.epoch},
@@ -130,14 +130,6 @@ class TrainingState:
 
     def load_best(self) -> None:
         load_weights(self.objective, self.folder)
-
-    def _history_as_text(self) -> str:
-        names = list(self.history)
-        lines = [",".join(["epoch", *names])]
-        for i in range(self.epoch):
-            cells = (f"{self.history[name][i]:.6g}" for name in names)
-            lines.append(",".join([str(i + 1), *cells]))
-        return "\n".join(lines) + "\n"
 
 
 def load_weights(objective: nn.Module, folder: Path) -> None:
