@@ -1,12 +1,12 @@
-"""What both networks share: how a prior sees codes, what it is told of the slice, how
-it answers.
+"""What both networks share: how a prior sees codes, its conditioning, its logits.
 
-Codes come in and go out as *vectors* of the VQ-VAE's codebook, not as mere names: codes
-that look alike are alike for the network from the start, which saves most of the
-training that it would take to find that out.
+Codes come in and go out as *vectors* of the VQ-VAE's codebook, not as mere numbers:
+codes that look alike are alike for the network from the start, which saves most of the
+training that it would take to find that out. Taught in notebook 05.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vqlib.errors import UserError
 from vqlib.models.networks import Model
-from vqlib.priors.sampling import sample, sample_volume
+from vqlib.priors.sampling import sample
 
 _FREQUENCIES = 8  # of the slice position's Fourier features: details of 1/16 volume
 
@@ -22,12 +22,12 @@ _FREQUENCIES = 8  # of the slice position's Fourier features: details of 1/16 vo
 class CodePrior(Model):
     """p(c | s) = ∏ p(c_i | c_<i, s) over a grid of codes in raster order.
 
-    The condition s is the slice's relative position in its volume and, where that is
-    known, which organs it holds; for the bottom codes of a VQ-VAE-2 also its top codes,
-    all of them, which were drawn before (Razavi et al. 2019, section 3.2). A network
-    adds ``features``, all places of a grid in one pass, and for sampling ``start`` and
-    ``step``, which go from one place to the next without computing anything twice (see
-    `vqlib.priors.sampling`).
+    Trained by `vqlib.losses.PriorObjective`. The condition s is the slice's relative
+    position in its volume and, where that is known, which organs it holds; for the
+    bottom codes of a VQ-VAE-2 also its top codes, all of them, which were drawn before
+    (Razavi et al. 2019, section 3.2). A network adds ``features``, all places of a grid
+    in one pass, and for sampling ``start`` and ``step``, which go from one place to the
+    next without computing anything twice.
 
     Args:
         codebook_size: K.
@@ -54,32 +54,123 @@ class CodePrior(Model):
         vectors = torch.zeros(codebook_size + 1, code_dim + 1)
         vectors[-1, -1] = 1
         self.register_buffer("vectors", vectors)
-        self.row = nn.Parameter(0.02 * torch.randn(grid[0], 1, dim))
-        self.column = nn.Parameter(0.02 * torch.randn(1, grid[1], dim))
-        self.condition = nn.Linear(2 * _FREQUENCIES, dim)
-        self.organs = nn.Parameter(
-            0.02 * torch.randn(organs, 2, dim)
-        )  # absent, present
-        self.null_embedding = nn.Parameter(
-            0.02 * torch.randn(dim)
-        )  # the condition is hidden
+        self.row_embedding = _embedding(grid[0], 1, dim)
+        self.column_embedding = _embedding(1, grid[1], dim)
+        self.position_embedding = nn.Linear(2 * _FREQUENCIES, dim)
+        self.organ_embedding = _embedding(organs, 2, dim)  # absent, present
+        self.null_embedding = _embedding(dim)  # in place of a condition
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, codebook_size)
         self.output_embedding = nn.Linear(dim, code_dim)
-        for layer in (
-            self.head,
-            self.output_embedding,
-        ):  # training starts at exactly log K nats
+        for layer in (self.head, self.output_embedding):  # start: log K nats
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.top_grid = top_grid
         if top_grid is not None:
             self.register_buffer("top_vectors", torch.zeros(codebook_size, code_dim))
-            self.top = nn.Sequential(
+            self.top_encoder = nn.Sequential(
                 nn.Conv2d(code_dim, dim, 3, padding=1),
                 nn.GELU(),
                 nn.Conv2d(dim, dim, 3, padding=1),
             )
+
+    def forward(
+        self,
+        codes: Tensor,
+        position: Tensor,
+        organs: Tensor | None = None,
+        unconditional: Tensor | None = None,
+        top: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of every code given those before it.
+
+        Values are not checked here, where a GPU would have to be waited for in each
+        training step, but in `log_prob` and `sample`.
+
+        Args:
+            codes: [B, h, w] int64.
+            position: [B] in [0, 1].
+            organs: [B, organs], 1 present, 0 absent, -1 unknown; all unknown when not
+                given.
+            unconditional: [B] bool, slices without position and organs.
+            top: [B, h/2, w/2] int64, for a prior over bottom codes.
+
+        Returns:
+            [B, h, w, K].
+        """
+        conditioning = self.conditioning(position, organs, unconditional, top)
+        return self.logits(self.features(codes, conditioning))
+
+    def log_prob(
+        self,
+        codes: Tensor,
+        position: Tensor,
+        organs: Tensor | None = None,
+        top: Tensor | None = None,
+    ) -> Tensor:
+        """log p(c_i | c_<i, s) in nats: [B, h, w]. Its negative sum is the code length
+        of the slice. Arguments as of ``forward``.
+
+        Raises:
+            UserError: for codes of another grid or codebook, or a condition out of
+                range.
+        """
+        self.check(codes, position, organs, top)
+        logits = self(codes, position, organs, top=top).flatten(0, 2)
+        nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
+        return -nats.view_as(codes)
+
+    sample = sample  # a method: draw new grids of codes
+
+    def conditioning(
+        self,
+        position: Tensor,
+        organs: Tensor | None = None,
+        unconditional: Tensor | None = None,
+        top: Tensor | None = None,
+    ) -> Tensor:
+        """The condition as one vector a slice, [B, 1, 1, dim]; with top codes as one
+        for each place, [B, h, w, dim].
+
+        An unknown organ adds nothing. Where ``unconditional`` [B] is true, the null
+        embedding stands in place of position and organs.
+        """
+        octaves = math.pi * torch.arange(1, _FREQUENCIES + 1, device=position.device)
+        angles = position.unsqueeze(1) * octaves  # [B, _FREQUENCIES]
+        slices = self.position_embedding(torch.cat([angles.sin(), angles.cos()], 1))
+        if organs is None:
+            organs = position.new_full((len(position), len(self.organ_embedding)), -1)
+        known = torch.stack([organs == 0, organs == 1], dim=2).to(slices.dtype)
+        slices = slices + known.flatten(1) @ self.organ_embedding.flatten(0, 1)
+        if unconditional is not None:
+            slices = torch.where(
+                unconditional.unsqueeze(1), self.null_embedding, slices
+            )
+        slices = slices[:, None, None]  # [B, 1, 1, dim]
+        if top is None:
+            return slices
+        places = self.top_encoder(self.top_vectors[top].movedim(-1, 1))
+        return slices + F.interpolate(places, self.grid).movedim(1, -1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[..., dim] -> [..., K]: a score of each code by its number, and one by the
+        scalar product of its vector with the output embedding."""
+        x = self.norm(x)
+        return self.head(x) + self.output_embedding(x) @ self.vectors[:-1, :-1].T
+
+    def features(self, codes: Tensor, conditioning: Tensor) -> Tensor:
+        """What the network makes of the codes before each place: [B, n, w] (the first
+        rows of a grid, or all) and of the `conditioning` -> [B, n, w, dim]."""
+        raise NotImplementedError
+
+    def start(self, conditioning: Tensor) -> Any:
+        """An empty cache for `step`."""
+        raise NotImplementedError
+
+    def step(self, cache: Any, codes: Tensor, i: int) -> Tensor:
+        """Logits [B, K] of code i, for i = 0, 1, 2, … in turn. Of ``codes`` [B, N + 1]
+        those before i are known; the column beyond the grid holds K: no code."""
+        raise NotImplementedError
 
     def use_codebook(self, codebook: Tensor, top: Tensor | None = None) -> None:
         """Take the code vectors [K, D] of a VQ-VAE, centred and scaled; for a prior
@@ -105,95 +196,6 @@ class CodePrior(Model):
                     "train the prior again"
                 )
 
-    def conditions(
-        self,
-        position: Tensor,
-        organs: Tensor | None,
-        hidden: Tensor | None = None,
-        top: Tensor | None = None,
-    ) -> Tensor:
-        """The condition as one vector a slice, [B, 1, 1, dim]; with top codes as one
-        for each place, [B, h, w, dim].
-
-        An organ of which nothing is known adds nothing; where ``hidden`` [B] is true,
-        all that is known of the slice but its top codes gives way to one learned
-        vector.
-        """
-        octaves = math.pi * torch.arange(1, _FREQUENCIES + 1, device=position.device)
-        angles = position.unsqueeze(1) * octaves  # [B, _FREQUENCIES]
-        told = self.condition(torch.cat([angles.sin(), angles.cos()], dim=1))
-        if organs is None:
-            organs = position.new_full((len(position), len(self.organs)), -1)
-        known = torch.stack([organs == 0, organs == 1], dim=2).to(told.dtype)
-        told = told + known.flatten(1) @ self.organs.flatten(0, 1)  # [B, dim]
-        if hidden is not None:
-            told = torch.where(hidden.unsqueeze(1), self.null_embedding, told)
-        told = told[:, None, None]
-        if top is None:
-            return told
-        seen = self.top(self.top_vectors[top].movedim(-1, 1))  # [B, dim, h/2, w/2]
-        return told + F.interpolate(seen, self.grid).movedim(1, -1)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """[..., dim] -> [..., K]: a score of each code by its name, and one by how well
-        its vector fits the vector that the network wishes for."""
-        x = self.norm(x)
-        return self.head(x) + self.output_embedding(x) @ self.vectors[:-1, :-1].T
-
-    def features(self, codes: Tensor, told: Tensor) -> Tensor:
-        """What the network makes of the codes before each place: [B, n, w] (the first
-        rows of a grid, or all) and of the `conditions` -> [B, n, w, dim]."""
-        raise NotImplementedError
-
-    def forward(
-        self,
-        codes: Tensor,
-        position: Tensor,
-        organs: Tensor | None = None,
-        hidden: Tensor | None = None,
-        top: Tensor | None = None,
-    ) -> Tensor:
-        """Logits of every code given those before it.
-
-        Args:
-            codes: [B, h, w] int64.
-            position: [B] in [0, 1].
-            organs: [B, organs], 1 present, 0 absent, -1 unknown; all unknown when not
-                given.
-            hidden: [B] bool, slices whose condition the network is not told.
-            top: [B, h/2, w/2] int64, for a prior over bottom codes.
-
-        Returns:
-            [B, h, w, K].
-
-        Raises:
-            UserError: codes of another grid or codebook, or a condition out of range.
-        """
-        self.check(codes, position, organs, top)
-        told = self.conditions(position, organs, hidden, top)
-        return self.logits(self.features(codes, told))
-
-    def log_prob(
-        self,
-        codes: Tensor,
-        position: Tensor,
-        organs: Tensor | None = None,
-        top: Tensor | None = None,
-    ) -> Tensor:
-        """log p(c_i | c_<i, s) in nats: [B, h, w]. Its negative sum is the code length
-        of the slice. Arguments as of ``forward``."""
-        logits = self(codes, position, organs, top=top).flatten(0, 2)
-        nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
-        return -nats.view_as(codes)
-
-    def sample(self, position: Tensor, *args, **how) -> Tensor:
-        """Draw new grids of codes: `vqlib.priors.sampling.sample`."""
-        return sample(self, position, *args, **how)
-
-    def sample_volume(self, positions: Tensor, **how) -> Tensor:
-        """Draw a stack of neighbours: `vqlib.priors.sampling.sample_volume`."""
-        return sample_volume(self, positions, **how)
-
     def check(
         self,
         codes: Tensor | None,
@@ -201,19 +203,17 @@ class CodePrior(Model):
         organs: Tensor | None = None,
         top: Tensor | None = None,
     ) -> None:
-        """Raise `UserError` for what this prior cannot be asked."""
+        """Raise `UserError` for codes or a condition that this prior cannot take."""
         if not (position.min() >= 0 and position.max() <= 1):
             raise UserError("a slice position lies outside [0, 1]; it is relative")
         if organs is not None:
-            wanted = (len(position), len(self.organs))
+            wanted = (len(position), len(self.organ_embedding))
             if tuple(organs.shape) != wanted:
                 raise UserError(
                     f"organ presence of shape {tuple(organs.shape)}, but this prior "
                     f"takes {wanted}: slices x organs"
                 )
-            if not torch.isin(
-                organs, torch.tensor([-1, 0, 1], device=organs.device)
-            ).all():
+            if not ((organs == -1) | (organs == 0) | (organs == 1)).all():
                 raise UserError(
                     "organ presence is 1 (present), 0 (absent) or -1 (unknown)"
                 )
@@ -237,10 +237,14 @@ class CodePrior(Model):
     def _check_levels(self, top: Tensor | None) -> None:
         if (top is None) != (self.top_grid is None):
             raise UserError(
-                "this prior is over the codes of one level and is told no top codes"
+                "this prior is over the codes of one level and takes no top codes"
                 if self.top_grid is None
                 else "this prior is over bottom codes: give it the top codes too"
             )
+
+
+def _embedding(*shape: int) -> nn.Parameter:
+    return nn.Parameter(0.02 * torch.randn(*shape))
 
 
 def _standard(codebook: Tensor) -> Tensor:

@@ -1,58 +1,26 @@
-"""Drawing codes from a prior, one after the other: one loop for every network.
+"""Drawing codes from a prior, one after the other: one loop for both networks.
 
-The network keeps what it has computed (`start`, `step`); here is only what happens
-between its logits and the next code. A code is drawn by the Gumbel-max trick: the
-largest of log p + g, with independent Gumbel noise g, is a draw from p. So all chance
-lies in the noise, and slices that share some of it resemble each other while each by
-itself stays an exact draw from the prior. Taught in notebook 05, section 5.6.
+A network keeps what it has computed (`CodePrior.start`, `CodePrior.step`); here is what
+happens between its logits and the next code: guidance, temperature, top-k and top-p,
+and the draw. A code is drawn by the Gumbel-max trick: the largest of log p + g, with
+independent Gumbel noise g, is a draw from p. Taught in notebook 05, section 5.6.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vqlib.errors import UserError
 
-Array = Tensor | np.ndarray
-
-# a shape [..., B, K], a generator and where -> Gumbel noise
-Noise = Callable[[tuple[int, ...], torch.Generator, torch.device], Tensor]
-
-
-class Sampled(Protocol):
-    """What the loop asks of a prior."""
-
-    codebook_size: int
-    grid: tuple[int, int]
-
-    def check(self, codes, position, organs=None, top=None) -> None:
-        """Raise `UserError` for bad input."""
-
-    def conditions(self, position, organs, hidden, top) -> Tensor:
-        """The condition: [B, 1, 1, dim] or [B, h, w, dim]."""
-
-    def start(self, told: Tensor):
-        """What is to be remembered from step to step, before the first code, given the
-        conditions. Its ``lay`` turns a tensor into the kind of array that ``step``
-        takes and gives: a tensor, or one of NumPy in the same memory."""
-
-    def step(self, state, codes: Array, i: int) -> Array:
-        """Logits [B, K] of code i. Of ``codes`` [B, N + 1] those before i are known;
-        the others, and the column beyond the grid, hold K: no code."""
-
-
-def gumbel(shape: tuple[int, ...], random: torch.Generator, device=None) -> Tensor:
-    """Independent Gumbel noise."""
-    uniform = torch.rand(shape, generator=random, device=device)  # < 1
-    return uniform.log_().neg_().log_().neg_()
+if TYPE_CHECKING:
+    from vqlib.priors.base import CodePrior
 
 
 @torch.no_grad()
 def sample(
-    prior: Sampled,
+    prior: "CodePrior",
     position: Tensor,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -64,7 +32,6 @@ def sample(
     top: Tensor | None = None,
     codes: Tensor | None = None,
     keep: Tensor | None = None,
-    noise: Noise = gumbel,
     on_row: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Draw grids of codes, one for each slice position.
@@ -78,15 +45,15 @@ def sample(
         top_p: draw among the fewest codes whose probabilities sum to p or more
             (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
         organs: [B, organs], 1 present, 0 absent, -1 unknown.
-        guidance: w of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598):
-            logits = free + w (told − free), where the network is not told (free) or
-            told the condition; 1 is none, more exaggerates the condition. Doubles the
-            cost.
+        guidance: w of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598,
+            eq. 6 with w one larger): logits = free + w (conditional − free), with free
+            the logits without condition. 1 is none, more exaggerates the condition.
+            Doubles the cost.
         top: [B, h/2, w/2], the top codes, for a prior over bottom codes.
         codes, keep: for inpainting. Where ``keep`` [B, h, w] or [h, w] is true the code
             of ``codes`` [B, h, w] stays, and the others are drawn. As the order is
-            raster order, a drawn code heeds the kept ones before it, not those after.
-        noise: where the chance comes from.
+            raster order, a drawn code depends on the kept ones before it, not on those
+            after.
         on_row: called after each row of codes with the grids so far, [B, h, w] int64;
             -1 where nothing is drawn yet.
 
@@ -102,42 +69,40 @@ def sample(
     length, device = height * width, position.device
     kept = _check_keep(codes, keep, (batch, height, width))
     random = torch.Generator(device).manual_seed(seed)
-    guided, hidden = guidance != 1, None
-    if guided:  # the same slices a second time, with the condition hidden
+    guided, unconditional = guidance != 1, None
+    if guided:  # the same slices a second time, without the condition
         position = position.repeat(2)
         organs = None if organs is None else organs.repeat(2, 1)
         top = None if top is None else top.repeat(2, 1, 1)
-        hidden = torch.arange(2 * batch, device=device) >= batch
-    state = prior.start(prior.conditions(position, organs, hidden, top))
+        unconditional = torch.arange(2 * batch, device=device) >= batch
+    cache = prior.start(prior.conditioning(position, organs, unconditional, top))
+    # One column more than there are places: what lies outside the grid is "no code".
     drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
-    known = state.lay(drawn)  # the same memory
-    if kept is not None:
-        kept, given = state.lay(kept), state.lay(codes.flatten(1))
     for i in range(length):
-        column = i % width
-        if temperature and column == 0:  # a row at once, which is faster
-            chance = noise((width, batch, prior.codebook_size), random, device)
-            chance = state.lay(chance)
-        logits = prior.step(state, known, i)
+        row, column = divmod(i, width)
+        if temperature and column == 0:  # the noise of a row at once, which is faster
+            noise = gumbel((width, batch, prior.codebook_size), random, device)
+        logits = prior.step(cache, drawn, i)
         if guided:
-            told, free = logits[:batch], logits[batch:]
-            logits = free + guidance * (told - free)
-        noisy = chance[column] if temperature else None
-        known[:batch, i] = draw(logits, noisy, temperature, top_k, top_p)
+            conditional, free = logits.chunk(2)
+            logits = free + guidance * (conditional - free)
+        new = draw(logits, noise[column] if temperature else None, temperature, top_k, top_p)
         if kept is not None:
-            stays, new = kept[:, i], known[:batch, i]
-            new[:] = stays * given[:, i] + ~stays * new
-        if guided:
-            known[batch:, i] = known[:batch, i]
+            new = torch.where(kept[:, i], codes.flatten(1)[:, i], new)
+        drawn[:, i] = new.repeat(2) if guided else new
         if on_row is not None and column == width - 1:
-            yet = torch.arange(length, device=device) <= i
-            so_far = drawn[:batch, :length].where(yet, -1)
-            on_row(so_far.view(batch, height, width))
+            so_far = drawn[:batch, :length].clone().view(batch, height, width)
+            so_far[:, row + 1 :] = -1
+            on_row(so_far)
     return drawn[:batch, :length].reshape(batch, height, width)
 
 
 def sample_levels(
-    top_prior: Sampled, bottom_prior: Sampled, position: Tensor, seed: int = 0, **how
+    top_prior: "CodePrior",
+    bottom_prior: "CodePrior",
+    position: Tensor,
+    seed: int = 0,
+    **how,
 ) -> tuple[Tensor, Tensor]:
     """Draw both levels of a VQ-VAE-2: the top codes, and the bottom codes given them.
 
@@ -158,73 +123,41 @@ def sample_levels(
     return top, bottom
 
 
-def sample_volume(
-    prior: Sampled, positions: Tensor, stretch: float = 0.1, **how
-) -> Tensor:
-    """Draw a stack of slices that go together: neighbours share their chance.
-
-    The noise of the slices at positions s and t is correlated by exp(−|s − t| /
-    stretch). Each slice is an exact draw from the prior; near ones meet with nearly the
-    same chance and so come out alike. What is *not* there is a model of volumes:
-    nothing sees to it that an organ's surface goes on smoothly from slice to slice.
-
-    Args:
-        prior: in eval mode.
-        positions: [B] in [0, 1], in any order.
-        stretch: how far along the volume slices keep their likeness, above 0.
-        how: as of `sample`.
-
-    Returns:
-        codes [B, h, w] int64.
-
-    Raises:
-        UserError: as `sample`, and for a stretch of 0 or less.
-    """
-    if not stretch > 0:
-        raise UserError(f"stretch must be above 0, not {stretch}")
-    distance = (positions.unsqueeze(0) - positions.unsqueeze(1)).abs().double()
-    together = (-distance / stretch).exp()  # an Ornstein-Uhlenbeck process along s
-    together.diagonal().add_(1e-6)  # two slices at one position
-    mix = torch.linalg.cholesky(together).to(positions.dtype)  # [B, B]
-
-    def noise(shape, random, device):
-        normal = torch.randn(shape, generator=random, device=device)
-        return -(-torch.special.log_ndtr(mix @ normal)).log()  # normal -> Gumbel
-
-    return sample(prior, positions, noise=noise, **how)
-
-
 def draw(
-    logits: Array,
-    noise: Array | None,
+    logits: Tensor,
+    noise: Tensor | None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-) -> Array:
+) -> Tensor:
     """One code from each row of logits: [B, K] -> [B]; ``noise`` is Gumbel [B, K]."""
     if temperature == 0:
         return logits.argmax(-1)
     if top_k is not None and top_k < logits.shape[-1]:
-        logits, noise = torch.as_tensor(logits), torch.as_tensor(noise)
         worst = logits.topk(top_k).values[:, -1:]
         logits = logits.masked_fill(logits < worst, -torch.inf)
     if top_p is not None and top_p < 1:
-        logits, noise = torch.as_tensor(logits), torch.as_tensor(noise)
         likeliest, order = logits.sort(descending=True)
-        share = (likeliest / temperature).softmax(-1)
-        beyond = share.cumsum(-1) - share >= top_p  # enough before this one
+        p = (likeliest / temperature).softmax(-1)
+        beyond = p.cumsum(-1) - p >= top_p  # enough before this one
         logits = logits.masked_fill(beyond.gather(-1, order.argsort()), -torch.inf)
     return (logits + temperature * noise).argmax(-1)  # as of logits / T + noise
 
 
+def gumbel(shape: tuple[int, ...], random: torch.Generator, device=None) -> Tensor:
+    """Independent Gumbel noise, −log(−log u) of uniform u."""
+    uniform = torch.rand(shape, generator=random, device=device)  # < 1
+    return uniform.log_().neg_().log_().neg_()
+
+
 def _check_settings(temperature, top_k, top_p, guidance) -> None:
-    if not temperature >= 0:
+    if not 0 <= temperature < torch.inf:
         raise UserError(f"temperature must be 0 or more, not {temperature}")
     if top_k is not None and top_k < 1:
         raise UserError(f"top_k must be 1 or more, not {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise UserError(f"top_p must be above 0 and at most 1, not {top_p}")
-    if not guidance >= 0:
+    if not 0 <= guidance < torch.inf:
         raise UserError(f"guidance must be 0 or more, not {guidance}")
 
 

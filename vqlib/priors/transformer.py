@@ -4,7 +4,7 @@ The chain rule writes the probability of a grid of codes as a product over posit
 p(c | s) = ∏ p(c_i | c_<i, s), with s the slice's relative position in its volume. A
 causal transformer (Vaswani et al. 2017, arXiv 1706.03762; pre-norm as in GPT-2) gives
 all factors in one pass when training; when sampling, keys and values of earlier
-positions are kept, so that each new code costs one position, not all of them.
+positions are cached, so that each new code costs one position, not all of them.
 Taught in notebook 05, sections 5.3 to 5.5.
 """
 
@@ -62,20 +62,6 @@ class Block(nn.Module):
         return x + self.drop(self.mlp(self.norm2(x)))
 
 
-@dataclass
-class _State:
-    """What sampling remembers."""
-
-    places: Tensor  # what is known of every place before any code: [B, N, dim]
-    around: Tensor  # which codes each place is shown: [N, 6], N where there is none
-    caches: list[Tensor]  # keys and values of each block
-
-    @staticmethod
-    def lay(x: Tensor) -> Tensor:
-        """Nothing is laid out anew: `step` takes and gives tensors."""
-        return x
-
-
 class TransformerPrior(CodePrior):
     """Causal transformer over a grid of codes, conditioned on the slice.
 
@@ -86,6 +72,14 @@ class TransformerPrior(CodePrior):
         codebook_size, grid, dim, code_dim, organs, top_grid: see `CodePrior`.
         layers, heads: size of the transformer.
         dropout: in the residual branches while training.
+
+    Raises:
+        UserError: where the heads do not share ``dim`` evenly.
+
+    >>> import torch
+    >>> prior = TransformerPrior(512, grid=(8, 4), dim=32, layers=2, heads=2).eval()
+    >>> prior.sample(position=torch.tensor([0.2, 0.8]), seed=1).shape
+    torch.Size([2, 8, 4])
     """
 
     def __init__(
@@ -111,6 +105,14 @@ class TransformerPrior(CodePrior):
             for layer in (block.out, block.mlp[-1]):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * layers))
 
+    def features(self, codes: Tensor, conditioning: Tensor) -> Tensor:
+        """See `CodePrior`."""
+        x = self._embed_neighbours(self.neighbours(codes))  # [B, N, dim]
+        x = self._embed_places(conditioning)[:, : x.shape[1]] + x
+        for block in self.blocks:
+            x = block(x)
+        return x.unflatten(1, codes.shape[1:])
+
     def neighbours(self, codes: Tensor) -> Tensor:
         """The codes that each position is shown: [B, h, w] -> [B, N, 6], with K where
         there is none."""
@@ -122,42 +124,43 @@ class TransformerPrior(CodePrior):
         ]
         return torch.stack(shown, dim=-1)
 
-    def _places(self, told: Tensor) -> Tensor:
-        """What is known of every place before any code, given the `conditions`: [B, N,
-        dim]."""
-        return (self.row + self.column + told).flatten(1, 2)
-
-    def _surroundings(self, neighbours: Tensor) -> Tensor:
-        """What the known neighbours say: indices [..., 6] -> [..., dim]."""
-        local = self.local(self.vectors[neighbours].flatten(-2))
-        return local + self.mix(local)
-
-    def features(self, codes: Tensor, told: Tensor) -> Tensor:
+    def start(self, conditioning: Tensor) -> "_Cache":
         """See `CodePrior`."""
-        around = self._surroundings(self.neighbours(codes))  # [B, N, dim]
-        x = self._places(told)[:, : around.shape[1]] + around
-        for block in self.blocks:
-            x = block(x)
-        return x.unflatten(1, codes.shape[1:])
-
-    def start(self, told: Tensor) -> _State:
-        """An empty cache."""
-        places = self._places(told)
+        places = self._embed_places(conditioning)
         batch, length, dim = places.shape
-        heads = self.blocks[0].heads
         at = torch.arange(length, device=places.device).unsqueeze(1)
         around = at - torch.tensor(self.offsets, device=places.device)
+        heads = self.blocks[0].heads
         shape = (2, batch, heads, length, dim // heads)
-        return _State(
+        return _Cache(
             places,
             torch.where(around < 0, length, around),
             [places.new_zeros(shape) for _ in self.blocks],
         )
 
-    def step(self, state: _State, codes: Tensor, i: int) -> Tensor:
-        """Logits [B, K] of code i, at the cost of one position."""
-        x = state.places[:, i] + self._surroundings(codes[:, state.around[i]])
-        x = x.unsqueeze(1)  # [B, 1, dim]
-        for block, cache in zip(self.blocks, state.caches, strict=True):
-            x = block(x, cache, at=i)
+    def step(self, cache: "_Cache", codes: Tensor, i: int) -> Tensor:
+        """See `CodePrior`. Costs one position of each block."""
+        x = self._embed_neighbours(codes[:, cache.around[i]])
+        x = (cache.places[:, i] + x).unsqueeze(1)  # [B, 1, dim]
+        for block, keys_values in zip(self.blocks, cache.blocks, strict=True):
+            x = block(x, keys_values, at=i)
         return self.logits(x[:, 0])
+
+    def _embed_places(self, conditioning: Tensor) -> Tensor:
+        """What is known of every place before any code: [B, N, dim]."""
+        places = self.row_embedding + self.column_embedding + conditioning
+        return places.flatten(1, 2)
+
+    def _embed_neighbours(self, neighbours: Tensor) -> Tensor:
+        """Codes [..., 6] -> [..., dim]."""
+        local = self.local(self.vectors[neighbours].flatten(-2))
+        return local + self.mix(local)
+
+
+@dataclass
+class _Cache:
+    """What the transformer remembers while codes are drawn."""
+
+    places: Tensor  # what is known of every place before any code: [B, N, dim]
+    around: Tensor  # which codes each place is shown: [N, 6], N where there is none
+    blocks: list[Tensor]  # keys and values of each
