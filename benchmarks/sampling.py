@@ -34,11 +34,11 @@ CACHED, UNCACHED = "cached", "uncached"
 def sample_uncached(prior: CodePrior, position: Tensor) -> Tensor:
     """What `CodePrior.sample` gives, by a pass over all rows so far for each code."""
     random = torch.Generator().manual_seed(0)
-    told = prior.conditions(position, None)
+    conditioning = prior.conditioning(position)
     codes = torch.zeros(len(position), *prior.grid, dtype=torch.int64)
     for i in range(codes[0].numel()):
         row, column = divmod(i, prior.grid[1])
-        x = prior.features(codes[:, : row + 1], told)[:, row, column]
+        x = prior.features(codes[:, : row + 1], conditioning)[:, row, column]
         logits = prior.logits(x)
         codes[:, row, column] = draw(logits, gumbel(logits.shape, random))
     return codes

@@ -162,11 +162,11 @@ def test_elbo_phases_the_kl_in_and_is_the_full_bound_in_validation():
     assert kl_weight(objective.eval()(batch)) == pytest.approx(1, abs=1e-2)
 
 
-class Listening(torch.nn.Module):
-    """A prior that notes what it is told, and finds code 1 likelier than the others."""
+class Recording(torch.nn.Module):
+    """A prior that records its inputs, and finds code 1 likelier than the others."""
 
-    def forward(self, codes, position, organs=None, hidden=None):
-        self.told = (position, organs, hidden)
+    def forward(self, codes, position, organs=None, unconditional=None):
+        self.given = (position, organs, unconditional)
         return torch.tensor([0.0, 1.0, 0.0]).expand(*codes.shape, 3)
 
 
@@ -176,28 +176,28 @@ def prior_batch(n):
 
 
 def test_the_priors_loss_is_the_mean_of_minus_log_p():
-    out = losses.PriorObjective(Listening()).eval()(prior_batch(5))
+    out = losses.PriorObjective(Recording()).eval()(prior_batch(5))
     likely, other = (math.exp(x) / (2 + math.e) for x in (1, 0))
     expected = -(math.log(likely) + math.log(other)) / 2
     assert out["loss"].item() == pytest.approx(expected)
 
 
-def test_the_prior_is_not_always_told_the_condition_while_it_trains():
-    model = Listening()
-    objective = losses.PriorObjective(model, hide=0.1, hide_organs=0.4)
+def test_the_condition_is_dropped_at_times_while_the_prior_trains():
+    model = Recording()
+    objective = losses.PriorObjective(model, drop_condition=0.1, drop_organs=0.4)
     torch.manual_seed(0)
     batch = prior_batch(4000)
     objective(batch)
-    position, organs, hidden = model.told
+    position, organs, unconditional = model.given
     assert torch.equal(position, batch["position"])
-    assert hidden.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert unconditional.float().mean().item() == pytest.approx(0.1, abs=0.02)
     unknown = (organs == -1).all(1)
     assert torch.equal(unknown, (organs == -1).any(1))
     assert unknown.float().mean().item() == pytest.approx(0.4, abs=0.03)
     assert (organs[~unknown] == 1).all()
     assert (batch["organs"] == 1).all()
     objective.eval()(batch)
-    assert model.told[1:] == (None, None)  # judged given the position alone
+    assert model.given[1:] == (None, None)  # judged given the position alone
 
 
 def test_elbo_without_warmup_weighs_the_whole_kl_from_the_first_step():

@@ -192,18 +192,6 @@ def test_two_priors_sample_both_levels_and_the_vqvae2_decodes_them(network):
 
 
 @pytest.mark.parametrize("network", PRIORS)
-def test_the_prior_samples_volumes(network):
-    settings = SETTINGS.changed(prior=network)
-
-    def scenario(device):
-        prior = built("prior", device, settings).eval()
-        codes = prior.sample_volume(torch.rand(3).to(device))
-        assert codes.device.type == device
-
-    on_pretended_cuda(scenario)
-
-
-@pytest.mark.parametrize("network", PRIORS)
 def test_the_prior_scores_a_split_beside_its_controls(network):
     settings = SETTINGS.changed(prior=network)
 

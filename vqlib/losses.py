@@ -1,22 +1,36 @@
-"""Every objective, each with its equation.
+"""Every objective, each with its equation, and the SSIM.
 
 An objective is a module around a model: called with a batch, it returns the ``loss`` to
 minimise and numbers worth a curve. Training (`vqlib.training.fit`) knows nothing else,
-so one loop serves VAE, VQ-VAE, prior and segmenter. In mixed precision networks run in
-16 bits, these losses in float32. Taught in notebooks 02 (ELBO, rate constraint), 03
-(commitment) and 05 (negative log-likelihood).
+so one loop serves all models:
+
+| model                      | objective                                             |
+| -------------------------- | ----------------------------------------------------- |
+| `GlobalVAE`                | `ELBOObjective`: −ELBO                                |
+| `VAE` (spatial)            | `RateConstrainedObjective`: distortion at a given KL  |
+| `Autoencoder`              | `AutoencoderObjective`: distortion alone              |
+| `VQVAE`, `VQVAE2`          | `VQVAEObjective`: distortion + codebook + commitment  |
+| `PixelCNN`, `Transformer…` | `PriorObjective`: −log p(codes)                       |
+| `Segmenter`                | `SegmentationObjective`: cross-entropy + 1 − Dice     |
+
+In mixed precision networks run in 16 bits, these losses in float32. Taught in notebooks
+02 (ELBO, rate constraint), 03 (commitment) and 05 (negative log-likelihood).
 """
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqlib.models.quantizers import at_least_float32
+from vqlib.models.computing import (
+    at_least_float32,
+    full_precision,
+    mean_over_processes,
+    of_whole_batch,
+    sharing,
+)
 
 Losses = dict[str, Tensor]  # "loss" and scalars to log, detached
 
@@ -25,25 +39,23 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(q(z|x) ‖ N(0, I)) in nats per slice: [B, ...] -> [B].
 
     ½ Σ (μ² + σ² − log σ² − 1): Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
+
+    >>> import torch
+    >>> gaussian_kl(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.zeros(2, 2))
+    tensor([0.0000, 0.5000])
     """
     return _kl_of_each(mu, logvar).flatten(1).sum(1)
-
-
-def _kl_of_each(mu: Tensor, logvar: Tensor) -> Tensor:
-    """The same for each latent number: [B, ...] -> [B, ...]."""
-    mu, logvar = at_least_float32(mu), at_least_float32(logvar)
-    return 0.5 * (mu.square() + logvar.exp() - logvar - 1)
 
 
 def kl_with_free_bits(mu: Tensor, logvar: Tensor, free_bits: float) -> Tensor:
     """The mean KL in nats per slice with an allowance for each latent unit: a scalar.
 
     Σ_j max(λ, mean over the batch of KL_j), with λ = ``free_bits`` · log 2: below λ a
-    unit saves nothing by telling less (free bits: Kingma et al. 2016, arXiv 1606.04934,
-    appendix C.8). A unit is a number of a vector [B, L] or a channel of a grid
-    [B, L, h, w].
+    unit saves nothing by carrying less (free bits: Kingma et al. 2016, arXiv
+    1606.04934, appendix C.8). A unit is a number of a vector [B, L] or a channel of a
+    grid [B, L, h, w].
     """
-    units = _of_whole_batch(_kl_of_each(mu, logvar).mean(0))  # [L] or [L, h, w]
+    units = of_whole_batch(_kl_of_each(mu, logvar).mean(0))  # [L] or [L, h, w]
     units = units.reshape(len(units), -1).sum(1)
     return units.clamp(min=free_bits * math.log(2)).sum()
 
@@ -57,7 +69,7 @@ def gaussian_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
-    variance = _of_whole_batch(F.mse_loss(at_least_float32(reconstruction), x))
+    variance = of_whole_batch(F.mse_loss(at_least_float32(reconstruction), x))
     variance = variance.clamp_min(1e-8)
     return 0.5 * pixels * (torch.log(2 * math.pi * variance) + 1)
 
@@ -71,17 +83,22 @@ def laplace_nll(reconstruction: Tensor, x: Tensor) -> Tensor:
     [B, 1, H, W] twice -> scalar.
     """
     pixels = x[0].numel()
-    scale = _of_whole_batch(F.l1_loss(at_least_float32(reconstruction), x))
+    scale = of_whole_batch(F.l1_loss(at_least_float32(reconstruction), x))
     scale = scale.clamp_min(1e-4)
     return pixels * (torch.log(2 * scale) + 1)
 
 
 def ssim(x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11) -> Tensor:
-    """Mean structural similarity of [B, 1, H, W] images in [0, 1], as a training loss.
+    """Mean structural similarity of [B, 1, H, W] images in [0, 1]: a scalar.
 
-    Wang et al. 2004, eq. 13, with the Gaussian window applied as two one-dimensional
-    filters to all five moments at once. As a *metric* use `vqlib.metrics`, which has
-    torchmetrics' treatment of the border.
+    Wang et al. 2004 (doi 10.1109/TIP.2003.819861), eq. 13, at each place where the
+    Gaussian window fits. What is reported, `vqlib.metrics.ssim`, is made of the same
+    maps, of images that are mirrored at their borders as torchmetrics does.
+
+    >>> import torch
+    >>> x = torch.rand(2, 1, 32, 16)
+    >>> round(ssim(x, x).item(), 4)
+    1.0
     """
     luminance, structure = similarity_maps(x, y, sigma, window)
     return (luminance * structure).mean()
@@ -91,7 +108,8 @@ def similarity_maps(
     x: Tensor, y: Tensor, sigma: float = 1.5, window: int = 11
 ) -> tuple[Tensor, Tensor]:
     """The two factors of SSIM at each place where the window fits: that of the mean,
-    l, and that of contrast and structure together, cs; each [B, H', W']."""
+    l, and that of contrast and structure together, cs; each [B, H', W']. The window is
+    applied as two one-dimensional filters to all five moments at once."""
     t = torch.arange(window, device=x.device, dtype=x.dtype) - window // 2
     g = torch.exp(-0.5 * (t / sigma) ** 2)
     g = (g / g.sum()).expand(5, 1, window)
@@ -104,37 +122,6 @@ def similarity_maps(
     return (2 * mx * my + c1) / (mx * mx + my * my + c1), structure
 
 
-def _everywhere(value: Tensor) -> Tensor:
-    """The mean of a scalar over all processes of a training."""
-    if not dist.is_initialized():
-        return value
-    value = value / dist.get_world_size()
-    dist.all_reduce(value)
-    return value
-
-
-def _sharing() -> int:
-    """How many processes have a share of this batch each. In validation, where no
-    gradients are wanted, every process scores whole batches."""
-    return (
-        dist.get_world_size()
-        if dist.is_initialized() and torch.is_grad_enabled()
-        else 1
-    )
-
-
-def _of_whole_batch(mean: Tensor) -> Tensor:
-    """The mean over a batch that processes share, from that over this one's share.
-
-    What is not linear in a mean (a logarithm, a quotient) has to see the whole batch,
-    else more processes would minimise another loss. Gradients go through the own share:
-    averaged over the processes, as they are before a step, they are those of the whole.
-    """
-    if _sharing() == 1:
-        return mean
-    return mean + (_everywhere(mean.detach()) - mean.detach())
-
-
 def distortion(reconstruction: Tensor, x: Tensor, ssim_weight: float) -> Tensor:
     """How far a reconstruction is from its slice: L1 + w · (1 − SSIM), a scalar.
 
@@ -142,9 +129,7 @@ def distortion(reconstruction: Tensor, x: Tensor, ssim_weight: float) -> Tensor:
     section III-D, measured it as the better of the plain choices).
     """
     # 16 bits are too few for SSIM, whose variances are differences of like numbers
-    kind = x.device.type
-    castable = torch.amp.is_autocast_available(kind)
-    with torch.autocast(kind, enabled=False) if castable else nullcontext():
+    with full_precision(x.device):
         reconstruction = at_least_float32(reconstruction)
         loss = F.l1_loss(reconstruction, x)
         if ssim_weight:
@@ -247,7 +232,7 @@ class RateConstrainedObjective(nn.Module):
         excess = (kl - self.target_bits * math.log(2)) / x[0].numel()
         loss = d + self.log_beta.exp() * excess
         if self.training:
-            ratio = (_everywhere(bits) / self.target_bits).log().clamp(-1, 1)
+            ratio = (mean_over_processes(bits) / self.target_bits).log().clamp(-1, 1)
             self.log_beta.add_(self.speed * ratio).clamp_(-6, 5)
         return {"loss": loss, "distortion": d.detach(), "bits": bits}
 
@@ -284,34 +269,36 @@ class PriorObjective(nn.Module):
     """Negative log-likelihood of the codes, in nats per code: the mean cross-entropy
     −1/N Σ log p(c_i | c_<i, s). log K means that nothing has been learned.
 
-    While training, the condition s is hidden in some slices (Ho & Salimans 2022, arXiv
-    2207.12598, algorithm 1), so that guidance has a network without condition to start
-    from, and the organs alone in others, so that a position is enough to sample at.
-    Judged by what every data set has: the codes given the position alone.
+    While training, the condition s is dropped for some slices (Ho & Salimans 2022,
+    arXiv 2207.12598, algorithm 1), so that guidance has a network without condition to
+    start from, and the organs alone for others, so that a position is enough to sample
+    at. Judged by what every data set has: the codes given the position alone.
 
     Args:
         model: a prior.
-        hide: share of the slices without any condition.
-        hide_organs: share of the slices without organs.
+        drop_condition: share of the slices without any condition.
+        drop_organs: share of the slices without organs.
     """
 
-    def __init__(self, model: nn.Module, hide: float = 0.1, hide_organs: float = 0.5):
+    def __init__(
+        self, model: nn.Module, drop_condition: float = 0.1, drop_organs: float = 0.5
+    ):
         super().__init__()
-        self.model, self.hide, self.hide_organs = model, hide, hide_organs
+        self.model = model
+        self.drop_condition, self.drop_organs = drop_condition, drop_organs
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
-        codes, organs, hidden = batch["codes"], None, None
+        codes, organs, unconditional = batch["codes"], None, None
         if self.training:
             chance = torch.rand(2, len(codes), 1, device=codes.device)
-            hidden = chance[0, :, 0] < self.hide
+            unconditional = chance[0, :, 0] < self.drop_condition
             organs = batch.get("organs")
             if organs is not None:
-                organs = organs.masked_fill(chance[1] < self.hide_organs, -1)
+                organs = organs.masked_fill(chance[1] < self.drop_organs, -1)
         more = {"top": batch["top"]} if "top" in batch else {}  # for bottom codes
-        logits = self.model(codes, batch["position"], organs, hidden, **more)  # K last
-        logits = at_least_float32(logits)
-        loss = F.cross_entropy(logits.flatten(0, 2), codes.flatten())
-        return {"loss": loss}
+        logits = self.model(codes, batch["position"], organs, unconditional, **more)
+        logits = at_least_float32(logits).flatten(0, 2)  # [B h w, K]
+        return {"loss": F.cross_entropy(logits, codes.flatten())}
 
 
 class SegmentationObjective(nn.Module):
@@ -331,13 +318,19 @@ class SegmentationObjective(nn.Module):
         truth = batch["label"].long()  # [B, H, W]
         labels = torch.arange(logits.shape[1], device=truth.device)[:, None, None]
         t = truth[:, None] == labels  # [B, C, H, W]
-        share = _of_whole_batch(t.mean((0, 2, 3), dtype=logits.dtype))
+        share = of_whole_batch(t.mean((0, 2, 3), dtype=logits.dtype))
         weight = (share + 1e-4) ** -0.75
         rarity = weight[truth].mean()  # cross_entropy divides by it, per process
         entropy = F.cross_entropy(logits, truth, weight)
-        entropy = entropy * (rarity / _of_whole_batch(rarity))
-        p, n = logits.softmax(1), _sharing()
-        shared = n * _of_whole_batch((p * t).sum((0, 2, 3)))
-        total = n * _of_whole_batch((p + t).sum((0, 2, 3)))
+        entropy = entropy * (rarity / of_whole_batch(rarity))
+        p, n = logits.softmax(1), sharing()
+        shared = n * of_whole_batch((p * t).sum((0, 2, 3)))
+        total = n * of_whole_batch((p + t).sum((0, 2, 3)))
         dice = ((2 * shared + 1) / (total + 1))[1:].mean()
         return {"loss": entropy + 1 - dice, "dice": dice.detach()}
+
+
+def _kl_of_each(mu: Tensor, logvar: Tensor) -> Tensor:
+    """The KL of each latent number: [B, ...] -> [B, ...]."""
+    mu, logvar = at_least_float32(mu), at_least_float32(logvar)
+    return 0.5 * (mu.square() + logvar.exp() - logvar - 1)

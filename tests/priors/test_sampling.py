@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vqlib.errors import UserError
-from vqlib.priors import draw, sample_volume
+from vqlib.priors import draw
 from vqlib.priors.sampling import gumbel
 
 HALF = torch.full((3,), 0.5)
@@ -61,18 +61,15 @@ def test_draws_follow_temperature_top_k_and_top_p():
     assert shares(temperature=0.0)[1] == 1
 
 
-def test_guidance_goes_from_the_free_answer_to_the_told_one_and_beyond(prior):
+def test_guidance_goes_from_the_free_logits_to_the_conditional_and_beyond(prior):
     position, organs = HALF[:1], torch.tensor([[1, 0]])
-    none = torch.full((1, 13), 7)
-
-    def first(hidden):
-        told = prior.conditions(position, organs, torch.tensor([hidden]))
-        state = prior.start(told)
-        return torch.as_tensor(prior.step(state, state.lay(none), 0))
-
-    free, told = first(True), first(False)
+    none = torch.zeros(1, 4, 3, dtype=torch.int64)
+    free, conditional = (
+        prior(none, position, organs, torch.tensor([without]))[:, 0, 0]
+        for without in (True, False)
+    )
     for w in (0.0, 1.0, 3.0):
-        wanted = (free + w * (told - free)).argmax(-1)
+        wanted = (free + w * (conditional - free)).argmax(-1)
         drawn = prior.sample(position, 0, organs=organs, guidance=w)
         assert drawn[0, 0, 0] == wanted
     many, organs = HALF[:1].expand(50), organs.expand(50, -1)
@@ -81,7 +78,7 @@ def test_guidance_goes_from_the_free_answer_to_the_told_one_and_beyond(prior):
     assert not torch.equal(prior.sample(many, organs=organs, guidance=0.0), without)
 
 
-def test_guided_codes_heed_the_condition_more(prior):
+def test_guided_codes_follow_the_condition_more(prior):
     position = torch.full((200,), 0.2)
     organs = torch.tensor([[1, 0]]).expand(200, -1)
 
@@ -107,16 +104,16 @@ def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     assert torch.equal(drawn[:, :2], codes[:, :2])
 
 
-def test_rows_are_told_as_they_are_drawn(prior):
-    told = []
-    codes = prior.sample(HALF, seed=1, guidance=2.0, on_row=told.append)
-    assert len(told) == 4
-    for row, so_far in enumerate(told):
+def test_rows_are_shown_as_they_are_drawn(prior):
+    shown = []
+    codes = prior.sample(HALF, seed=1, guidance=2.0, on_row=shown.append)
+    assert len(shown) == 4
+    for row, so_far in enumerate(shown):
         assert torch.equal(so_far[:, : row + 1], codes[:, : row + 1])
         assert (so_far[:, row + 1 :] == -1).all()
 
 
-def test_what_is_drawn_heeds_what_is_kept(prior):
+def test_what_is_drawn_depends_on_what_is_kept(prior):
     keep = torch.ones(4, 3, dtype=torch.bool)
     keep[3, 2] = False
     codes = torch.randint(7, (2, 4, 3))
@@ -125,58 +122,12 @@ def test_what_is_drawn_heeds_what_is_kept(prior):
     assert torch.equal(drawn[:, 3, 2], wanted)
 
 
-def alike(stack):
-    return (stack[1:] == stack[:-1]).float().mean().item()
-
-
-def test_neighbours_in_a_volume_are_more_alike_than_independent_slices(prior):
-    positions = torch.linspace(0.4, 0.6, 12)
-    volume = prior.sample_volume(positions, seed=1, stretch=0.5)
-    assert alike(volume) > alike(prior.sample(positions, seed=1)) + 0.2
-    rough = prior.sample_volume(positions, seed=1, stretch=0.01)
-    assert alike(rough) < alike(volume) - 0.1
-    assert torch.equal(volume, prior.sample_volume(positions, seed=1, stretch=0.5))
-    assert not torch.equal(volume, prior.sample_volume(positions, seed=2, stretch=0.5))
-
-
-def test_the_noise_of_each_slice_in_a_volume_is_gumbel(prior):
-    noises = []
-
-    class Listening:
-        codebook_size, grid = 500, (1, 4)
-
-        def check(self, *_):
-            pass
-
-        def conditions(self, *_):
-            pass
-
-        def start(self, told):
-            return self
-
-        def lay(self, x):
-            return x
-
-        def step(self, state, codes, i):
-            return torch.zeros(len(codes), 500)
-
-    def listen(logits, noise, *_):
-        noises.append(noise)
-        return logits.argmax(-1)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vqlib.priors.sampling.draw", listen)
-        sample_volume(Listening(), torch.linspace(0, 1, 30), stretch=0.5)
-    noise = torch.stack(noises).transpose(0, 1).flatten(1)  # [slices, places x K]
-    assert noise.mean().item() == pytest.approx(0.5772, abs=0.03)
-    assert noise.var().item() == pytest.approx(math.pi**2 / 6, abs=0.08)
-    together = torch.corrcoef(noise)
-    assert together[0, 1] > 0.9 > 0.3 > together[0, -1]
-
-
 REFUSED = [
     ({"temperature": -1}, "temperature"),
+    ({"position": torch.tensor([0.5, 1.01, 0.5])}, "position"),
     ({"temperature": math.nan}, "temperature"),
+    ({"temperature": math.inf}, "temperature"),
+    ({"guidance": math.inf}, "guidance"),
     ({"top_k": 0}, "top_k"),
     ({"top_p": 0.0}, "top_p"),
     ({"top_p": 1.1}, "top_p"),
@@ -201,12 +152,5 @@ REFUSED = [
 @pytest.mark.parametrize(("how", "message"), REFUSED)
 def test_sampling_refuses_what_makes_no_sense_in_one_line(prior, how, message):
     with pytest.raises(UserError, match=message) as fault:
-        prior.sample(HALF, **how)
+        prior.sample(**{"position": HALF} | how)
     assert "\n" not in str(fault.value)
-
-
-def test_positions_and_stretches_out_of_range(prior):
-    with pytest.raises(UserError, match="position"):
-        prior.sample(torch.tensor([1.01]))
-    with pytest.raises(UserError, match="stretch"):
-        prior.sample_volume(HALF, stretch=0)

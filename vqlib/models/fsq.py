@@ -4,7 +4,7 @@
 it to one of L_i whole numbers (Mentzer et al. 2023, arXiv 2309.15505, section 3 and
 appendix A.1). A code is the tuple of these digits, numbered like a number in mixed
 radix, so that K = ∏ L_i. Nothing is learned, so there is no codebook to start, to
-follow or to restart, and no loss to weigh. Called like
+update or to restart, and no loss to weigh. Called like
 `vqlib.models.quantizers.VectorQuantizer`. Taught in notebook 03.
 """
 
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vqlib.models.quantizers import Quantized, at_least_float32, straight_through
+from vqlib.errors import UserError
+from vqlib.models.computing import at_least_float32
+from vqlib.models.quantizers import Quantized, straight_through
 
 
 class FSQ(nn.Module):
@@ -23,13 +25,25 @@ class FSQ(nn.Module):
     Args:
         levels: L_i, at least 3 each. Their number is D, their product K. The paper
             recommends 5 or more, such as 8, 6, 5 for K = 240 or 8, 5, 5, 5 for 1,000.
+
+    Raises:
+        UserError: for fewer than 3 levels.
+
+    >>> import torch
+    >>> quantizer = FSQ((8, 5))
+    >>> quantizer.codebook_size, quantizer.dim
+    (40, 2)
+    >>> z_e = torch.tensor([0.3, -2.0]).view(1, 2, 1, 1)
+    >>> out = quantizer(z_e)
+    >>> out.z_q.flatten(), out.codes.item()
+    (tensor([ 0.2500, -1.0000]), 5)
     """
 
     def __init__(self, levels: Sequence[int]):
         super().__init__()
         self.levels = tuple(levels)
         if not self.levels or min(self.levels) < 3:
-            raise ValueError(f"levels must be 3 or more each, not {self.levels}")
+            raise UserError(f"levels must be 3 or more each, not {self.levels}")
         self.codebook_size, self.dim = math.prod(self.levels), len(self.levels)
         sizes = torch.tensor(self.levels).view(-1, 1, 1)  # [D, 1, 1], over the grid
         bases = sizes.cumprod(0) // sizes  # 1, L_1, L_1 L_2, …
@@ -41,9 +55,9 @@ class FSQ(nn.Module):
         """Quantize [B, D, h, w]; both losses are zero."""
         bounded = self._bound(at_least_float32(z_e))
         digits = straight_through(bounded, bounded.round())
-        nothing = bounded.new_zeros(())
+        zero = bounded.new_zeros(())
         z_q = self._scale(digits).to(z_e.dtype)
-        return Quantized(z_q, self._number(bounded), nothing, nothing)
+        return Quantized(z_q, self._number(bounded), zero, zero)
 
     def encode(self, z_e: Tensor) -> Tensor:
         """Codes: [B, D, h, w] -> [B, h, w] int64."""

@@ -4,15 +4,14 @@
 (van den Oord et al. 2017, arXiv 1711.00937, eq. 1 and 2). The codebook follows the
 encoder by exponential moving averages (their appendix A.1) or learns by gradients
 (their eq. 3). Two remedies keep it alive: it starts from k-means of the first batch,
-and a code that nothing chooses any more restarts at a random encoder vector (Dhariwal
+and a code that no vector chooses any more restarts at a random encoder vector (Dhariwal
 et al. 2020, arXiv 2005.00341, section 3.1). Two estimators carry the gradient past the
-choice: `straight_through` and `rotate`. Another way to make codes, without a codebook,
-is `vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.3
-to 3.5.
+choice: `straight_through` and `rotate`. A quantizer without a codebook is
+`vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.3 to
+3.5.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -20,9 +19,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqlib.models.computing import at_least_float32, full_precision, processes
+
 _BLOCK = 64  # columns that `_argmin` searches at once
 _TINY = 1e-12  # squared length below which a vector has no direction
-_FEWEST = 1e-20  # an average over fewer vectors than this has faded away
+_FEWEST = 1e-20  # an average over fewer vectors than this is only rounding error
 
 
 class Quantized(NamedTuple):
@@ -42,12 +43,10 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     distances are worked off in chunks, on the CPU small enough for its cache, so that
     no N x K matrix is ever held.
     """
-    kind = vectors.device.type
-    castable = torch.amp.is_autocast_available(kind)
-    with torch.autocast(kind, enabled=False) if castable else nullcontext():
+    with full_precision(vectors.device):
         vectors, codebook = at_least_float32(vectors), at_least_float32(codebook)
         norms = codebook.square().sum(1)
-        at_once = 2**19 if kind == "cpu" else 2**26  # distances
+        at_once = 2**19 if vectors.device.type == "cpu" else 2**26  # distances
         return torch.cat(
             [
                 _argmin(torch.addmm(norms, chunk, codebook.T, alpha=-2))
@@ -58,7 +57,15 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
     """The straight-through estimator: forward ``z_q``, backward as if it were ``z_e``
-    (Bengio et al. 2013, arXiv 1308.3432)."""
+    (Bengio et al. 2013, arXiv 1308.3432).
+
+    >>> import torch
+    >>> z_e = torch.tensor([0.4, 1.6], requires_grad=True)
+    >>> z_q = straight_through(z_e, z_e.round())
+    >>> (z_q * torch.tensor([3.0, 5.0])).sum().backward()
+    >>> z_q.detach(), z_e.grad
+    (tensor([0., 2.]), tensor([3., 5.]))
+    """
     return z_e + (z_q - z_e).detach()
 
 
@@ -112,6 +119,14 @@ class VectorQuantizer(nn.Module):
             2110.04627, section 3.2); the projection to them is the encoder's last
             layer.
         estimator: of the gradient, `straight_through` or `rotate`.
+
+    >>> import torch
+    >>> quantizer = VectorQuantizer(codebook_size=512, dim=8)
+    >>> out = quantizer(torch.randn(2, 8, 16, 8))
+    >>> out.z_q.shape, out.codes.shape
+    (torch.Size([2, 8, 16, 8]), torch.Size([2, 16, 8]))
+    >>> quantizer.codebook.shape, quantizer.lookup(out.codes).shape
+    (torch.Size([512, 8]), torch.Size([2, 8, 16, 8]))
     """
 
     def __init__(
@@ -189,8 +204,8 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _learn(self, vectors: Tensor, codes: Tensor) -> None:
-        """Take note of which codes were chosen, [N, D] and [N], and move the codebook:
-        N_k and m_k of the paper's eq. (6) to (8), summed over all processes."""
+        """Count which codes were chosen, [N, D] and [N], and move the codebook: N_k and
+        m_k of the paper's eq. (6) to (8), summed over all processes."""
         counts, sums = _counts_and_sums(vectors, codes, self.codebook_size)
         self.idle.add_(1).masked_fill_(counts > 0, 0)
         if self.ema:
@@ -199,7 +214,7 @@ class VectorQuantizer(nn.Module):
         if self.patience:
             self._restart(self.idle >= self.patience, vectors)
         if self.ema:
-            # Where nothing is left to average, a code stays where it was.
+            # A code without vectors to average stays where it was.
             means = self._unit(self.sums / self.counts.unsqueeze(1))
             faded = self.counts.unsqueeze(1) < _FEWEST
             self.codebook.copy_(torch.where(faded, self.codebook, means))
@@ -208,8 +223,8 @@ class VectorQuantizer(nn.Module):
 
     def _restart(self, dead: Tensor, vectors: Tensor) -> None:
         """Put the dead codes, [K] bool, at random vectors. Count, sum and clock restart
-        with the code, or the next step undoes it. Nothing here asks whether there are
-        any, since a GPU would have to be waited for."""
+        with the code, or the next step undoes it. Whether there are any is not asked,
+        since a GPU would have to be waited for."""
         picks = self._pick(vectors, self.codebook_size)
         if self.ema:
             self.counts.masked_fill_(dead, 1.0)
@@ -223,7 +238,7 @@ class VectorQuantizer(nn.Module):
         random = torch.Generator().manual_seed(self.seed + 1 + self._host_step)
         rows = torch.randint(len(vectors), (n,), generator=random, device="cpu")
         picks = vectors[rows.to(vectors.device, non_blocking=True)]
-        if dist.is_initialized():
+        if processes() > 1:
             dist.broadcast(picks, src=0)
         return picks
 
@@ -239,8 +254,7 @@ class VectorQuantizer(nn.Module):
             centres = torch.where(counts > 0, means, centres)
         self.codebook.copy_(centres)
         if self.ema:
-            processes = dist.get_world_size() if dist.is_initialized() else 1
-            mean_count = processes * len(vectors) / self.codebook_size
+            mean_count = processes() * len(vectors) / self.codebook_size
             self.counts.fill_(mean_count)
             self.sums.copy_(centres * mean_count)
 
@@ -253,11 +267,6 @@ def unit(vectors: Tensor) -> Tensor:
 def _squares(vectors: Tensor) -> Tensor:
     """Squared lengths, [B, D, ...] -> [B, 1, ...]; ``norm`` takes ten times as long."""
     return vectors.square().sum(1, keepdim=True)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay as they are."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _rows(z: Tensor) -> Tensor:
@@ -285,7 +294,7 @@ def _counts_and_sums(vectors: Tensor, codes: Tensor, size: int) -> tuple[Tensor,
     counts, sums = both[:size], both[size:].view(size, dim)
     counts.index_add_(0, codes, vectors.new_ones(n))
     sums.index_add_(0, codes, vectors)
-    if dist.is_initialized():
+    if processes() > 1:
         dist.all_reduce(both)
     return counts, sums
 

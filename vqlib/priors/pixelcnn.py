@@ -183,7 +183,9 @@ class _LayerCache:
     """What a layer remembers while codes are drawn."""
 
     conditioning: list[Tensor]  # of each convolution, [B, h, w, 2 dim]
-    rows: list[Tensor]  # inputs of each vertical one, padded: [B, dim, h + reach, w + 2]
+    rows: list[
+        Tensor
+    ]  # inputs of each vertical one, padded: [B, dim, h + reach, w + 2]
     down: Tensor  # from the vertical stack to the present row, [B, w, 2 dim]
     left: Tensor  # the horizontal stack at the place to the left, [B, dim]
 

@@ -86,7 +86,9 @@ def sample(
         if guided:
             conditional, free = logits.chunk(2)
             logits = free + guidance * (conditional - free)
-        new = draw(logits, noise[column] if temperature else None, temperature, top_k, top_p)
+        new = draw(
+            logits, noise[column] if temperature else None, temperature, top_k, top_p
+        )
         if kept is not None:
             new = torch.where(kept[:, i], codes.flatten(1)[:, i], new)
         drawn[:, i] = new.repeat(2) if guided else new
