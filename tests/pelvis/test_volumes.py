@@ -83,8 +83,14 @@ REFUSED = [
     (pixdim(-10, 21, 10), "-10x21x10 mm in pixdim"),
     (pixdim(np.nan, 21, 10), "nanx21x10 mm in pixdim"),
     (pixdim(11, 21, 10), "11x21x10 mm in pixdim but 10x21x10"),
-    ({"affine": STACK @ np.diag([1e-3, 1, 1, 1])}, " mm; export it again"),
-    ({"affine": STACK @ np.diag([1e3, 1, 1, 1])}, " mm; export it again"),
+    (
+        {"affine": STACK @ np.diag([1e-3, 1, 1, 1]), "pixels": PIXELS},
+        " mm; export it again",
+    ),
+    (
+        {"affine": STACK @ np.diag([1e3, 1, 1, 1]), "pixels": PIXELS},
+        " mm; export it again",
+    ),
     ({"code": 0}, "left and right are unknown"),
     (FLAT, " mm; export it again"),
     (SLANTED, "is singular or not finite"),
