@@ -19,7 +19,8 @@ from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
 SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
-SAME_GRID = 0.1  # of a voxel: how far two grids may lie apart
+SAME_GRID = 0.1  # voxels: how far a label map may lie from its image
+SHIFT = 1  # voxel: how far sform and qform lie apart before it is worth a note
 SAME_WAY = 5  # degrees: how far axes of sform and qform may differ
 _DEFLATE = 1032  # gzip shrinks nothing further than this
 _UNKNOWN = "left and right are unknown; export it from DICOM with dcm2niix"
@@ -97,7 +98,8 @@ def read_volume(source: Source) -> Volume:
     if source.label is not None:
         values, header, where = read_array(source.label, _volume_shape)
         _judge_header(source.label, header, where)
-        if values.shape != pixels.shape or not _same_grid(pixels.shape, affine, where):
+        shape = pixels.shape
+        if values.shape != shape or _apart(shape, affine, where) > SAME_GRID:
             raise UserError(
                 f"{source.label} is not on the grid of {path.name} (other size or "
                 "affine); resample the label to its image"
@@ -128,8 +130,8 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
 
 
 def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> str:
-    """A note where sform and qform are shifted against each other; raises `UserError`
-    for a header that does not say where its voxels lie."""
+    """A note where sform and qform lie apart; raises `UserError` for a header that does
+    not say where its voxels lie."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if max(codes) <= 0:
         raise UserError(
@@ -159,9 +161,10 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
         raise UserError(
             f"{path} has sform and qform that point different ways, so {_UNKNOWN}"
         )
-    if _same_grid(header.get_data_shape()[:3], affine, other):
-        return ""
-    return f"{path}: sform and qform are shifted; the sform is taken"
+    shift = _apart(header.get_data_shape()[:3], affine, other)
+    return (
+        "" if shift < SHIFT else f"{path}: sform and qform differ; the sform is taken"
+    )
 
 
 def _judge_affine(name: str | Path, affine: np.ndarray) -> None:
@@ -192,9 +195,9 @@ def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _same_grid(shape, affine: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two affines put the corners of a grid in the same places."""
+def _apart(shape, affine: np.ndarray, other: np.ndarray) -> float:
+    """How far two affines put the corners of a grid apart, in voxels."""
     corners = np.array([[*c, 1] for c in np.ndindex(2, 2, 2)])
     corners[:, :3] *= np.array(shape) - 1
     apart = np.linalg.norm(corners @ (other - affine).T, axis=1).max()
-    return apart <= SAME_GRID * np.linalg.norm(affine[:3, :3], axis=0).min()
+    return apart / np.linalg.norm(affine[:3, :3], axis=0).min()
