@@ -42,36 +42,6 @@ def verdict(first: str, second: str, difference: Interval, what: str = "SSIM") -
     )
 
 
-def rate_distortion(points: Mapping[str, object], marks: Mapping[str, float]) -> Figure:
-    """Quality against rate: higher is better, further left is cheaper.
-
-    Args:
-        points: name → ``(bits, interval)``, or a list of them, joined by a line.
-        marks: name → score of controls that have no rate, drawn as horizontal lines.
-    """
-    figure, axis = plt.subplots(figsize=(8.2, 4.4), layout="constrained")
-    for (name, given), colour in zip(
-        points.items(), colours(list(points)), strict=True
-    ):
-        given = [given] if np.isscalar(given[0]) else given
-        pairs = sorted(given, key=lambda pair: pair[0])
-        mean, low, high = np.transpose([tuple(interval) for _, interval in pairs])
-        axis.errorbar(
-            [bits for bits, _ in pairs],
-            mean,
-            yerr=[mean - low, high - mean],
-            fmt="o-",
-            capsize=3,
-            color=colour,
-            label=name,
-        )
-    mark_levels(axis, marks)
-    plain_log("x", axis)
-    axis.set(xlabel="bits per slice (log scale)", ylabel="SSIM (test)")
-    axis.legend()
-    return figure
-
-
 def rate_panels(
     rows: Sequence[Mapping],
     codecs: Sequence[Mapping] = (),

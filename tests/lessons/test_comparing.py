@@ -79,20 +79,6 @@ def test_the_line_goes_through_the_better_of_two_ways_to_spend_a_rate():
     assert [[1030, 0.50]] in [line.get_xydata().tolist() for line in axis.lines]
 
 
-def test_rate_distortion_draws_points_with_their_intervals():
-    points = {
-        "VAE": [(4000, Interval(0.7, 0.6, 0.8)), (800, Interval(0.55, 0.5, 0.6))],
-        "VQ-VAE": (4608, Interval(0.72, 0.71, 0.74)),
-    }
-    axis = comparing.rate_distortion(points, {"mean image": 0.38}).axes[0]
-    curve, point = (c.lines[0] for c in axis.containers)
-    assert curve.get_xydata().tolist() == [[800, 0.55], [4000, 0.7]]
-    assert point.get_xydata().tolist() == [[4608, 0.72]]
-    low, high = axis.containers[1].lines[2][0].get_segments()[0][:, 1]
-    assert (low, high) == pytest.approx((0.71, 0.74))
-    assert texts(axis.figure) == ["mean image"]
-
-
 def settled(by_seed, low, high, spread, score="ssim"):
     return {
         "data": "real_slices",
