@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lessons.style import WIDTH, colours, mark_levels, plain_log
+from lessons.style import DASHED, WIDTH, colours, plain_log
 from vqlib.metrics import Interval
 
 NAMES = {  # kinds of the stored rows, as figures call them
@@ -76,7 +76,7 @@ def rate_panels(
             if mine["bits"].notna().any():
                 _dots_and_means(axis, mine, name)
             elif len(mine):
-                mark_levels(axis, {name: mine["score"].mean()})
+                axis.axhline(mine["score"].mean(), label=name, **DASHED)
         forms = list(dict.fromkeys(row["codec"] for row in codecs))
         for form, grey, marker in zip(forms, colours(forms), "^vs", strict=False):
             points = sorted(

@@ -4,7 +4,7 @@ The colours of labels and models are those of Okabe and Ito (2008), which reader
 any form of colour blindness can tell apart, also on grey.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -95,22 +95,6 @@ def as_slices(images) -> np.ndarray:
     if images.ndim != 3:
         raise ValueError(f"{images.shape} is not [H, W], [N, H, W] or [N, 1, H, W]")
     return images
-
-
-def mark_levels(axis, levels: Mapping[str, float]) -> None:
-    """Dashed horizontal lines with their names: controls in a plot of scores."""
-    for name, value in levels.items():
-        axis.axhline(value, **DASHED)
-        axis.annotate(
-            name,
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-            color="0.35",
-        )
 
 
 def plain_log(which: str, axis, base: int = 2) -> None:
