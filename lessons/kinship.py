@@ -25,8 +25,8 @@ def ladder_pairs(
 
     - ``next slice``: the following slice of the same scan;
     - ``another week``: the same patient in another scan, at the nearest position;
-    - ``another patient``: somebody else, at the nearest position;
-    - ``another place``: somebody else's slice from anywhere in the body.
+    - ``another patient``: at the nearest position;
+    - ``another place``: another patient, anywhere in the body.
 
     The first of each pair is drawn at random, the same slices for all rungs; a rung
     for which a slice has no partner (one scan a patient, say) leaves it out, and a rung
@@ -54,7 +54,7 @@ def ladder_pairs(
 
 
 def _at(positions, candidates, position, rng) -> int:
-    """One of the candidates nearest to a position, by lot."""
+    """One of the candidates nearest to a position, drawn at random."""
     gap = np.where(candidates, np.abs(positions - position), np.inf)
     return int(rng.choice(np.flatnonzero(gap <= gap.min() + 1e-6)))
 
