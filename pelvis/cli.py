@@ -103,8 +103,8 @@ def convert(source, folder, grid, spacing, slices, **settings) -> None:
     if report.faults:
         raise UserError(
             f"{scans} converted, {report.skipped} there before, and "
-            f"{_count(len(report.faults), 'fault')}; mend what is named and give the "
-            "same command again"
+            f"{_count(len(report.faults), 'fault')}; correct what is named and give "
+            "the same command again"
         )
     if report.converted:
         click.echo(f"{folder}: {scans} converted, {report.skipped} there before")

@@ -8,7 +8,7 @@ one matrix product compares all pairs of slices roughly; `likeness` then looks c
 at the few pairs that pass.
 
 Both correlate detail, what remains of an image after a blurred copy is taken away: the
-outline of a body, and the coil's shading, are alike in all men. `LIKE` lies between
+outline of a body, and the coil's shading, are alike in all. `LIKE` lies between
 what was measured on 408 real coronal slices of 17 patients, also where a small field of
 view frames all of them alike: at most 0.46 for two patients, at least 0.66 for a copy
 that was shifted, rescaled and made noisy at once (sd 5 % of the range). None of the

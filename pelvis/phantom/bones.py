@@ -25,17 +25,17 @@ from pelvis.phantom.shapes import (
 _SOCKET = (0.72, -0.28, -0.63)  # where the socket opens: outwards, down, forwards
 
 
-def bones(man: Patient, p: Points) -> SimpleNamespace:
+def bones(patient: Patient, p: Points) -> SimpleNamespace:
     """Distances to the bones near a slice, and to what fills the gaps between them."""
     fold = p.folded()
-    x, r = man.pelvis_width, man.head_radius
+    x, r = patient.pelvis_width, patient.head_radius
     head = (x, 0.0, 0.0)
     sacrum, foramina, discs = _sacrum(p, fold)
     symphysis = ellipsoid(p, (0, -48, -39), (3.2, 10, 19))
     socket = half_space(fold, (x + 12, 0, -6), _SOCKET)
     return SimpleNamespace(
-        femur=_femur(man, fold, head),
-        pelvis=_pelvis(man, fold, head),
+        femur=_femur(patient, fold, head),
+        pelvis=_pelvis(patient, fold, head),
         sacrum=sacrum,
         joint=intersection(sphere(fold, head, r + 3.2), socket),  # cartilage
         capsule=cone(fold, head, (x + 26, 4, -20), r + 4, 20),  # around head and neck
@@ -44,15 +44,15 @@ def bones(man: Patient, p: Points) -> SimpleNamespace:
         foramina=foramina,  # of the sacrum, with the canal
         discs=union(discs, symphysis),  # L5/S1, the remnants below, the symphysis
         # thickness of the femur's: thin over head and neck, a thick tube at the shaft
-        cortex=np.clip(1.2 - (fold.z + 20) * 0.075, 1.2, man.cortex),
+        cortex=np.clip(1.2 - (fold.z + 20) * 0.075, 1.2, patient.cortex),
     )
 
 
-def _femur(man: Patient, p: Points, head) -> np.ndarray:
-    x, r = man.pelvis_width, man.head_radius / 24
-    back, low = man.toe_out, -man.neck_drop
+def _femur(patient: Patient, p: Points, head) -> np.ndarray:
+    x, r = patient.pelvis_width, patient.head_radius / 24
+    back, low = patient.toe_out, -patient.neck_drop
     base = bx, by, _ = (x + 38 * r, 2 + back * 0.6, low)
-    knee = (x + 34 + man.leg_gap, -6 + back * 0.3, -140)
+    knee = (x + 34 + patient.leg_gap, -6 + back * 0.3, -140)
     neck = cone(p, head, base, 15.0 * r, 16.5 * r)
     course = [(bx + 3, by + 2, low + 4), (bx + 1, by, low - 34), knee]
     shaft = tube(p, course, [17.5 * r, 15.5 * r, 13.5 * r])
@@ -60,13 +60,13 @@ def _femur(man: Patient, p: Points, head) -> np.ndarray:
     trochanter = ellipsoid(p, (x + 50 * r, 9 + back, low + 15), radii)
     lesser = ellipsoid(p, (bx - 16 * r, 14 + back * 0.6, low - 30), (8, 9, 12))
     body = union(neck, shaft, trochanter, smooth=9)
-    ball = sphere(p, head, man.head_radius)
+    ball = sphere(p, head, patient.head_radius)
     return union(union(body, lesser, smooth=6), ball, smooth=4)
 
 
-def _pelvis(man: Patient, p: Points, head) -> np.ndarray:
-    x, r = head[0], man.head_radius + 3.0
-    wide = man.pelvis_width - 89.0
+def _pelvis(patient: Patient, p: Points, head) -> np.ndarray:
+    x, r = head[0], patient.head_radius + 3.0
+    wide = patient.pelvis_width - 89.0
     cup = sphere(p, head, r + 7.5)
     cup = intersection(cup, half_space(p, (x + 6, 0, -3), _SOCKET), smooth=4)
     roof = ellipsoid(p, (x - 2, 3, 31), (21, 28, 24))

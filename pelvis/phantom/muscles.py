@@ -60,7 +60,7 @@ _FIBRES = np.array([along / np.linalg.norm(along) for along in _ALONG], np.float
 _MARGIN = 22.0  # mm that a muscle grows beyond its radii where nothing stops it
 
 
-def muscles(man: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | None:
+def muscles(patient: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | None:
     """All muscles near a slice; None where there are none.
 
     Distance to the nearest, its fibres (unit vectors [3, X, Z]), how coarse it is, and
@@ -68,8 +68,8 @@ def muscles(man: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | Non
     where it is low, neighbours touch without fat.
     """
     fold = p.folded()
-    grow = (man.muscle - 1) * 22  # bulk: every belly thicker by as many mm
-    wide = man.pelvis_width - 89.0
+    grow = (patient.muscle - 1) * 22  # bulk: every belly thicker by as many mm
+    wide = patient.pelvis_width - 89.0
 
     def belly(segments):
         distance = FAR
@@ -84,11 +84,11 @@ def muscles(man: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | Non
         return None
     first -= grow
     second -= grow
-    plane = 0.5 + 0.7 * man.infiltration + 0.75 * swell  # half the fat between, mm
+    plane = 0.5 + 0.7 * patient.infiltration + 0.75 * swell  # half the fat between, mm
     distance = np.maximum(first - _MARGIN, plane - (second - first) * 0.5)
     fibres = _FIBRES.T[:, owner]
     fibres[0] *= np.sign(p.x)
-    tone = np.random.default_rng([man.seed, 9]).normal(1, 0.07, len(MUSCLES))
+    tone = np.random.default_rng([patient.seed, 9]).normal(1, 0.07, len(MUSCLES))
     tone = tone.astype(np.float32)[owner]
     return SimpleNamespace(
         distance=distance, fibres=fibres, coarse=_COARSE[owner], tone=tone

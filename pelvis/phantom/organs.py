@@ -20,15 +20,15 @@ from pelvis.phantom.shapes import (
 )
 
 
-def body(man: Patient, p: Points) -> tuple[np.ndarray, np.ndarray]:
+def body(patient: Patient, p: Points) -> tuple[np.ndarray, np.ndarray]:
     """Distances to the skin and to the deep surface of the subcutaneous fat, mm."""
     fold = p.folded()
-    fat = man.fat
-    bulk = (man.muscle - 1) * 40
+    fat = patient.fat
+    bulk = (patient.muscle - 1) * 40
     # what lies under the fat: trunk, two thighs, two buttocks
-    front = 72 + (22 + man.belly) * np.clip(p.z * 0.009 + 0.1, 0, 1)
+    front = 72 + (22 + patient.belly) * np.clip(p.z * 0.009 + 0.1, 0, 1)
     trunk = intersection(_trunk(fold, 152 + bulk, front), -52 - p.z, smooth=30)
-    gap = man.leg_gap
+    gap = patient.leg_gap
     thigh = cone(fold, (92, 0, -20), (94 + gap, -2, -160), 76 + bulk, 72 + bulk)
     buttock = ellipsoid(fold, (74, 42, -12), (86 + bulk, 62, 92))
     deep = union(union(trunk, thigh, smooth=24), buttock, smooth=16)
@@ -66,12 +66,16 @@ def cavity(p: Points, deep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return basin, floor, fossa
 
 
-def organs(man: Patient, week: Week, p: Points, pelvis: np.ndarray) -> SimpleNamespace:
+def organs(
+    patient: Patient, week: Week, p: Points, pelvis: np.ndarray
+) -> SimpleNamespace:
     """Distances to the organs near a slice, mm; ``pelvis`` is the distance to the hip
     bones, along whose inner side the obturator internus lies."""
     fold = p.folded()
-    size = np.prod(man.size)  # volumes are meant in the patient, not in the template
-    r = float(np.cbrt(man.prostate_ml * 1000 / size * 0.75 / np.pi))
+    size = np.prod(
+        patient.size
+    )  # volumes are meant in the patient, not in the template
+    r = float(np.cbrt(patient.prostate_ml * 1000 / size * 0.75 / np.pi))
     apex, base = -47.0, -47.0 + 1.9 * r
     y = -8 + (r - 22) * 0.3  # of its centre
     lobes = ellipsoid(fold, (0.3 * r, y, apex + r), (0.86 * r, 0.88 * r, 0.94 * r))
@@ -79,7 +83,7 @@ def organs(man: Patient, week: Week, p: Points, pelvis: np.ndarray) -> SimpleNam
     prostate = union(lobes, tip, smooth=8)
     zone = (0, y - 0.2 * r, apex + 1.12 * r), (0.82 * r, 0.58 * r, 0.68 * r)
     b = float(np.cbrt(week.bladder_ml * 1000 / size * 0.75 / np.pi))
-    flat = man.bladder_flat
+    flat = patient.bladder_flat
     centre = (0, -41 + 0.84 * b, base + 0.98 * b / flat)
     bladder = ellipsoid(p, centre, (1.08 * flat * b, 0.86 * b, 1.08 * b / flat))
     vesicle = ellipsoid(fold, (12, y + 0.75 * r + 4, base - 3), (13, 6, 7))
@@ -98,7 +102,7 @@ def organs(man: Patient, week: Week, p: Points, pelvis: np.ndarray) -> SimpleNam
         gas=gas,
         anal_canal=cone(p, (0, 44, -46), (0, 52, -84), 12, 12.5),
         bulb=union(root, crus, shaft),
-        obturator=_obturator(man, fold, pelvis),
+        obturator=_obturator(patient, fold, pelvis),
     )
 
 
@@ -114,12 +118,12 @@ def _rectum(week: Week, p: Points) -> tuple[np.ndarray, np.ndarray]:
     return rectum, tube(p, front, [v * q * share for v in (0.4, 0.8, 0.75, 0.5)])
 
 
-def _obturator(man: Patient, fold: Points, pelvis: np.ndarray) -> np.ndarray:
+def _obturator(patient: Patient, fold: Points, pelvis: np.ndarray) -> np.ndarray:
     """A slab of muscle on the inner side of the hip bone and over the gap in it."""
     gap = ellipsoid(fold, (54, 4, -16), (11, 42, 34))
     if not np.ndim(pelvis):
         return gap
     bed = ellipsoid(fold, (62, 6, -14), (27, 44, 50))
-    inner = fold.x - man.pelvis_width + 20 - 0.4 * fold.z
-    slab = intersection(pelvis - 8 - 5 * man.muscle, inner, bed, smooth=6)
+    inner = fold.x - patient.pelvis_width + 20 - 0.4 * fold.z
+    slab = intersection(pelvis - 8 - 5 * patient.muscle, inner, bed, smooth=6)
     return union(gap, slab, smooth=4)

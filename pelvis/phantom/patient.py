@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Patient:
-    """One man, from his seed. Lengths in mm, signals relative to bright fat."""
+    """One patient, from a seed. Lengths in mm, signals relative to bright fat."""
 
     def __init__(self, seed: int):
         rng = np.random.default_rng([seed, 1])

@@ -70,7 +70,7 @@ class Textures:
 
     def __init__(self, patient, p: Points):
         self.patient, self.p = patient, p
-        self.offset = patient.seed * 37 % 1009  # another part of the cube for each man
+        self.offset = patient.seed * 37 % 1009  # another part of the cube for each
         self.cache: dict = {}
 
     def noise(self, kind: str, cell, offset: int = 0) -> np.ndarray:
@@ -110,7 +110,7 @@ class Textures:
         ``coarse`` [X, Z] says how thick bundles and streaks are and ``tone`` how bright
         the muscle is, 1 is usual.
         """
-        p, man = self.p, self.patient
+        p, patient = self.p, self.patient
         fx, fy, fz = fibres
         # coordinates in which the fibre direction is squeezed: noise becomes streaks;
         # swayed first, because no bundle is straight
@@ -125,17 +125,17 @@ class Textures:
         w *= thin
         bundle = read("sheets", u, v, w, 0.75, self.offset + 17)
         patch = self.noise("clouds", 1.0, 21)
-        gate = 0.55 * patch - 0.25 + man.infiltration + 0.5 * (coarse - 1)
+        gate = 0.55 * patch - 0.25 + patient.infiltration + 0.5 * (coarse - 1)
         streak = np.exp(-(bundle * bundle) * 6) * np.clip(gate, 0, 1)
-        base = man.muscle_signal * tone * (1 + 0.06 * patch + 0.13 * fine)
+        base = patient.muscle_signal * tone * (1 + 0.06 * patch + 0.13 * fine)
         return base + 0.34 * streak
 
     def marrow(self, red: float) -> np.ndarray:
         """Fatty marrow with darker red patches and fine trabeculae."""
-        man = self.patient
+        patient = self.patient
         patch = np.clip(self.noise("clouds", 0.55, 31) + 0.4, 0, 2)
         grain = self.noise("grains", 0.45, 33)
-        return man.marrow_signal * (1.04 - red * 0.75 * patch + 0.05 * grain)
+        return patient.marrow_signal * (1.04 - red * 0.75 * patch + 0.05 * grain)
 
     def fluid(self) -> np.ndarray:
         return self.patient.fluid_signal * (1 + 0.015 * self.noise("clouds", 2.0, 41))

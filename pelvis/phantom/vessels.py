@@ -37,11 +37,11 @@ def named(p: Points) -> dict[str, np.ndarray]:
     return {name: thin_tube(fold, *course) for name, course in NAMED.items()}
 
 
-def bowel(man: Patient, week: Week) -> list[tuple[list, list, float, float]]:
+def bowel(patient: Patient, week: Week) -> list[tuple[list, list, float, float]]:
     """Loops of small bowel and colon above the bladder: of each path, radii, the signal
     of what is in it (0 gas, 0.4 stool, 1 fluid), and how mottled that is."""
-    usual = np.random.default_rng([man.seed, 4])
-    now = np.random.default_rng([man.seed, 5, week.number])
+    usual = np.random.default_rng([patient.seed, 4])
+    now = np.random.default_rng([patient.seed, 5, week.number])
     course = np.array(SIGMOID)
     course = course + usual.normal(0, 7, course.shape) + now.normal(0, 4, course.shape)
     radii = usual.uniform(9, 13) * now.uniform(0.75, 1.25, len(course))
@@ -77,10 +77,10 @@ def bowel_near(p: Points, loops: list) -> SimpleNamespace | None:
     )
 
 
-def small_vessels(man: Patient) -> list[tuple[list, float, bool]]:
+def small_vessels(patient: Patient) -> list[tuple[list, float, bool]]:
     """Course and radius of the vessels of the side walls, and whether blood flows fast:
     then it is dark; in many veins it hardly flows and is bright."""
-    rng = np.random.default_rng([man.seed, 6])
+    rng = np.random.default_rng([patient.seed, 6])
     vessels = []
     for _ in range(70):
         start = rng.uniform((24, -40, -25), (54, 66, 84))

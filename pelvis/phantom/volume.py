@@ -43,53 +43,53 @@ class Canvas:
 def make_volume(
     patient_seed: int, week: int = 0, slices: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One weekly scan of one man, from his seed alone.
+    """One weekly scan of one patient, from a seed alone.
 
     Returns image float32 [S, 256, 128] in the scanner's arbitrary units (bright fat at
     about 100 to 250) and labels uint8 [S, 256, 128]: 0 background, 1 body, 2 bone,
     3 bladder, 4 rectum, 5 prostate. Slices run from front to back, axes are left–right
     and inferior–superior; `Grid` knows their positions in mm.
     """
-    man = Patient(patient_seed)
-    now = Week(man, week)
+    patient = Patient(patient_seed)
+    now = Week(patient, week)
     grid = Grid(slices)
-    tubes = vessels.bowel(man, now), vessels.small_vessels(man)
+    tubes = vessels.bowel(patient, now), vessels.small_vessels(patient)
     image = np.empty((slices, *Grid.SHAPE), np.float32)
     labels = np.empty((slices, *Grid.SHAPE), np.uint8)
     for s in range(slices):
-        p = Points(*patient_points(man, now, grid, s))
-        canvas, skin = _draw(man, now, tubes, p)
-        signal = canvas.image * coil_bias(man, skin, p, grid.y[s])
+        p = Points(*patient_points(patient, now, grid, s))
+        canvas, skin = _draw(patient, now, tubes, p)
+        signal = canvas.image * coil_bias(patient, skin, p, grid.y[s])
         # a seed for each slice, so that a slice does not depend on those before it
         rng = np.random.default_rng([patient_seed, 8, week, s])
-        image[s] = scan(signal, man.noise, man.detail, now.ghost, rng)
+        image[s] = scan(signal, patient.noise, patient.detail, now.ghost, rng)
         labels[s] = canvas.labels
-    image *= man.scale * now.gain
+    image *= patient.scale * now.gain
     return image, labels
 
 
-def _draw(man: Patient, now: Week, tubes: tuple[list, list], p: Points):
+def _draw(patient: Patient, now: Week, tubes: tuple[list, list], p: Points):
     """The anatomy of one slice, without coil and noise; the distance to the skin."""
     canvas = Canvas(p.x.shape)
-    skin, deep = body(man, p)
+    skin, deep = body(patient, p)
     if skin.min() > EDGE:
         return canvas, skin
-    look = Textures(man, p)
+    look = Textures(patient, p)
     deep = look.rough(deep, 2.0, 1.2, 81)
     canvas.paint(skin, 0.5, BODY)
     canvas.paint(skin + 2.2, look.fat)
     canvas.paint(np.abs(deep) - 0.2, 0.35, strength=0.75)  # deep fascia
     canvas.paint(deep + 0.8, look.deep_fat)
-    _draw_muscles(canvas, man, p, deep, look)
-    found = bones(man, p)
-    _draw_organs(canvas, man, now, tubes, p, deep, found.pelvis, look)
-    _draw_bones(canvas, found, man, look)
+    _draw_muscles(canvas, patient, p, deep, look)
+    found = bones(patient, p)
+    _draw_organs(canvas, patient, now, tubes, p, deep, found.pelvis, look)
+    _draw_bones(canvas, found, patient, look)
     canvas.labels[skin > 0] = 0
     return canvas, skin
 
 
-def _draw_muscles(canvas, man, p, deep, look) -> None:
-    found = muscles(man, p, look.noise("swells", 0.4, 84))
+def _draw_muscles(canvas, patient, p, deep, look) -> None:
+    found = muscles(patient, p, look.noise("swells", 0.4, 84))
     if found is not None:
         distance = look.rough(np.maximum(found.distance, deep + 1.5), 0.6, 0.6, 83)
         canvas.paint(distance, look.muscle(found.fibres, found.coarse, found.tone))
@@ -105,10 +105,10 @@ def _fibres(p, x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray]:
     return fibres, np.ones_like(p.x)
 
 
-def _draw_organs(canvas, man, now, tubes, p, deep, pelvis, look) -> None:
+def _draw_organs(canvas, patient, now, tubes, p, deep, pelvis, look) -> None:
     loops, small = tubes
     basin, floor, fossa = cavity(p, deep)
-    parts = organs(man, now, p, pelvis)
+    parts = organs(patient, now, p, pelvis)
     basin = look.rough(basin, 3.5, 1.0, 85)
     bladder = look.rough(parts.bladder, 2.2, 1.2, 89)
 
@@ -147,28 +147,28 @@ def _draw_organs(canvas, man, now, tubes, p, deep, pelvis, look) -> None:
     wall = look.rough(bladder, 0.7, 0.8, 68) - 2.6
     canvas.paint(wall, lambda: look.soft(0.27, 0.08, 0.7, 69))
     canvas.paint(bladder, look.fluid, BLADDER)
-    _draw_prostate(canvas, man, parts, look)
+    _draw_prostate(canvas, patient, parts, look)
 
 
-def _draw_prostate(canvas, man, parts, look) -> None:
-    mean = man.prostate_signal
+def _draw_prostate(canvas, patient, parts, look) -> None:
+    mean = patient.prostate_signal
     gland = look.rough(parts.prostate, 1.0, 0.5, 101)
     canvas.paint(gland - 1.8, lambda: look.glandular(0.45, 0.5, 0.6), strength=0.8)
     canvas.paint(gland, 0.28, PROSTATE)
     canvas.paint(gland + 1.2, lambda: look.glandular(mean * 1.4, 0.1, 0.5))
     zone = look.rough(parts.transition_zone, 1.2, 0.5, 103)
     canvas.paint(zone - 0.8, 0.27, strength=0.7)
-    nodules = 0.22 * man.nodularity
+    nodules = 0.22 * patient.nodularity
     canvas.paint(zone + 0.3, lambda: look.glandular(mean * 0.95, nodules, 0.95))
     canvas.paint(parts.urethra, 0.62, strength=0.45)
 
 
-def _draw_bones(canvas, found, man, look) -> None:
+def _draw_bones(canvas, found, patient, look) -> None:
     uneven = 1 + 0.35 * look.noise("swells", 0.5, 91)  # thickness of the cortex
     canvas.paint(found.capsule, lambda: look.soft(0.3, 0.15, 0.6, 72), strength=0.8)
     canvas.paint(found.joint, lambda: look.soft(0.42, 0.08, 0.6, 73))
-    pelvic = look.marrow(man.red_marrow)
-    femoral = look.marrow(man.red_marrow * 0.6)
+    pelvic = look.marrow(patient.red_marrow)
+    femoral = look.marrow(patient.red_marrow * 0.6)
     femoral -= 0.2 * np.exp(-np.square(found.scar * (1 / 1.1))) * (found.femur < -2)
     for distance, cortex, inside in (
         (look.rough(found.sacrum, 1.8, 0.6, 93), 1.0, pelvic),
