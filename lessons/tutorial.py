@@ -246,11 +246,13 @@ def _ticking(bar) -> Iterator[None]:
         while sys.stderr.isatty() and not stop.wait(1):
             bar.refresh()
 
-    Thread(target=tick, daemon=True).start()
+    thread = Thread(target=tick, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         stop.set()
+        thread.join()
 
 
 def clock(seconds: float) -> str:
