@@ -24,9 +24,9 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from vqlib import profiles
 from vqlib.errors import UserError, unknown_name
 from vqlib.runs import Run, project_root, save_json
+from vqlib.settings import FLAT, RANGES, check
 
 ERROR_LINES = 8  # of a failed cell's traceback, from its end
-SEEDS = 2**32  # NumPy takes no others
 
 
 class NotebookError(UserError):
@@ -109,14 +109,16 @@ def plan(notebooks: Sequence[Path], parameters: dict) -> dict[Path, dict]:
     for name in parameters:
         if name not in everything:
             raise unknown_name("parameter", name, everything)
-    return {
-        path: {
+    chosen = {}
+    for path, types in known.items():
+        chosen[path] = values = {
             name: _value(name, value, types[name])
             for name, value in parameters.items()
             if name in types
         }
-        for path, types in known.items()
-    }
+        changes = {name: values[name] for name in FLAT.keys() & values.keys()}
+        profiles.get(values.get("profile", "quick"), **changes)
+    return chosen
 
 
 def declared(notebook: Path) -> dict[str, str]:
@@ -136,10 +138,8 @@ def _value(name: str, value, type_name: str):
     except (ValueError, KeyError):
         message = f"parameter {name} must be {type_name}, not {value!r}"
         raise UserError(message) from None
-    if name == "profile":
-        profiles.get(value)
-    if name == "seed" and not 0 <= value < SEEDS:
-        raise UserError(f"seed must be a whole number from 0 to {SEEDS - 1}")
+    if name in RANGES:
+        check(name, value)
     if name == "data_dir":  # a notebook runs in its own folder
         value = str(Path(value).expanduser().resolve())
         if not Path(value).is_dir():

@@ -146,6 +146,7 @@ def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
         ({"codebook_size": "many"}, "codebook_size must be int, not 'many'"),
         ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
         ({"data_dir": "nowhere"}, "nowhere is not a folder"),
+        ({"codebook_size": "0"}, "codebook_size must be from "),
         ({"seed": -1}, "seed must be "),
         ({"seed": 2**62}, "seed must be "),
         ({"seed": "abc"}, "seed must be int, not 'abc'"),
@@ -171,11 +172,11 @@ def test_only_some_notebooks(home):
 
 
 def test_text_becomes_what_the_notebook_declares(home):
-    more = "rate: float = 1.0  # a\nfast: bool = False  # b\ngrid: str = None  # c\n"
+    more = "rate: float = 1.0  # a\nfast: bool = False  # b\nword: str = None  # c\n"
     write("01_first", more=more)
     (path,) = tutorial.find_notebooks()
-    given = {"seed": "12", "rate": "1e-3", "fast": "true", "grid": "12", "run": "None"}
-    want = {"seed": 12, "rate": 1e-3, "fast": True, "grid": "12", "run": None}
+    given = {"seed": "12", "rate": "1e-3", "fast": "true", "word": "12", "run": "None"}
+    want = {"seed": 12, "rate": 1e-3, "fast": True, "word": "12", "run": None}
     assert tutorial.plan([path], given) == {path: want}
 
 
