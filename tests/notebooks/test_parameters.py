@@ -34,10 +34,10 @@ def test_parameters(path):
 def test_what_a_notebook_trains_draws_its_curves_live(path):
     cells = nbformat.read(path, as_version=4).cells
     sources = [cell.source for cell in cells if cell.cell_type == "code"]
-    trains = [source for source in sources if "recipes.train(" in source]
+    trains = [source for source in sources if "lab.train(" in source]
     assert trains
     for source in trains:
-        assert "show.live_curves(" in source
+        assert "live_curves(" in source
         assert "on_epoch=" in source
 
 
