@@ -153,7 +153,7 @@ def main(checked: bool, short: bool, store: bool) -> None:
     rows = []
     print(f"{'':<26}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
     for profile in ("quick",) if short else ("quick", "full"):
-        for name in (*recipes.KINDS, *PRIORS):
+        for name in (*recipes.AUTOENCODERS, *PRIORS):
             kind = "prior" if name in PRIORS else name
             settings = profiles.get(profile, prior=PRIORS.get(name))
             row = costs(settings, kind, name)

@@ -25,7 +25,7 @@ from image_codecs import LOSSY_FORMS, available, header_bytes, lossy_within
 from torch.utils.flop_counter import FlopCounterMode
 
 from lessons.sharpness import edge_recovery
-from vqlib import metrics, profiles, recipes
+from vqlib import Experiment, metrics, profiles, recipes
 from vqlib.data import SliceData, open_data
 from vqlib.runs import Run, load_json, read_history, save_json
 
@@ -55,11 +55,11 @@ def flops(kind: str, profile: profiles.Profile) -> int:
 def at(base: profiles.Profile, grid: str, size: int) -> profiles.Profile:
     """The profile with another grid and K, trained with as much arithmetic."""
     changes = {"grid": grid, "codebook_size": size}
-    profile = profiles.get(base.name, steps=base.steps, size=base.size, **changes)
-    if grid == base.grid:
+    profile = base.changed(**changes)
+    if grid == base.grid or base.autoencoder.epochs:
         return profile
     steps = round(base.steps * flops("vqvae", base) / flops("vqvae", profile))
-    return profiles.get(profile.name, steps=steps, size=base.size, **changes)
+    return profile.changed(steps=steps)
 
 
 def run_of(profile: profiles.Profile, data: str, seed: int) -> Run:
@@ -74,15 +74,9 @@ def trained(kind: str, profile, data: SliceData, run: Run, seed: int):
     """The model, and the seconds of an epoch: processor time where it was trained by
     this script, else what the loop measured."""
     marks = [time.process_time()]
-    model = recipes.train(
-        kind,
-        profile,
-        data,
-        run,
-        seed,
-        device="cpu",
-        on_epoch=lambda _: marks.append(time.process_time()),
-    )
+    lab = Experiment(profile, None, run.name, seed, "cpu")
+    lab.data = data
+    model = lab.train(kind, on_epoch=lambda _: marks.append(time.process_time()))
     path = run.part(kind) / "processor_time.json"
     if len(marks) > 1:
         seconds = (marks[-1] - marks[0]) / (len(marks) - 1)
@@ -118,7 +112,7 @@ def measure(kind, profile, name, data: SliceData, seed: int) -> tuple[dict, dict
     torch.manual_seed(seed)  # a VAE reconstructs from draws
     values = slice_values(model.reconstruct, data.test.images)
     history = read_history(run.part(kind) / "history.csv")
-    found = recipes.read_metrics(run, kind)
+    found = load_json(run.part(kind) / "metrics.json")
     keep = ("bits_per_slice", "order0_bits", "perplexity", "codes_used")
     row = {
         "data": name,

@@ -17,19 +17,17 @@ import torch
 from common import tell
 
 from lessons.n05 import HARMS, MUST_SEE, order, trial
-from vqlib import profiles, recipes
-from vqlib.data import open_data
+from vqlib import Experiment, recipes
 from vqlib.metrics import SCORES, Slices, dice, make_judge, take
 from vqlib.recipes import LabelledSlices, balanced
-from vqlib.runs import Run
 from vqlib.training import FitSettings, fit, make_fabric
 
 
 @torch.no_grad()
-def generated(settings, data, run, n: int, seed: int) -> dict[str, Slices]:
+def generated(lab: Experiment, n: int) -> dict[str, Slices]:
     """Name of each generator → ``n`` samples, at the positions of test slices."""
-    models = {k: recipes.load(k, settings, data, run, seed) for k in recipes.RECIPES
-              if k in ("vqvae", "vae", "vae_global", "prior")}  # fmt: skip
+    models = {k: lab.load(k) for k in ("vqvae", "vae", "vae_global", "prior")}
+    settings, data, seed = lab.settings, lab.data, lab.seed
     vqvae, positions = models["vqvae"], take(data.test, n).positions
     known = recipes.encode_codes(vqvae, data.train)
     random = torch.Generator().manual_seed(seed)
@@ -101,10 +99,9 @@ def trials(base: Slices, judge, train, floor: dict) -> tuple[dict, dict, list[st
 def main(
     name, profile, data_dir, samples: int, steps, seed: int, short, useful, store
 ) -> None:
-    settings, run = profiles.get(profile), Run(name)
-    data = open_data(data_dir, settings)
-    segmenter = recipes.train_segmenter(settings, data, run, seed)
-    own = recipes.read_metrics(run, "segmenter")["dice"]
+    lab = Experiment(profile, data_dir, name, seed, "cpu")
+    settings, data = lab.settings, lab.data
+    segmenter, own = lab.train("segmenter"), lab.score("segmenter")["dice"]
     print("Dice of the segmenter:", {k: round(v, 3) for k, v in own.items()})
     start = time.process_time()
     judge = make_judge(data, segmenter)
@@ -116,7 +113,7 @@ def main(
         "reference": prepared - start,
         "card": time.process_time() - prepared,
     }
-    sets = {} if short and not useful else generated(settings, data, run, samples, seed)
+    sets = {} if short and not useful else generated(lab, samples)
     cards |= {k: judge(x, seed) for k, x in sets.items()}
     show(cards)
     corrupted, orders, failures = trials(base, judge, data.train, floor)

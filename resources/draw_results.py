@@ -20,10 +20,8 @@ import torch
 from lessons import use_style
 from lessons.figures import draw_slice
 from lessons.style import SLICE_MM, WIDTH
-from vqlib import profiles, recipes
-from vqlib.data import open_data
+from vqlib import Experiment
 from vqlib.results import MODELS
-from vqlib.runs import Run
 
 POSITIONS = (0.4, 0.5, 0.6, 0.7)  # of the rows, front to back of the volume
 RECONSTRUCTED = ("vae_global", "vae", "vqvae")
@@ -41,19 +39,20 @@ def choose(dataset) -> list[int]:
 
 
 @torch.no_grad()
-def panels(run: Run, profile, seed: int, data_dir=None) -> dict[str, torch.Tensor]:
+def panels(lab: Experiment) -> dict[str, torch.Tensor]:
     """Heading -> slices [rows, 1, H, W]; raises `UserError` for what is not trained."""
-    data = open_data(data_dir, profile)
+    data = lab.data
     rows = choose(data.test)
     targets = data.test.images[rows]
     columns = {f"{data.name} slice": targets}
-    models = {k: recipes.load(k, profile, data, run, seed) for k in RECONSTRUCTED}
+    models = {kind: lab.load(kind) for kind in RECONSTRUCTED}
     for kind, model in models.items():
-        torch.manual_seed(seed)  # a VAE reconstructs from draws
+        torch.manual_seed(lab.seed)  # a VAE reconstructs from draws
         columns[MODELS[kind]] = model.reconstruct(targets)
-    prior = recipes.load("prior", profile, data, run, seed)
-    codes = prior.sample(
-        data.test.positions[rows], seed=seed, guidance=profile.guidance
+    codes = lab.load("prior").sample(
+        data.test.positions[rows],
+        seed=lab.seed,
+        guidance=lab.settings.prior.guidance,
     )
     columns["generated with the prior"] = models["vqvae"].decode(codes)
     return columns
@@ -89,5 +88,5 @@ if __name__ == "__main__":
         "file", nargs="?", type=Path, default=Path(__file__).with_name("results.png")
     )
     given = parser.parse_args()
-    chosen = panels(Run(given.run), profiles.get(given.profile), given.seed)
+    chosen = panels(Experiment(given.profile, None, given.run, given.seed, "cpu"))
     draw(chosen).savefig(given.file, dpi=150, metadata={"Software": None})

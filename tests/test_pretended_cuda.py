@@ -80,7 +80,7 @@ def train(objective, kind, device):
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        *((kind, {}) for kind in (*recipes.KINDS, "prior", "segmenter")),
+        *((kind, {}) for kind in (*recipes.AUTOENCODERS, "prior", "segmenter")),
         ("prior_top", {}),
         ("prior_bottom", {}),
         ("prior_bottom", {"prior": "pixelcnn"}),
@@ -102,7 +102,7 @@ def test_training_steps(kind, changes):
     on_pretended_cuda(scenario)
 
 
-@pytest.mark.parametrize("kind", recipes.KINDS)
+@pytest.mark.parametrize("kind", recipes.AUTOENCODERS)
 def test_reconstruction_and_its_scores(kind):
     def scenario(device):
         model = built(kind, device).eval()

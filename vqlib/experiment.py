@@ -43,7 +43,7 @@ class Experiment:
     """What every step of a notebook works with.
 
     Args:
-        profile: "quick" or "full".
+        profile: "quick" or "full"; or a `Profile`.
         data_dir: slices in the HipMRI layout; None: the phantom, made when missing.
         run: name of the folder under ``runs/``; None: that of the profile.
         seed: of all trainings.
@@ -64,7 +64,7 @@ class Experiment:
 
     def __init__(
         self,
-        profile: str = "quick",
+        profile: str | Profile = "quick",
         data_dir: str | Path | None = None,
         run: str | None = None,
         seed: int = 0,
@@ -73,9 +73,10 @@ class Experiment:
         cache: bool = True,
         **changes,
     ):
-        self.settings = get(profile, **changes)
+        named = isinstance(profile, str)
+        self.settings = (get(profile) if named else profile).changed(**changes)
         self.seed = check("seed", seed)
-        self.run = Run(profile if run is None else run)
+        self.run = Run(self.settings.name if run is None else run)
         self.fabric = device if isinstance(device, Fabric) else make_fabric(device)
         self._data_dir, self._cache, self._changes = data_dir, cache, changes
 

@@ -48,7 +48,7 @@ def train(kind, slices, folder):
 def run(folder, out):
     main([*COMMAND, "--data-dir", str(folder), "--run", "two"], standalone_mode=False)
     slices = open_data(folder, profiles.get("smoke"), progress=False)
-    for kind in (*recipes.KINDS, "prior"):
+    for kind in (*recipes.AUTOENCODERS, "prior"):
         last = train(kind, slices, out)
         save_checkpoint(out / f"{kind}-{os.environ['RANK']}.safetensors", last, {})
 

@@ -51,7 +51,7 @@ def home(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*recipes.KINDS, "prior"])
+@pytest.mark.parametrize("kind", [*recipes.AUTOENCODERS, "prior"])
 def test_all_processes_hold_the_same_weights(home, kind):
     first, second = (
         load_checkpoint(home / f"{kind}-{rank}.safetensors")[0] for rank in (0, 1)

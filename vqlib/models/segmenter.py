@@ -4,7 +4,7 @@ It is an instrument: where the score card asks whether a generated slice has a b
 and where, this network answers. Convolutions on ever coarser grids see ever more of the
 slice; on the way back up, the finer grids are laid beside the coarse ones, so that what
 was recognised is drawn with sharp borders (Ronneberger et al. 2015, arXiv 1505.04597).
-Trained by `vqlib.recipes.train_segmenter`. Taught in notebook 05.
+Trained by its recipe, `vqlib.recipes.segmenter`. Taught in notebook 05.
 """
 
 from itertools import pairwise

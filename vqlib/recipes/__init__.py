@@ -35,6 +35,7 @@ from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
 
 __all__ = [
+    "AUTOENCODERS",
     "NETWORKS",
     "ORGANS",
     "RECIPES",
