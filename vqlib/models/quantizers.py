@@ -19,9 +19,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqlib.models.computing import at_least_float32, full_precision, processes
+from vqlib.models.computing import at_least_float32, processes
+from vqlib.models.kmeans import counts_and_sums, kmeans, nearest_codes
 
-_BLOCK = 64  # columns that `_argmin` searches at once
 _TINY = 1e-12  # squared length below which a vector has no direction
 _FEWEST = 1e-20  # an average over fewer vectors than this is only rounding error
 
@@ -33,26 +33,6 @@ class Quantized(NamedTuple):
     codes: Tensor  # [B, h, w] int64
     commitment_loss: Tensor  # scalar, mean (z_e − sg[e])²: draws vectors to codes
     codebook_loss: Tensor  # scalar, mean (sg[z_e] − e)²: draws codes to vectors
-
-
-def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the nearest code (Euclidean) for each vector: [N, D], [K, D] -> [N].
-
-    ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², and ‖z‖² is the same for all codes, so one matrix
-    product finds the winner. Never in half precision, where the squares overflow. The
-    distances are worked off in chunks, on the CPU small enough for its cache, so that
-    no N x K matrix is ever held.
-    """
-    with full_precision(vectors.device):
-        vectors, codebook = at_least_float32(vectors), at_least_float32(codebook)
-        norms = codebook.square().sum(1)
-        at_once = 2**19 if vectors.device.type == "cpu" else 2**26  # distances
-        return torch.cat(
-            [
-                _argmin(torch.addmm(norms, chunk, codebook.T, alpha=-2))
-                for chunk in vectors.split(max(1, at_once // len(codebook)))
-            ]
-        )
 
 
 def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
@@ -75,29 +55,16 @@ def rotate(z_e: Tensor, z_q: Tensor) -> Tensor:
     constant. [B, D, ...] twice.
 
     The gradient turns with the vector, so that two vectors of one code no longer get
-    the same one (Fifty et al. 2024, arXiv 2410.06424, section 4).
+    the same one (Fifty et al. 2024, arXiv 2410.06424, section 4):
+    R = I − 2 r rᵀ + 2 q̂ êᵀ with r = (ê + q̂) / ‖ê + q̂‖.
     """
-    return _Rotation.apply(z_e, z_q)
-
-
-class _Rotation(torch.autograd.Function):
-    """R = I − 2 r rᵀ + 2 q̂ êᵀ with r = (ê + q̂) / ‖ê + q̂‖ (section 4.2)."""
-
-    @staticmethod
-    def forward(ctx, z_e: Tensor, z_q: Tensor) -> Tensor:
-        ctx.save_for_backward(z_e, z_q)
-        return z_q.clone()
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        """λ Rᵀ times the gradient."""
-        e, q = ctx.saved_tensors
-        ratio = (_squares(q) / _squares(e).clamp_min(_TINY)).sqrt()
-        e, q = unit(e), unit(q)
+    with torch.no_grad():
+        ratio = (_squares(z_q) / _squares(z_e).clamp_min(_TINY)).sqrt()
+        e, q = unit(z_e), unit(z_q)
         r = unit(e + q)
-        along_r = (r * gradient).sum(1, keepdim=True)
-        along_q = (q * gradient).sum(1, keepdim=True)
-        return ratio * (gradient - 2 * along_r * r + 2 * along_q * e), None
+    along_r = (r * z_e).sum(1, keepdim=True)
+    along_e = (e * z_e).sum(1, keepdim=True)
+    return straight_through(ratio * (z_e - 2 * along_r * r + 2 * along_e * q), z_q)
 
 
 class VectorQuantizer(nn.Module):
@@ -172,7 +139,7 @@ class VectorQuantizer(nn.Module):
         z = self._unit(at_least_float32(z_e))
         vectors = _rows(z)
         if learn and self._host_step == 0 and self.kmeans_steps:
-            self._start_by_kmeans(vectors)
+            self._start(vectors)
         codes = self._nearest(vectors).view(z.shape[0], *z.shape[2:])
         chosen = self.lookup(codes).to(z.dtype)
         if learn:
@@ -206,7 +173,7 @@ class VectorQuantizer(nn.Module):
     def _learn(self, vectors: Tensor, codes: Tensor) -> None:
         """Count which codes were chosen, [N, D] and [N], and move the codebook: N_k and
         m_k of the paper's eq. (6) to (8), summed over all processes."""
-        counts, sums = _counts_and_sums(vectors, codes, self.codebook_size)
+        counts, sums = counts_and_sums(vectors, codes, self.codebook_size)
         self.idle.add_(1).masked_fill_(counts > 0, 0)
         if self.ema:
             self.sums.lerp_(sums, 1 - self.decay)
@@ -243,15 +210,10 @@ class VectorQuantizer(nn.Module):
         return picks
 
     @torch.no_grad()
-    def _start_by_kmeans(self, vectors: Tensor) -> None:
-        """Lloyd's algorithm on the first batch, [N, D], of all processes."""
+    def _start(self, vectors: Tensor) -> None:
+        """Put the codes at the k-means of the first batch, [N, D]."""
         centres = self._pick(vectors, self.codebook_size)
-        for _ in range(self.kmeans_steps):
-            codes = nearest_codes(vectors, centres)
-            counts, sums = _counts_and_sums(vectors, codes, self.codebook_size)
-            counts = counts.unsqueeze(1)
-            means = self._unit(sums / counts.clamp_min(1))
-            centres = torch.where(counts > 0, means, centres)
+        centres = kmeans(vectors, centres, self.kmeans_steps, self._unit)
         self.codebook.copy_(centres)
         if self.ema:
             mean_count = processes() * len(vectors) / self.codebook_size
@@ -272,31 +234,6 @@ def _squares(vectors: Tensor) -> Tensor:
 def _rows(z: Tensor) -> Tensor:
     """[B, D, h, w] -> [B·h·w, D], without gradient."""
     return z.detach().permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-
-
-def _argmin(distances: Tensor) -> Tensor:
-    """``distances.argmin(1)``, [N, K] -> [N], in half its time: minima of blocks are
-    quick to find, and only the block that holds the least is searched."""
-    n, size = distances.shape
-    if size % _BLOCK:
-        return distances.argmin(1)
-    blocks = distances.view(n, size // _BLOCK, _BLOCK)
-    best = blocks.amin(2).argmin(1)
-    within = blocks[torch.arange(n, device=best.device), best].argmin(1)
-    return best * _BLOCK + within
-
-
-def _counts_and_sums(vectors: Tensor, codes: Tensor, size: int) -> tuple[Tensor, ...]:
-    """How many vectors chose each code, and their sum, over all processes: [N, D] and
-    [N] -> [K], [K, D]."""
-    n, dim = vectors.shape
-    both = vectors.new_zeros(size * (dim + 1))  # in one piece: sent in one message
-    counts, sums = both[:size], both[size:].view(size, dim)
-    counts.index_add_(0, codes, vectors.new_ones(n))
-    sums.index_add_(0, codes, vectors)
-    if processes() > 1:
-        dist.all_reduce(both)
-    return counts, sums
 
 
 def _read_step(quantizer: VectorQuantizer, _keys) -> None:
