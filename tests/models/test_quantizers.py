@@ -227,6 +227,18 @@ def test_kmeans_start_finds_the_clusters(ema):
     assert error < 0.02  # the spread within a cluster; far apart they are 10 or more
 
 
+@every_kind
+def test_equal_vectors_do_not_start_equal_codes(kind):
+    z_e = torch.randn(1, 3, 40, 20)
+    z_e[:, :, :, 5:] = z_e[:, :, :1, :1]  # three quarters are one and the same
+    quantizer = VectorQuantizer(64, 3, patience=0, **kind)
+    quantizer(z_e)
+    assert len(quantizer.codebook.unique(dim=0)) == 64
+    quantizer = VectorQuantizer(64, 3, **kind)
+    quantizer(z_e[:, :, :5, 4:])  # fewer different vectors than codes
+    assert quantizer.codebook.isfinite().all()
+
+
 def test_dead_codes_restart_at_encoder_vectors_and_stay_alive():
     quantizer = VectorQuantizer(32, 2, kmeans_steps=0, patience=3)
     quantizer.codebook.add_(1000)  # nothing is near any code

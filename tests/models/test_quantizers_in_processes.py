@@ -6,6 +6,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 
+from vqlib.models.kmeans import spread_centres
 from vqlib.models.quantizers import VectorQuantizer, nearest_codes
 
 KINDS = {
@@ -74,8 +75,8 @@ def test_kmeans_starts_from_all_vectors(states):
     def rows(rank):
         return batches(rank)[0].permute(0, 2, 3, 1).reshape(-1, 2)
 
-    random = torch.Generator().manual_seed(1)  # seed + 1 + step
-    centres = rows(0)[torch.randint(len(rows(0)), (32,), generator=random)]
+    random = torch.Generator().manual_seed(1)  # seed + 1
+    centres = spread_centres(rows(0), 32, random)
     vectors = torch.cat([rows(0), rows(1)])
     for _ in range(10):
         codes = nearest_codes(vectors, centres)

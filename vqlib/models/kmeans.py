@@ -1,7 +1,9 @@
 """K-means of the first batch: where a codebook starts.
 
-Lloyd's algorithm: each centre moves to the mean of the vectors nearest to it, a few
-times over. Several processes find the centres of all their vectors together. Taught in
+K-means++ chooses the first centres (Arthur & Vassilvitskii 2007): an encoder's vectors
+of the background are nearly equal, and random ones would make many equal codes. Lloyd's
+algorithm then moves each centre to the mean of the vectors nearest to it, a few times
+over. Several processes find the centres of all their vectors together. Taught in
 notebook 03, section 3.4.
 """
 
@@ -12,6 +14,30 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vqlib.models.computing import at_least_float32, full_precision, processes
+
+
+def spread_centres(vectors: Tensor, size: int, random: torch.Generator) -> Tensor:
+    """First centres by k-means++: [N, D] -> [K, D]. Each next one is a random vector,
+    likely in proportion to its squared distance from the nearest centre before it, so
+    that no two are equal while unequal vectors are left.
+
+    >>> import torch
+    >>> vectors = torch.tensor([[0.0], [0.0], [0.0], [0.0], [5.0], [9.0]])
+    >>> centres = spread_centres(vectors, 3, torch.Generator().manual_seed(0))
+    >>> centres.flatten().sort().values
+    tensor([0., 5., 9.])
+    """
+    # By the inverse of the distribution function, so that no GPU is waited for.
+    chance = torch.rand(size, generator=random, device="cpu").to(vectors.device)
+    centres = vectors.new_empty(size, vectors.shape[1])
+    odds = vectors.new_ones(len(vectors))
+    for k in range(size):
+        total = odds.cumsum(0)
+        row = torch.searchsorted(total, chance[k : k + 1] * total[-1], right=True)
+        centres[k] = vectors.index_select(0, row.clamp_max(len(vectors) - 1))[0]
+        distances = (vectors - centres[k]).square().sum(1)
+        odds = torch.minimum(odds, distances) if k else distances
+    return centres
 
 
 @torch.no_grad()

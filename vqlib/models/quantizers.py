@@ -20,7 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.models.computing import at_least_float32, processes
-from vqlib.models.kmeans import counts_and_sums, kmeans, nearest_codes
+from vqlib.models.kmeans import (
+    counts_and_sums,
+    kmeans,
+    nearest_codes,
+    spread_centres,
+)
 
 _TINY = 1e-12  # squared length below which a vector has no direction
 _FEWEST = 1e-20  # an average over fewer vectors than this is only rounding error
@@ -212,7 +217,10 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def _start(self, vectors: Tensor) -> None:
         """Put the codes at the k-means of the first batch, [N, D]."""
-        centres = self._pick(vectors, self.codebook_size)
+        random = torch.Generator().manual_seed(self.seed + 1)
+        centres = spread_centres(vectors, self.codebook_size, random)
+        if processes() > 1:
+            dist.broadcast(centres, src=0)
         centres = kmeans(vectors, centres, self.kmeans_steps, self._unit)
         self.codebook.copy_(centres)
         if self.ema:
