@@ -1,26 +1,22 @@
 """The data sets of the three splits, and the batches that a training sees.
 
-A folder of slices is decoded once (see `vqlib.data.decode`) and kept in a cache (see
-`vqlib.data.cache`), from where later openings map it: whatever the size of the study,
-opening it again takes no time and hardly any memory. Taught in notebook 01.
+A folder of slices is decoded once (see `vqlib.data.cache`), and mapped into memory when
+it is opened again: whatever the size of the study, that takes no time and hardly any
+memory. Taught in notebook 01.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import import_module
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
-from vqlib.data.cache import open_stored
-from vqlib.data.decode import decode, relative_positions
+from vqlib import profiles
+from vqlib.data.cache import Decoded, decode, load_slices
 from vqlib.data.layout import SPLITS, SliceIndex, list_folder
-from vqlib.data.stored import StoredRows, StoredSlices
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root
@@ -30,8 +26,7 @@ class SliceDataset(Dataset):
     """The slices of one split, in the order of its index.
 
     H runs left–right and W inferior–superior: upright on screen is ``image.T`` with
-    ``origin="lower"``. Make it by `open_data`, or by `SliceDataset.from_index`. Taught
-    in notebook 01.
+    ``origin="lower"``. Make it by `open_data`, or by `SliceDataset.from_index`.
     """
 
     def __init__(
@@ -42,7 +37,6 @@ class SliceDataset(Dataset):
         patients: Tensor,
         weeks: Tensor,
         index: SliceIndex | None = None,
-        stored: StoredRows | None = None,
     ):
         self.images = images  # [N, 1, H, W] float32 in [0, 1]
         self.labels = labels  # [N, H, W] uint8, or None
@@ -50,34 +44,30 @@ class SliceDataset(Dataset):
         self.patients = patients  # [N] int64
         self.weeks = weeks  # [N] int64
         self.index = index
-        self.stored = stored  # where the images come from a file
-        self._opened = (images, images._version) if stored else None
 
     @classmethod
     def from_index(
         cls, index: SliceIndex, size: tuple[int, int], progress: bool = True
     ) -> "SliceDataset":
-        """Read all slices of an index into memory, with a progress bar.
+        """Read all slices of an index into memory; raises `UserError` as
+        `vqlib.data.cache.decode` does."""
+        return cls.from_decoded(index, decode(index, size, progress))
 
-        A position is the rank of a slice within its volume divided by (slices − 1); the
-        only slice of a volume lies at 0.5. Raises `UserError` as `decode` does.
-        """
-        n = len(index)
-        images = torch.empty(n, 1, *size)
-        labels = torch.empty(n, *size, dtype=torch.uint8) if index.has_labels else None
-
-        def store(rows: list[int], pixels: np.ndarray, kinds: np.ndarray | None):
-            images[rows, 0] = torch.from_numpy(pixels)
-            if labels is not None:
-                labels[rows] = torch.from_numpy(kinds)
-
-        decode(index, size, store, progress)
+    @classmethod
+    def from_decoded(
+        cls, index: SliceIndex, decoded: Decoded, rows: slice = slice(None)
+    ) -> "SliceDataset":
+        """Some rows of what was decoded, without a copy of the images."""
+        table = torch.from_numpy(decoded.table[rows])
+        labels = None
+        if index.has_labels:
+            labels = torch.from_numpy(decoded.labels[rows])
         return cls(
-            images,
+            torch.from_numpy(decoded.images[rows]),
             labels,
-            torch.from_numpy(relative_positions(index)),
-            torch.tensor([r.case for r in index.records]),
-            torch.tensor([r.week for r in index.records]),
+            table[:, 3].float(),
+            table[:, 1].long(),
+            table[:, 2].long(),
             index,
         )
 
@@ -87,42 +77,6 @@ class SliceDataset(Dataset):
     def __getitem__(self, i: int) -> dict:
         """``image`` `[1, H, W]`, ``position`` (0-dimensional) and ``index``."""
         return {"image": self.images[i], "position": self.positions[i], "index": i}
-
-    def __getitems__(self, rows: list[int]) -> list[dict]:
-        """The items of a batch, as a `DataLoader` asks for them: read from the file
-        behind ``images``, while nobody has changed those."""
-        found = self.stored.read(rows) if self._as_opened() else None
-        if found is None:
-            return [self[row] for row in rows]
-        images = torch.from_numpy(found)
-        positions = self.positions[rows]
-        batch = {"image": images, "position": positions, "index": torch.tensor(rows)}
-        return _Batch(
-            (
-                {"image": image, "position": position, "index": row}
-                for image, position, row in zip(images, positions, rows, strict=True)
-            ),
-            batch,
-        )
-
-    def _as_opened(self) -> bool:
-        """Whether ``images`` are still what the file behind them holds."""
-        if self._opened is None:
-            return False
-        images, version = self._opened
-        return self.images is images and images._version == version
-
-
-class _Batch(list):
-    """Items that are a batch already, so that nobody needs to stack them again."""
-
-    def __init__(self, items: Iterable[dict], whole: dict):
-        super().__init__(items)
-        self.whole = whole
-
-
-def _collate(items: list[dict]) -> dict:
-    return items.whole if isinstance(items, _Batch) else default_collate(items)
 
 
 @dataclass(frozen=True)
@@ -135,106 +89,44 @@ class SliceData:
     validate: SliceDataset
     test: SliceDataset
     index: SliceIndex  # of the whole folder
+    fingerprint: str  # SHA-256 over names and bytes of all files
 
     @property
     def has_labels(self) -> bool:
         """Whether every slice of every split has a label map."""
         return self.index.has_labels
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over file names and sizes of all splits."""
-        return self.index.fingerprint()
-
 
 def open_data(
     data_dir: str | Path | None,
-    profile: Profile,
+    profile: Profile | str,
     progress: bool = True,
     cache: bool = True,
 ) -> SliceData:
-    """Open a data folder at the size of a profile.
+    """Open a data folder at the size of a profile (or of the one with this name).
 
     ``None`` means the phantom of the profile, ``data/phantom-NAME`` under the project
     root, made when missing. The slices are decoded the first time and kept (see
     `vqlib.data.cache`); without ``cache`` they are read into memory, and are the same.
     Raises `UserError` for whatever is wrong with the folder.
     """
+    if isinstance(profile, str):
+        profile = profiles.get(profile)
     if data_dir is None:
         name, folder = "phantom", _phantom_folder(profile, progress)
     else:
         folder = Path(data_dir).expanduser()
         name = folder.resolve().name
-    listing, size = list_folder(folder), profile.shape
-    stored = open_stored(folder, listing, size, progress) if cache else None
-    if stored is not None:
-        index = SliceIndex(folder, listing)
-        return SliceData(name, folder, *_stored_splits(stored, index), index)
-    index = SliceIndex.from_listing(folder, listing)
+    index = SliceIndex(folder, list_folder(folder))
     parts = [index.split(split) for split in SPLITS]
-    datasets = [SliceDataset.from_index(part, size, progress) for part in parts]
-    return SliceData(name, folder, *datasets, index)
-
-
-def _stored_splits(stored: StoredSlices, index: SliceIndex) -> list[SliceDataset]:
-    """The rows of each split, of everything that an entry of the cache holds."""
-    facts = stored.facts
-    ends = list(accumulate(facts["slices"]))
-    datasets = []
-    for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
-        rows = slice(start, end)
-        with torch.inference_mode(False):  # else none could tell that it was written to
-            table = torch.from_numpy(stored.table[rows])
-            images = torch.from_numpy(stored.images[rows])
-            labels = None
-            if split in facts["labelled"]:
-                labels = torch.from_numpy(stored.labels[rows])
-        datasets.append(
-            SliceDataset(
-                images,
-                labels,
-                table[:, 2].float(),
-                table[:, 0].long(),
-                table[:, 1].long(),
-                index.split(split),
-                stored.rows(start, end),
-            )
-        )
-    return datasets
-
-
-def _phantom_folder(profile: Profile, progress: bool) -> Path:
-    """The profile's phantom, made where it is missing; raises `UserError` where one
-    made with other settings lies in its place."""
-    phantom = import_module("pelvis.phantom.write")  # by name: imports go down only
-
-    folder = project_root() / "data" / f"phantom-{profile.name}"
-    try:
-        patients = tuple(int(n) for n in profile.phantom_patients.split(","))
-        split_counts = dict(zip(SPLITS, patients, strict=True))
-    except ValueError:
-        raise UserError(
-            f"phantom_patients {profile.phantom_patients!r} is not three whole "
-            "numbers; give for example 16,4,5"
-        ) from None
-    weeks, slices = profile.phantom_weeks, profile.phantom_slices
-    if not folder.exists():
-        phantom.write_phantom(folder, patients, weeks, 0, slices, progress=progress)
-    made = load_json(folder / "phantom.json")
-    wanted = {
-        "version": phantom.VERSION,
-        "seed": 0,
-        "patients": split_counts,
-        "weeks": weeks,
-        "slices": slices,
-    }
-    for key, value in wanted.items():
-        if made.get(key) != value:
-            raise UserError(
-                f"{folder} was made with other settings ({key}: {made.get(key)!r} "
-                f"there, {value!r} now); delete it to have it made again"
-            )
-    return folder
+    load = load_slices if cache else decode
+    decoded = load(index, profile.shape, progress)
+    ends = np.searchsorted(decoded.table[:, 0], range(len(SPLITS) + 1))
+    datasets = [
+        SliceDataset.from_decoded(part, decoded, slice(*ends[number : number + 2]))
+        for number, part in enumerate(parts)
+    ]
+    return SliceData(name, folder, *datasets, index, decoded.fingerprint)
 
 
 def make_loader(
@@ -244,9 +136,36 @@ def make_loader(
     ``position`` `[B]` and ``index`` `[B]` int64.
 
     The order depends on the seed alone, and differs from epoch to epoch. No worker
-    processes: the slices are in memory, or one copy away from it.
+    processes: the slices are in memory, or mapped into it.
     """
     generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
-        dataset, batch_size, shuffle, generator=generator, collate_fn=_collate
-    )
+    return DataLoader(dataset, batch_size, shuffle, generator=generator)
+
+
+def _phantom_folder(profile: Profile, progress: bool) -> Path:
+    """The profile's phantom, made where it is missing; raises `UserError` where one
+    made with other settings lies in its place."""
+    pelvis = import_module("pelvis")  # by name: imports go down only
+    folder = project_root() / "data" / f"phantom-{profile.name}"
+    try:
+        patients = [int(n) for n in profile.phantom_patients.split(",")]
+        counts = dict(zip(SPLITS, patients, strict=True))
+    except ValueError:
+        raise UserError(
+            f"phantom_patients {profile.phantom_patients!r} is not three whole "
+            "numbers; give for example 16,4,5"
+        ) from None
+    weeks, slices = profile.phantom_weeks, profile.phantom_slices
+    if not folder.exists():
+        pelvis.write_phantom(
+            folder, tuple(patients), weeks, 0, slices, progress=progress
+        )
+    made = load_json(folder / "phantom.json")
+    wanted = {"version": pelvis.PHANTOM_VERSION, "seed": 0, "patients": counts}
+    for key, value in (wanted | {"weeks": weeks, "slices": slices}).items():
+        if made.get(key) != value:
+            raise UserError(
+                f"{folder} was made with other settings ({key}: {made.get(key)!r} "
+                f"there, {value!r} now); delete it to have it made again"
+            )
+    return folder

@@ -5,20 +5,17 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 ``case_NNN_week_W_slice_S.nii.gz``. Where there are labels, they lie beside, in
 ``keras_slices_seg_train`` and so on, named ``seg_NNN_week_W_slice_S.nii.gz``.
 
-`list_folder` asks the disk for names. `SliceIndex` reads them, in natural order
-(slice 2 before slice 10), and refuses a folder that would spoil an experiment without a
-word, above all a patient in two splits. What is inside the files is read in
-`vqlib.data.slices`.
+`SliceIndex` reads the names, in natural order (slice 2 before slice 10), and refuses a
+folder that would spoil an experiment, above all one with a patient in two splits. What
+is inside the files is read in `vqlib.data.slices`.
 
 Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
-the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065.
+the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065. Taught in notebook 01.
 """
 
-import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,13 +27,15 @@ SPLITS = ("train", "validate", "test")
 NATIVE_SIZE = (256, 128)  # of a slice: left–right x inferior–superior
 PIXEL_MM = (1.68, 1.56)  # of a slice at native size
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
+NO_FILE = "a folder, a pipe or a broken link, not a file"
 
 _NAME = re.compile(
     r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?", re.ASCII
 )
 
-# subfolder → its files by name: (name, bytes, modified, changed), times in nanoseconds
-Listing = dict[str, list[tuple[str, int, int, int]]]
+# subfolder → its files by name: (name, bytes, time of change in nanoseconds);
+# bytes are −1 for what is no file
+Listing = dict[str, list[tuple[str, int, int]]]
 
 
 class Fault(NamedTuple):
@@ -70,7 +69,7 @@ class SliceIndex:
     """
 
     folder: Path
-    listing: Listing  # in which `scan_folder` finds no fault
+    listing: Listing
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "SliceIndex":
@@ -79,27 +78,19 @@ class SliceIndex:
         Hidden files and files that are no NIfTI are ignored. Raises `UserError` for
         the first fault that `scan_folder` finds.
         """
-        return cls.from_listing(Path(folder), list_folder(folder))
-
-    @classmethod
-    def from_listing(cls, folder: Path, listing: Listing) -> "SliceIndex":
-        """`from_folder` with what `list_folder` has found."""
-        index = cls(folder, listing)
-        missing = _nothing_to_read(folder, listing)
-        faults = [missing] if missing else index._scanned[1]
-        if faults:
-            more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-            raise UserError(f"{faults[0]}{more}")
+        index = cls(Path(folder), list_folder(folder))
+        _ = index.records  # raises
         return index
 
     @cached_property
-    def _scanned(self) -> tuple[list[SliceRecord], list[Fault]]:
-        return _scan_splits(self.folder, self.listing)
+    def records(self) -> list[SliceRecord]:
+        """All slices by split, case, week and slice.
 
-    @cached_property
-    def records(self) -> tuple[SliceRecord, ...]:
-        """All slices by split, case, week and slice."""
-        return tuple(self._scanned[0])
+        Parsed when they are asked for, which a folder with decoded slices never is.
+        """
+        records, faults = _scan(self.folder, self.listing)
+        _refuse(faults)
+        return records
 
     def __len__(self) -> int:
         return len(self.records)
@@ -133,22 +124,8 @@ class SliceIndex:
     @property
     def has_labels(self) -> bool:
         """Whether every slice has a label file."""
-        return all(r.label_path is not None for r in self.records)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over relative names and file sizes, the same wherever the folder
-        lies: two runs with equal fingerprints saw the same data."""
-        sizes = {
-            (folder, name): size
-            for folder, files in self.listing.items()
-            for name, size, *_ in files
-        }
-        digest = hashlib.sha256()
-        for record in self.records:
-            for path in filter(None, (record.path, record.label_path)):
-                size = sizes[path.parent.name, path.name]
-                digest.update(f"{path.parent.name}/{path.name} {size}\n".encode())
-        return digest.hexdigest()
+        splits = {name.rsplit("_")[-1] for name in self.listing}
+        return all(f"keras_slices_seg_{split}" in self.listing for split in splits)
 
 
 def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
@@ -159,54 +136,107 @@ def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
     label or a label without its image, a patient in two splits. A fault that leaves
     nothing to read comes alone.
     """
-    folder = Path(folder)
-    listing, unread = list_all(folder)
-    missing = _nothing_to_read(folder, listing)
-    if missing and not unread:
-        return [], [missing]
-    records, faults = _scan_splits(folder, listing)
+    listing, unread = _list(Path(folder))
+    records, faults = _scan(Path(folder), listing)
     return records, unread + faults
 
 
-def _nothing_to_read(folder: Path, listing: Listing) -> Fault | None:
-    """The fault of a folder that is no data folder."""
+def list_folder(folder: str | Path) -> Listing:
+    """The files of a data folder, with size and time; raises `UserError`.
+
+    Hidden files and folders that do not belong to the layout are left out.
+    """
+    listing, faults = _list(Path(folder))
+    _refuse(faults)
+    return listing
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise UserError(f"{faults[0]}{more}")
+
+
+def _list(folder: Path) -> tuple[Listing, list[Fault]]:
+    """What the disk holds, and the folders that are missing or may not be read."""
+    listing: Listing = {}
+    faults = []
+    for name in (f"keras_slices_{s}{split}" for split in SPLITS for s in ("", "seg_")):
+        if not (folder / name).is_dir():
+            continue
+        try:
+            with os.scandir(folder / name) as entries:
+                stamps = [_stamp(e) for e in entries if not e.name.startswith(".")]
+            listing[name] = sorted(stamps)
+        except OSError as fault:
+            what = f"may not be read ({fault.strerror})"
+            faults.append(Fault(folder / name, what, "change its permissions"))
+    if faults or "keras_slices_train" in listing:
+        return listing, faults
+    what = "has no folder keras_slices_train"
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        return Fault(folder, what, "give the folder that holds keras_slices_train")
-    if "keras_slices_train" not in listing:
-        what = "has no folder keras_slices_train"
-        return Fault(folder, what, _near_miss(folder))
-    return None
+    inside = folder.name.startswith("keras_slices_")
+    near = [folder] if inside else sorted(folder.glob("*/keras_slices_train"))
+    remedy = "leave it out to use the phantom, or make one with `vqlib data convert`"
+    if near:
+        remedy = f"did you mean {near[0].parent}?"
+    return {}, [Fault(folder, what, remedy)]
 
 
-def _scan_splits(folder: Path, listing: Listing):
+def _stamp(entry: os.DirEntry) -> tuple[str, int, int]:
+    try:
+        facts = entry.stat()
+    except OSError:
+        facts = None
+    if facts is None or not stat.S_ISREG(facts.st_mode):
+        return entry.name, -1, -1
+    return entry.name, facts.st_size, facts.st_mtime_ns
+
+
+def _scan(folder: Path, listing: Listing) -> tuple[list[SliceRecord], list[Fault]]:
     """Records and faults of the splits that a listing holds."""
     records, faults = [], []
     for split in SPLITS:
-        if f"keras_slices_{split}" in listing:
-            found, wrong = _scan_split(folder, listing, split)
-            records += found
-            faults += wrong
+        images = folder / f"keras_slices_{split}"
+        segs = folder / f"keras_slices_seg_{split}"
+        if images.name not in listing:
+            continue
+        paths, wrong = _by_key(images, listing[images.name], "case")
+        labels = {}
+        if segs.name in listing:
+            labels, wrong_labels = _by_key(segs, listing[segs.name], "seg")
+            wrong += wrong_labels + _unpaired(paths, labels, images, segs)
+        if not paths and not wrong:
+            remedy = f"put the slices of the {split} patients there"
+            wrong = [Fault(images, "is empty", remedy)]
+        faults += wrong
+        for key in sorted(paths):
+            records.append(SliceRecord(split, *key, paths[key], labels.get(key)))
     return records, faults + _shared_patients(records)
 
 
-def _scan_split(folder: Path, listing: Listing, split: str):
-    """Records and faults of one split."""
-    images = folder / f"keras_slices_{split}"
-    segs = folder / f"keras_slices_seg_{split}"
-    paths, faults = _by_key(images, listing[images.name], "case")
-    labels: dict = {}
-    if segs.name in listing:
-        labels, wrong = _by_key(segs, listing[segs.name], "seg")
-        faults += wrong
-        faults += _unpaired(paths, labels, images, segs)
-    if not paths and not faults:
-        remedy = f"put the slices of the {split} patients there"
-        faults.append(Fault(images, "is empty", remedy))
-    records = [
-        SliceRecord(split, *key, paths[key], labels.get(key)) for key in sorted(paths)
-    ]
-    return records, faults
+def _by_key(folder: Path, files, prefix: str):
+    """(case, week, slice) → path for the NIfTI files of a folder, and its faults."""
+    paths: dict[tuple[int, ...], Path] = {}
+    faults = []
+    for name, size, _ in files:
+        path = folder / name
+        if not name.lower().endswith((".nii", ".nii.gz")):
+            continue
+        match = _NAME.fullmatch(name)
+        key = tuple(int(match[i]) for i in (2, 3, 4)) if match else ()
+        if not match or match[1] != prefix:
+            what = f"is not named {prefix}_NNN_week_W_slice_S.nii.gz"
+            faults.append(Fault(path, what, "rename it, or move it away"))
+        elif size < 0:
+            faults.append(Fault(path, f"is {NO_FILE}", "remove it"))
+        elif key in paths:
+            what = f"is the same slice as {paths[key].name}"
+            faults.append(Fault(path, what, "remove one"))
+        else:
+            paths[key] = path
+    return paths, faults
 
 
 def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault]:
@@ -215,8 +245,7 @@ def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault
     for key in sorted(paths.keys() - labels.keys()):
         wanted = segs / paths[key].name.replace("case", "seg")
         without = f"remove the folder {segs.name} to work without labels"
-        remedy = f"add {wanted}, or {without}"
-        faults.append(Fault(paths[key], "has no label", remedy))
+        faults.append(Fault(paths[key], "has no label", f"add {wanted}, or {without}"))
     for key in sorted(labels.keys() - paths.keys()):
         wanted = images / labels[key].name.replace("seg", "case")
         remedy = f"add {wanted}, or remove the label"
@@ -224,111 +253,16 @@ def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault
     return faults
 
 
-def _by_key(folder: Path, files, prefix: str):
-    """(case, week, slice) → path for the NIfTI files of a folder, and its faults."""
-    paths: dict[tuple[int, int, int], Path] = {}
-    faults = []
-    pattern = f"{prefix}_NNN_week_W_slice_S.nii.gz"
-    for name, size, *_ in files:
-        if not name.lower().endswith((".nii", ".nii.gz")):
-            continue
-        match = _NAME.fullmatch(name)
-        if not match or match[1] != prefix:
-            what = f"is not named {pattern}"
-            faults.append(Fault(folder / name, what, "rename it, or move it away"))
-            continue
-        if size < 0:
-            faults.append(Fault(folder / name, what_it_is(folder / name), "remove it"))
-            continue
-        key = tuple(int(match[i]) for i in (2, 3, 4))
-        if key in paths:
-            what = f"is the same slice as {paths[key].name}"
-            faults.append(Fault(folder / name, what, "remove one"))
-            continue
-        paths[key] = folder / name
-    return paths, faults
-
-
 def _shared_patients(records: list[SliceRecord]) -> list[Fault]:
     """A fault for each patient that is in more than one split."""
-    first: dict[tuple[int, str], SliceRecord] = {}
+    first: dict[int, dict[str, Path]] = {}  # of each patient, a file in each split
     for record in records:
-        first.setdefault((record.case, record.split), record)
+        first.setdefault(record.case, {}).setdefault(record.split, record.path)
     faults = []
-    for case in sorted({case for case, _ in first}):
-        files = [first[case, split].path for split in SPLITS if (case, split) in first]
-        for path in files[1:]:
-            what = f"is a leak: patient {case} is also in {files[0].parent.name}"
+    for case in sorted(first):
+        one, *others = first[case].values()
+        for path in others:
+            what = f"is a leak: patient {case} is also in {one.parent.name}"
             remedy = "leave each patient in one split, or the scores measure memory"
             faults.append(Fault(path, what, remedy))
     return faults
-
-
-def _near_miss(folder: Path) -> str:
-    """The remedy for a folder without slices: the one that was probably meant."""
-    if folder.name.startswith("keras_slices_"):
-        return f"give the folder above it, {folder.parent}"
-    below = sorted(folder.glob("*/keras_slices_train"))
-    if below:
-        return f"did you mean {below[0].parent}?"
-    return (
-        "give a folder in the HipMRI layout, make one with `vqlib data convert`, or "
-        "leave it out to use the phantom"
-    )
-
-
-def list_folder(folder: str | Path) -> Listing:
-    """The files of a data folder, with size and times.
-
-    Hidden files and folders that do not belong to the layout are left out. What is no
-    file, such as a folder or a link to nowhere, has the size −1. Raises `UserError` for
-    a folder that may not be read.
-    """
-    listing, faults = list_all(Path(folder))
-    if faults:
-        raise UserError(str(faults[0]))
-    return listing
-
-
-def list_all(folder: Path) -> tuple[Listing, list[Fault]]:
-    """`list_folder`, with a fault for each folder that may not be read."""
-    listing: Listing = {}
-    faults = []
-    for name in (
-        f"keras_slices_{seg}{split}" for split in SPLITS for seg in ("", "seg_")
-    ):
-        inside = folder / name
-        if not inside.is_dir():
-            continue
-        try:
-            with os.scandir(inside) as entries:
-                listing[name] = sorted(_stamps(entries))
-        except OSError as fault:
-            what = f"may not be read ({fault.strerror})"
-            faults.append(Fault(inside, what, "change its permissions"))
-    return listing, faults
-
-
-def _stamps(entries: Iterable[os.DirEntry]) -> Iterator[tuple[str, int, int, int]]:
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        try:
-            facts = entry.stat()
-        except OSError:
-            facts = None
-        if facts is None or not stat.S_ISREG(facts.st_mode):
-            yield entry.name, -1, -1, -1
-        else:
-            yield entry.name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def what_it_is(path: Path) -> str:
-    """What lies at a path where a file should be."""
-    if path.is_dir():
-        return "is a folder, not a file"
-    if path.is_symlink():
-        return f"is a link to {os.readlink(path)}, where there is no file"
-    if path.exists():
-        return "is a device or a pipe, not a file"
-    return "does not exist"
