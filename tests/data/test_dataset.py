@@ -66,6 +66,12 @@ def test_slices_of_one_volume_that_differ_in_shape(slices):
         read(slices)
 
 
+def test_a_transposed_slice_is_refused(slices):
+    path = write_slice(slices, "train", 12, 0, 3, np.ones((128, 256), np.int16))
+    with pytest.raises(UserError, match=f"{path.name} is 128x256, so it seems to lie"):
+        read(slices)
+
+
 def test_a_bad_file_is_named(slices):
     path = slices / "keras_slices_train" / "case_012_week_0_slice_3.nii.gz"
     path.write_bytes(path.read_bytes()[:500])

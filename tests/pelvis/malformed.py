@@ -112,7 +112,10 @@ REFUSED = {
     "too few rows": (packed(dim=(1, 31)), "after the last pixel"),
     "too many rows": (packed(dim=(1, 33)), "Expected"),
     "huge": (packed(dim=(slice(1, 3), 30_000)), "is 30000 x 30000 pixels, more"),
-    "huge NIfTI-2": (packed(version=2, dim=(1, 2**62)), f"is {2**62} x 16 pixels, more"),
+    "huge NIfTI-2": (
+        packed(version=2, dim=(1, 2**62)),
+        f"is {2**62} x 16 pixels, more",
+    ),
     "3D": (packed(PIXELS.reshape(8, 8, 8)), "8 x 8 x 8.*convert"),
     "RGB": (packed(np.zeros(SHAPE, RGB)), "in colour.*grey values"),
     "complex": (plain(PIXELS.astype(np.complex64)), "pixels, complex"),

@@ -209,6 +209,7 @@ def leak(study):
         shutil.move(study / name, study / name.replace("train", "test"))
 
 
+NOT_A_FILE = "is a folder, a pipe or a broken link, not a file.*remove it"
 # (the file at fault, how a folder is spoiled, what is said)
 FOLDERS = [
     (f"{TRAIN}/case_004_slice_1.nii.gz", copy, "is not named case_NNN.*rename it"),
@@ -222,10 +223,10 @@ FOLDERS = [
     (TEST, remove(TEST), "is missing.*put the slices of the test patients there"),
     (TEST, empty_split, "is empty.*put the slices of the test patients there"),
     (LEAK, leak, "is a leak: patient 4 is also in keras_slices_train"),
-    (NEW, lambda study: (study / NEW).mkdir(), "is a folder, not a file.*remove it"),
-    (NEW, lambda study: link(study, "gone"), "is a link to.*where there is no file"),
-    (NEW, lambda study: link(study, NEW), "is a link to.*where there is no file"),
-    (NEW, pipe, "is a device or a pipe.*remove it"),
+    (NEW, lambda study: (study / NEW).mkdir(), NOT_A_FILE),
+    (NEW, lambda study: link(study, "gone"), NOT_A_FILE),
+    (NEW, lambda study: link(study, NEW), NOT_A_FILE),
+    (NEW, pipe, NOT_A_FILE),
 ]
 
 

@@ -30,7 +30,13 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import SPLITS, SliceIndex, SliceRecord, list_folder
+from vqlib.data.layout import (
+    NATIVE_SIZE,
+    SPLITS,
+    SliceIndex,
+    SliceRecord,
+    list_folder,
+)
 from vqlib.data.slices import check_size, fit_to, read_label, read_slice, scale_volume
 from vqlib.errors import UserError
 from vqlib.runs import project_root, save_json
@@ -224,6 +230,11 @@ def _read_volume(
     """Images [S, H, W] and labels of a volume, and a sum over names and bytes."""
     paths = [record.path for record in records]
     slices = _stack(paths, read_slice, None)
+    if slices.shape[1] < slices.shape[2] > NATIVE_SIZE[1]:
+        raise UserError(
+            f"{paths[0]} is {slices.shape[1]}x{slices.shape[2]}, so it seems to lie on "
+            "its side; left–right comes first: exchange the axes of all its volume"
+        )
     images, labels = fit_to(scale_volume(slices), size), None
     if records[0].label_path:
         maps = [record.label_path for record in records]

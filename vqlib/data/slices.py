@@ -177,8 +177,6 @@ def slice_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
         fault = "not a 2D slice; cut volumes into slices with `vqlib data convert`"
     elif max(shape) > MAX_SIDE:
         fault = f"more than {MAX_SIDE} on a side; the header is damaged, get it again"
-    elif shape[0] < shape[1] > NATIVE_SIZE[1]:
-        fault = "transposed; left–right comes first, so exchange its axes"
     elif kind not in "iuf":
         fault = f"{'complex' if kind == 'c' else 'in colour'}; export it as grey values"
     else:
