@@ -48,8 +48,8 @@ class Points:
         if self.misses(low[1], high[1], 0):
             return None
         x_low, x_high, z_low, z_high = self._bounds
-        rows = np.flatnonzero((x_high >= low[0]) & (x_low <= high[0]))
-        columns = np.flatnonzero((z_high >= low[2]) & (z_low <= high[2]))
+        (rows,) = ((x_high >= low[0]) & (x_low <= high[0])).nonzero()
+        (columns,) = ((z_high >= low[2]) & (z_low <= high[2])).nonzero()
         if not len(rows) or not len(columns):
             return None
         return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -133,7 +133,8 @@ def union(*shapes: np.ndarray, smooth: float = 0.0) -> np.ndarray:
         joined = np.minimum(result, shape)
         if smooth and np.ndim(result) and np.ndim(shape):
             blend = np.maximum(smooth - np.abs(result - shape), 0)
-            joined = joined - blend * blend * (0.25 / smooth)
+            blend *= blend
+            joined = joined - blend * (0.25 / smooth)
         result = joined
     return result
 

@@ -1,4 +1,4 @@
-"""Copies are found however they were changed; men who lie alike are left alone."""
+"""Copies are found however they were changed; patients who lie alike are no copies."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
