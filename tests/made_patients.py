@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from vqlib import losses
 from vqlib.data import SliceDataset
 from vqlib.metrics import make_judge
-from vqlib.models.segmenter import Segmenter
+from vqlib.models import Segmenter
 
 SIZE = (64, 32)
 SLICES = 12

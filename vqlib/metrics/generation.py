@@ -3,11 +3,8 @@
 A sample has no target, so sets are compared: by the Fréchet distance between Gaussians
 fitted to features of both (Heusel et al. 2017, arXiv 1706.08500), by precision and
 recall (Kynkäänniemi et al. 2019, arXiv 1904.06991), and against copying by the distance
-of each sample to its nearest training slice. `vqlib.metrics.scorecard` puts them
-together with the anatomy that a segmenter finds.
-
-The features are not those of an Inception network, which needs a download and has seen
-no MR. They are four plain families that a reader can name, so the values compare with
+of each sample to its nearest training slice. The features are four plain families that
+a reader can name, not an Inception network that has seen no MR: the values compare with
 each other, never with a published FID. Taught in notebook 05.
 """
 
@@ -92,15 +89,14 @@ def principal_axes(
     """The directions in which features `[N, F]` of training slices differ most, as a
     function that projects other features onto them: `[M, F]` -> `[M, count + 1]`.
 
-    Each feature is divided by its standard deviation, if that is more than `FINEST`;
-    where all are ``alike``, as in a layer of a network, by one number for all, so that
-    one which hardly ever varies does not count as much as the others. The last number
-    is how far a slice lies from all the axes: what no training slice does shows there.
+    Each feature is divided by its standard deviation, or `FINEST` if that is more;
+    where all are ``alike``, as in a layer of a network, by one number for all. The last
+    column is how far a slice lies from all axes: what no training slice does.
     """
     mean, unit = features.mean(0), features.std(0)
     if alike:
         unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
-    unit = np.maximum(unit, FINEST)  # or what is nearly constant would decide all
+    unit = np.maximum(unit, FINEST)  # or what hardly varies would decide all
     _, _, axes = np.linalg.svd((features - mean) / unit, full_matrices=False)
     axes = axes[:count].T  # [F, count], orthonormal
 
@@ -116,9 +112,9 @@ def principal_axes(
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Squared Fréchet distance of Gaussians fitted to features `[N, F]` and `[M, F]`.
 
-    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982). The trace of
-    the root is the sum of the roots of the eigenvalues. Too large for small sets, by a
-    bias that falls as 1/n: compare sets of one size, or see `unbiased_frechet`.
+    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982); the trace of
+    the root is the sum of the eigenvalues' roots. Too large for small sets by about
+    1/n: compare sets of one size, or use `unbiased_frechet`.
 
     >>> square = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
     >>> round(frechet_distance(square + [3, 4], square), 6)
@@ -135,12 +131,10 @@ def unbiased_frechet(
 ) -> float:
     """Squared Fréchet distance of `[N, F]`, `[M, F]`, extrapolated to endless sets.
 
-    With n the even size that both can give, d(n) the mean distance of random subsets of
-    that size and d = d(∞) + c/n (Chong and Forsyth 2020, arXiv 1911.07023), this is
-    2 d(n) − d(n/2). For two sets of one distribution it scatters around 0 and so can be
-    negative. The bias that is removed is that of few slices, not that of few patients.
-
-    Raises ValueError where half a set has no more slices than features.
+    With d(n) the mean distance of random subsets of n slices and d(n) = d(∞) + c/n
+    (Chong and Forsyth 2020, arXiv 1911.07023), this is 2 d(n) − d(n/2). For two sets of
+    one distribution it scatters around 0. The bias of few patients stays. Raises
+    ValueError where half a set has no more slices than features.
     """
     n = min(len(generated), len(real)) // 2 * 2
     if generated.shape[1:] != real.shape[1:] or n // 2 <= real.shape[1]:
@@ -171,19 +165,11 @@ def precision_recall(
     al. 2019, eq. 1 and 2), in features `[N, F]` and `[M, F]`.
 
     A ball reaches to the third neighbour among *other patients*: slices of one patient
-    are so alike that they would be each other's neighbours, and nobody else's slice
-    would ever lie in their balls. Both depend on the sizes of the sets, so equally many
-    of each are drawn, ``repeats`` times, and the means returned.
-
-    Args:
-        generated: `[N, F]`.
-        real: `[M, F]`, in the same units.
-        patients: `[M]`, whose slice it is.
-        own: `[N]`, likewise, where the first set is real as well.
-        repeats: draws.
-        seed: of the draws.
-
-    Raises ValueError where a slice has fewer than three of other patients.
+    are so alike that nobody else's would ever lie in their balls. Whose slice it is say
+    ``patients`` `[M]` and, where the first set is real as well, ``own`` `[N]`. Both
+    scores depend on the sizes of the sets, so equally many of each are drawn,
+    ``repeats`` times, and the means returned. Raises ValueError where a slice has fewer
+    than three of other patients.
     """
     own = np.arange(len(generated)) if own is None else np.asarray(own)
     patients, rng = np.asarray(patients), np.random.default_rng(seed)
@@ -218,18 +204,17 @@ def _radii(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """`[N, 1, H, W]` at 32 x 16, the size at which copies are looked for: a smooth
-    picture is nearer to everything, and there all are smooth."""
+    """`[N, 1, H, W]` at the size at which copies are looked for: a smooth picture is
+    nearer to everything, and there all are smooth."""
     return adaptive_avg_pool2d(images, THUMBNAIL)
 
 
 def kinship_ladder(train: SliceDataset, most: int = 1000) -> dict[str, np.ndarray]:
     """How near is near? The distance of training slices to the nearest one of the same
-    scan, of the same patient in another week, and of other patients.
+    scan, of the same patient in another week, and of other patients: rung -> `[P]`.
 
-    Rung -> `[P]`, root mean squared grey values of thumbnails, for at most ``most``
-    slices, evenly through the set. A rung without slices (one scan a patient, say) is
-    missing.
+    In root mean squared grey values of thumbnails, for at most ``most`` slices, evenly
+    through the set. A rung without slices (one scan a patient, say) is missing.
     """
     flat = thumbnails(train.images).flatten(1)
     rows = torch.linspace(0, len(flat) - 1, min(most, len(flat))).long()

@@ -4,14 +4,12 @@
     cards = {"floor": judge(take(data.validate, 64)), "ours": judge(Slices(images, at))}
 
 Samples are compared with held-out patients. A number means something beside the
-*floor*: the row of held-out slices of still other patients in the place of samples, in
-a set of the same size. A row has no sum: fidelity can be bought with variety, and both
-with copies. What each score can see was found out with known corruptions, see
-``benchmarks/score_card.py``.
+*floor*: the row of as many held-out slices of still other patients. A row has no sum:
+fidelity can be bought with variety, and both with copies. What each score can see is
+found out with known harms, see ``benchmarks/score_card.py``.
 
-A generated slice has no labels. `vqlib.models.segmenter.Segmenter` draws them, for
-held-out slices as for generated ones, so that its own faults are in both. Taught in
-notebook 05.
+A generated slice has no labels: `vqlib.models.Segmenter` draws them, for held-out
+slices as for generated ones, so that its faults are in both. Taught in notebook 05.
 """
 
 from collections.abc import Callable
@@ -34,7 +32,7 @@ from vqlib.metrics.generation import (
     texture_features,
     unbiased_frechet,
 )
-from vqlib.models.segmenter import Segmenter
+from vqlib.models import Segmenter
 
 BINS = 5  # of the position in the volume
 PRESENT = 0.001  # share of the slice from which an organ counts as present
@@ -80,8 +78,7 @@ def take(dataset: SliceDataset, n: int) -> Slices:
 def make_judge(
     data: SliceData, segmenter: Segmenter | None, most: int = 600
 ) -> Callable[[Slices, int], Card]:
-    """A function that gives a set of slices its `Card`, for one and the same data:
-    ``judge(slices, seed=0)``.
+    """A function ``judge(slices, seed=0)`` that gives a set of slices its `Card`.
 
     - ``texture``, ``shape``: `unbiased_frechet` to the test split, on the principal
       axes (of ``most`` train slices) of `texture_features` and of the segmenter's
@@ -91,10 +88,8 @@ def make_judge(
     - ``areas``, ``pieces``, ``places``: `anatomy` beside the test split's.
     - ``nearest``, ``copies``: `memorisation` of the train split.
 
-    A score without a meaning is None: without a segmenter there are textures alone,
-    without positions no ``places``. The function raises `UserError` for slices of
-    another size than the data, and for fewer than 28, with which a Fréchet distance
-    says nothing.
+    A score without a meaning (no segmenter, no positions) is None. The function raises
+    `UserError` for slices of another size than the data, and for fewer than 28.
     """
 
     def features(images: Tensor) -> dict[str, np.ndarray]:  # name -> [N, F]

@@ -27,7 +27,6 @@ WINDOW, SIGMA = 11, 1.5
 PSNR_CAP = 100.0  # dB, a mean squared error of 1e-10
 MS_SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from fine to coarse
 SLICE_SCORES = ("ssim", "psnr", "ms_ssim", "l1", "ssim_body")
-
 Reconstruct = Callable[[Tensor], Tensor]
 
 
@@ -66,16 +65,12 @@ def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
 def ms_ssim(reconstruction: Tensor, target: Tensor) -> Tensor:
     """MS-SSIM: `[B, 1, H, W]` twice -> `[B]`.
 
-    The product over scales of contrast and structure, each to the power of its weight,
-    and at the coarsest of the SSIM. It takes as many of the five scales as keep the
-    window inside the image (3 at 128 x 64, 4 at 256 x 128), their weights scaled to sum
-    to 1; negative similarities count as 0.
+    As many of its five scales as keep the window inside the image (3 at 128 x 64, 4 at
+    256 x 128), their weights scaled to sum to 1; negative similarities count as 0.
     """
     side = min(target.shape[-2:])
-    scales = [n for n in range(2, 6) if side >> (n - 1) >= WINDOW]
-    # torchmetrics asks for more than the definition does
-    scales = [n for n in scales if side // (n - 1) ** 2 >= WINDOW]
-    betas = MS_SSIM_BETAS[: max(scales, default=1)]
+    fits = [n for n in range(1, 5) if min(side >> n, side // n**2) >= WINDOW]
+    betas = MS_SSIM_BETAS[: 1 + max(fits, default=0)]  # n² is torchmetrics' demand
     return multiscale_structural_similarity_index_measure(
         reconstruction,
         target,
@@ -94,20 +89,17 @@ def slice_scores(
     body: Tensor | None = None,
     names: Sequence[str] = SLICE_SCORES,
 ) -> dict[str, Tensor]:
-    """Scores of a batch, name -> `[B]`.
+    """Those of `SLICE_SCORES` that are wanted, name -> `[B]`.
+
+    ``psnr`` is −10 log10 of the mean squared error, in dB, at most 100, so that a blank
+    slice does not make the mean infinite; ``l1`` the mean absolute error; ``ssim_body``
+    the mean of the SSIM map inside the body, or the SSIM where the mask is empty.
 
     Args:
         reconstruction: `[B, 1, H, W]`, scored as it is, not clipped.
         target: `[B, 1, H, W]` in [0, 1], both sides at least 11 pixels.
         body: bool `[B, H, W]`; without it there is no ``ssim_body``.
-        names: those of `SLICE_SCORES` that are wanted; no other is computed.
-
-    - ``ssim`` and ``ms_ssim``: see the functions of these names.
-    - ``psnr``: −10 log10 of the mean squared error, in dB; at most 100, so that a
-      perfect slice (a blank one, say) does not make the mean infinite.
-    - ``l1``: mean absolute error, in grey values.
-    - ``ssim_body``: mean of the SSIM map inside the mask. A slice with an empty mask
-      counts with its SSIM: every slice has a value.
+        names: no other score is computed.
     """
     scores, error = {}, reconstruction - target
     if "ssim" in names or "ssim_body" in names:
@@ -138,13 +130,8 @@ def score(
 ) -> dict[str, np.ndarray]:
     """`slice_scores` of every slice of a split: name -> float64 `[N]`.
 
-    Args:
-        reconstruct: maps `[B, 1, H, W]` on ``device`` to the same shape.
-        dataset: the split.
-        batch_size: slices at a time; no score depends on it.
-        device: where ``reconstruct`` wants its slices.
-        body: what `body_masks` gives, for callers that score a split repeatedly.
-        names: those of `SLICE_SCORES` that are wanted; no other is computed.
+    ``reconstruct`` maps `[B, 1, H, W]` on ``device`` to the same shape; ``body`` is
+    what `body_masks` gives, for callers that score a split repeatedly.
     """
     if body is None and "ssim_body" in names:
         body = body_masks(dataset)
@@ -153,9 +140,8 @@ def score(
         rows = slice(start, start + batch_size)
         target = dataset.images[rows].to(device)
         mask = None if body is None else body[rows].to(device)
-        for name, values in slice_scores(
-            reconstruct(target), target, mask, names
-        ).items():
+        scores = slice_scores(reconstruct(target), target, mask, names)
+        for name, values in scores.items():
             parts.setdefault(name, []).append(values.cpu())
     return {name: torch.cat(values).double().numpy() for name, values in parts.items()}
 
@@ -193,16 +179,10 @@ def patient_bootstrap(
 ) -> Interval:
     """The mean over every slice, with a 95 % interval by resampling patients.
 
-    Each of the ``n`` resamples draws as many patients as there are, with replacement,
-    and takes the mean over all their slices; the interval runs from the 2.5th to the
-    97.5th percentile of those means. It speaks of other patients of the same kind, and
-    with few patients it is too narrow; of one patient it has no width.
-
-    Args:
-        values: `[N]`, a score for each slice.
-        patients: `[N]`, whose slice it is.
-        n: resamples.
-        seed: the same seed gives the same interval.
+    Each of ``n`` resamples draws as many patients as there are, with replacement, and
+    takes the mean over all their slices; the interval runs from the 2.5th to the 97.5th
+    percentile of those means. It speaks of other patients of the same kind, and with
+    few patients it is too narrow. Values and patients are `[N]`, one for each slice.
 
     >>> print(patient_bootstrap(np.array([0.0, 0.0, 1.0, 1.0]), np.array([4, 4, 7, 7])))
     0.500 (0.000 to 1.000)
@@ -230,27 +210,18 @@ def paired_bootstrap(
 
 
 def mean_image_reconstruct(train: SliceDataset) -> Reconstruct:
-    """The first control: answers every slice with the mean image of the train split.
-
-    A score that a model has in common with it was earned by the data.
-    """
+    """The first control: answers every slice with the mean image of the train split."""
     mean = train.images.double().mean(0, keepdim=True).float()  # [1, 1, H, W]
     return lambda x: mean.to(x).expand_as(x)
 
 
 @torch.no_grad()
 def nearest_distance(samples: Tensor, train: Tensor, chunk: int = 1024):
-    """The nearest training slice of each sample, against copying.
+    """The nearest training slice `[M, 1, H, W]` of each sample `[N, 1, H, W]`.
 
-    Args:
-        samples: `[N, 1, H, W]`.
-        train: `[M, 1, H, W]`.
-        chunk: training slices compared at a time.
-
-    Returns:
-        Root mean squared difference of the pixels `[N]` float32, and the index of that
-        training slice `[N]` int64. A copy has distance 0; compare with the same
-        distance of held-out slices.
+    Returns the root mean squared difference of the pixels `[N]` float32 and the index
+    of that training slice `[N]` int64. A copy has distance 0; compare with the same
+    distance of held-out slices. ``chunk`` training slices are compared at a time.
     """
     flat = samples.flatten(1).float()
     best = torch.full((len(flat),), math.inf, device=flat.device)
