@@ -20,18 +20,18 @@ from lessons.n05 import HARMS, MUST_SEE, order, trial
 from vqlib import Experiment, recipes
 from vqlib.metrics import SCORES, Slices, dice, make_judge, take
 from vqlib.recipes import LabelledSlices, balanced
-from vqlib.training import FitSettings, fit, make_fabric
+from vqlib.training import FitSettings, fit
 
 
 @torch.no_grad()
 def generated(lab: Experiment, n: int) -> dict[str, Slices]:
     """Name of each generator → ``n`` samples, at the positions of test slices."""
     models = {k: lab.load(k) for k in ("vqvae", "vae", "vae_global", "prior")}
-    settings, data, seed = lab.settings, lab.data, lab.seed
+    data, seed, settings = lab.data, lab.seed, lab.settings.autoencoder
     vqvae, positions = models["vqvae"], take(data.test, n).positions
     known = recipes.encode_codes(vqvae, data.train)
     random = torch.Generator().manual_seed(seed)
-    grid = settings.grid_shape
+    grid, guidance = lab.settings.grid_shape, lab.settings.prior.guidance
 
     def decode(codes) -> torch.Tensor:
         return vqvae.decode(codes).clamp(0, 1)
@@ -45,17 +45,13 @@ def generated(lab: Experiment, n: int) -> dict[str, Slices]:
     controls = recipes.control_priors(
         recipes.CodeDataset(vqvae, data.train), settings.codebook_size
     )
+    ours = models["prior"].sample(positions, seed=seed, guidance=guidance)
     by_place = controls["by_place_and_position"].sample(positions, seed=seed)
     nearest = (data.train.positions - positions[:, None]).abs().argmin(1)
     channels = settings.latent_channels
     return {
         "real codes, decoded": Slices(decode(known[nearest]), positions),
-        "VQ-VAE + prior": Slices(
-            decode(
-                models["prior"].sample(positions, seed=seed, guidance=settings.guidance)
-            ),
-            positions,
-        ),
+        "VQ-VAE + prior": Slices(decode(ours), positions),
         "VAE, one vector": Slices(vae("vae_global", n, settings.latent_dim), None),
         "VAE, spatial N(0, I)": Slices(vae("vae", n, channels, *grid), None),
         "codes by place and position": Slices(decode(by_place), positions),
@@ -100,8 +96,8 @@ def main(
     name, profile, data_dir, samples: int, steps, seed: int, short, useful, store
 ) -> None:
     lab = Experiment(profile, data_dir, name, seed, "cpu")
-    settings, data = lab.settings, lab.data
-    segmenter, own = lab.train("segmenter"), lab.score("segmenter")["dice"]
+    data, segmenter = lab.data, lab.train("segmenter")
+    own = lab.score("segmenter")["dice"]
     print("Dice of the segmenter:", {k: round(v, 3) for k, v in own.items()})
     start = time.process_time()
     judge = make_judge(data, segmenter)
@@ -127,16 +123,16 @@ def main(
         "processor_seconds": seconds,
     }  # fmt: skip
     if useful:
-        result["usefulness"] = teach(sets, data, segmenter, settings, steps, seed)
+        result["usefulness"] = teach(lab, sets, segmenter, steps)
     tell("score_card", result, store)
 
 
-def teach(sets: dict, data, segmenter, settings, steps: int, seed: int) -> dict:
+def teach(lab: Experiment, sets: dict, segmenter, steps: int) -> dict:
     """Dice on test of segmenters trained on few held-out slices, on as many generated
     ones, and on both, each for as many steps (the "classification accuracy score" of
     Ravuri and Vinyals 2019, arXiv 1905.10887). Generated slices get the labels that the
     segmenter of the training patients sees in them."""
-    n = len(sets["VQ-VAE + prior"].images)
+    n, data, settings = len(sets["VQ-VAE + prior"].images), lab.data, lab.settings
     rows = torch.linspace(0, len(data.train) - 1, n).long()
     known = {"real": LabelledSlices(data.train.images[rows], data.train.labels[rows])}
     for name in ("VQ-VAE + prior", "independent codes"):
@@ -146,27 +142,26 @@ def teach(sets: dict, data, segmenter, settings, steps: int, seed: int) -> dict:
     known["real and VQ-VAE + prior"] = LabelledSlices(
         torch.cat([x.images for x in both]), torch.cat([x.labels for x in both])
     )
-    batch, rate = settings.segmenter_batch_size, settings.segmenter_learning_rate
+    batch, rate = settings.segmenter.batch_size, settings.segmenter.learning_rate
     found = {}
     for name, slices in known.items():
         shown = balanced(slices)
         epochs = max(1, round(steps / max(1, len(shown) // batch)))
-        model, done = recipes.build("segmenter", settings, seed), iter(range(epochs))
+        model, done = lab.build("segmenter"), iter(range(epochs))
         with TemporaryDirectory() as folder:
             fit(
                 recipes.objective_for("segmenter", model, settings),
                 shown,
                 Path(folder),
-                FitSettings(epochs, batch, rate, seed=seed),
+                FitSettings(epochs, batch, rate, seed=lab.seed),
                 # each epoch counts as better than the one before: the last is tested
                 validate=lambda _, done=done: {"loss": -float(next(done))},
-                fabric=make_fabric("cpu"),
+                fabric=lab.fabric,
                 description=f"segmenter on {name}",
             )
         found[name] = dice(model.segment(data.test.images), data.test.labels)
-        print(
-            f"trained on {name:24s} Dice on test {found[name]['mean']:.3f}", flush=True
-        )
+        mean = found[name]["mean"]
+        print(f"trained on {name:24s} Dice on test {mean:.3f}", flush=True)
     return found
 
 

@@ -97,7 +97,7 @@ CARD = {  # columns of the table of samples: heading, digits
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "areas": ("organ areas", 2),
-    "neighbours": ("organ neighbours", 2),
+    "pieces": ("organ pieces", 1),
     "places": ("organ positions", 2),
     "nearest": ("nearest training slice", 2),
 }
