@@ -15,13 +15,6 @@ from vqlib.recipes.autoencoders import (
     encode_codes,
     evaluate,
 )
-from vqlib.recipes.former import (
-    load,
-    read_metrics,
-    train,
-    train_prior,
-    train_segmenter,
-)
 from vqlib.recipes.priors import (
     NETWORKS,
     ORGANS,
@@ -51,15 +44,9 @@ __all__ = [
     "evaluate",
     "evaluate_prior",
     "find",
-    "load",
     "objective_for",
     "part_name",
-    "read_metrics",
-    "train",
-    "train_prior",
-    "train_segmenter",
 ]
-KINDS = tuple(AUTOENCODERS)
 
 RECIPES: dict[str, Recipe] = {**AUTOENCODERS, **PRIORS, "segmenter": SEGMENTER}
 
