@@ -85,8 +85,3 @@ def test_invented_detail_has_power_but_is_not_in_place():
     detail = detail_by_frequency(true + invented, true, bands=4)
     np.testing.assert_allclose(detail.power, 2, atol=0.3)
     np.testing.assert_allclose(detail.in_place, 1, atol=0.2)
-
-
-def test_frequencies_follow_the_size_of_a_pixel(slices):
-    one = detail_by_frequency(slices, slices, spacing=(2.0, 2.0), bands=4)
-    assert one.frequency.max() == pytest.approx(0.25 * 3.5 / 4)
