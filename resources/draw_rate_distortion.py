@@ -14,7 +14,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from lessons import comparing, use_style
+from lessons import comparing
+from lessons.style import use_style
 from vqlib.runs import load_json
 
 STORED = Path(__file__).parents[1] / "benchmarks" / "results" / "rate_distortion.json"

@@ -17,9 +17,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from lessons import use_style
 from lessons.figures import draw_slice
-from lessons.style import SLICE_MM, WIDTH
+from lessons.style import SLICE_MM, WIDTH, use_style
 from vqlib import Experiment
 from vqlib.results import MODELS
 
