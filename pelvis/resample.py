@@ -16,27 +16,22 @@ picked, never made up in between. Two cases:
   the head is up, and their affine says how they are tilted.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
 # where rows, columns and slices lead: left, superior, posterior, anterior
 PLANES = {"coronal": "LSP", "axial": "LAS", "sagittal": "PSL"}
-_TOWARDS = {
-    "L": (-1, 0, 0),
-    "P": (0, -1, 0),
-    "A": (0, 1, 0),
-    "S": (0, 0, 1),
-}  # in NIfTI's world, whose axes lead right, anterior and superior
+# in NIfTI's world, whose axes lead right, anterior and superior
+_TOWARDS = {"L": (-1, 0, 0), "P": (0, -1, 0), "A": (0, 1, 0), "S": (0, 0, 1)}
 MAX_TILT = 30  # degrees between thick slices and the plane that they are taken for
 THICK = 2.05  # slice distance in pixel widths; 2 and the rounding of a header
 SAME_SPACING = 0.01  # pixels this close to the grid's size keep their own
 ANATOMY = 0.05  # of the fullest slice's bright pixels: fewer hold no anatomy
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """One slice on the grid."""
 
     pixels: np.ndarray  # int16 or float32 [X, Z] (coronal), scanner's units
@@ -72,7 +67,8 @@ def cut(
     image = _antialias(pixels, to_voxels)
     chosen = _choose(image, to_voxels, grid, count, slices)
     gap = np.diff(chosen).mean() if len(chosen) > 1 else 1
-    whole = _is_int16(pixels)
+    low, high = pixels.min(), pixels.max()
+    whole = pixels.dtype.kind in "iu" and -(2**15) <= low <= high < 2**15
     found = []
     for s in chosen:
         picture = _sample(image, to_voxels, grid, s, order=1)
@@ -158,22 +154,8 @@ def _choose(image, to_voxels, grid, count, slices) -> np.ndarray:
 
 
 def _sample(volume, to_voxels, grid, number, order) -> np.ndarray:
+    """One slice `[X, Z]`; half a voxel beyond the last centre is still seen."""
     offset = to_voxels[:3, 3] + number * to_voxels[:3, 2]
-    picture = affine_transform(
-        volume,
-        to_voxels[:3, :3],
-        offset,
-        (*grid, 1),
-        order=order,
-        mode="grid-constant",  # half a voxel beyond the last centre is still seen
-        prefilter=False,
-    )
-    return picture[:, :, 0]
-
-
-def _is_int16(pixels: np.ndarray) -> bool:
-    kind = np.iinfo(np.int16)
-    return (
-        pixels.dtype.kind in "iu"
-        and kind.min <= pixels.min() <= pixels.max() <= kind.max
-    )
+    how = {"order": order, "mode": "grid-constant", "prefilter": False}
+    matrix = to_voxels[:3, :3]
+    return affine_transform(volume, matrix, offset, (*grid, 1), **how)[:, :, 0]
