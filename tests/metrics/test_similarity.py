@@ -215,7 +215,7 @@ def test_nearest_finds_a_copy_and_measures_the_rest():
     train, samples = smooth_images(120), smooth_images(4, seed=1)
     samples[1] = train[77]
     samples[2] = train[13] + 0.01
-    dist, index = nearest_distance(samples, train, chunk=50)
+    dist, index = nearest_distance(samples, train)
     assert index[1:3].tolist() == [77, 13]
     assert dist[1] == 0
     assert dist[2].item() == pytest.approx(0.01, abs=1e-4)

@@ -9,7 +9,6 @@ Slices of one scan are alike, so intervals come from resampling patients, not sl
 (the cluster bootstrap: Davison and Hinkley 1997, section 3.8). Taught in notebook 01.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -216,21 +215,15 @@ def mean_image_reconstruct(train: SliceDataset) -> Reconstruct:
 
 
 @torch.no_grad()
-def nearest_distance(samples: Tensor, train: Tensor, chunk: int = 1024):
+def nearest_distance(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest training slice `[M, 1, H, W]` of each sample `[N, 1, H, W]`.
 
     Returns the root mean squared difference of the pixels `[N]` float32 and the index
     of that training slice `[N]` int64. A copy has distance 0; compare with the same
-    distance of held-out slices. ``chunk`` training slices are compared at a time.
+    distance of held-out slices.
     """
-    flat = samples.flatten(1).float()
-    best = torch.full((len(flat),), math.inf, device=flat.device)
-    index = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
-    for start in range(0, len(train), chunk):
-        block = train[start : start + chunk].flatten(1).to(flat)
-        values, rows = torch.cdist(flat, block).min(1)
-        index = torch.where(values < best, rows + start, index)
-        best = torch.minimum(values, best)
+    flat, known = samples.flatten(1).float(), train.flatten(1)
+    index = torch.cdist(flat, known.to(flat)).argmin(1)
     # cdist goes through a matrix product, which is rough near 0: measure the winners
-    pairs = train[index.to(train.device)].flatten(1).to(flat)
+    pairs = known[index.to(known.device)].to(flat)
     return (flat - pairs).square().mean(1).sqrt(), index
