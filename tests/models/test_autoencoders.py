@@ -1,74 +1,142 @@
+"""What holds for every autoencoder, and what is particular to each."""
+
 import math
 
 import pytest
 import torch
 
 from vqlib.errors import UserError
-from vqlib.models.networks import Encoder, ResidualBlock
-from vqlib.models.vae import VAE, GlobalVAE, reparameterise
-from vqlib.models.vqvae import VQVAE
+from vqlib.losses import VQVAEObjective
+from vqlib.models import (
+    FSQ,
+    VAE,
+    VQVAE,
+    VQVAE2,
+    Autoencoder,
+    Decoder,
+    Encoder,
+    GlobalVAE,
+    VectorQuantizer,
+    reparameterise,
+)
+from vqlib.models.networks import ResidualBlock
+
+BOOK = {"codebook_size": 16, "dim": 6, "width": 8}
+MODELS = {
+    "vae": lambda **more: VAE(6, width=8, **more),
+    "global": lambda **more: GlobalVAE(5, (32, 16), width=8, **more),
+    "autoencoder": lambda **more: Autoencoder(6, width=8, **more),
+    "vqvae": lambda **more: VQVAE(**BOOK, **more),
+    "fsq": lambda **more: VQVAE(width=8, quantizer=FSQ((5, 5)), **more),
+    "vqvae2": lambda **more: VQVAE2(**BOOK, **more),
+}
+every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
 
 
-def vqvae():
-    return VQVAE(codebook_size=16, dim=6, width=8)
+def slices(n=4):
+    """Smooth bumps at random places: [n, 1, 32, 16] in [0, 1]."""
+    random = torch.Generator().manual_seed(0)
+    place = torch.rand(n, 2, 1, 1, generator=random)
+    i, j = torch.meshgrid(torch.arange(32) / 32, torch.arange(16) / 16, indexing="ij")
+    distance = (i - place[:, 0]).square() + (j - place[:, 1]).square()
+    return torch.exp(-10 * distance).unsqueeze(1)
 
 
-def test_shapes_on_a_grid_that_is_not_square():
-    x = torch.rand(2, 1, 32, 16)
-    model = vqvae().eval()
-    codes = model.encode(x)
-    assert codes.shape == (2, 8, 4)
-    assert codes.dtype == torch.int64
-    assert model.decode(codes).shape == x.shape
-    vae = VAE(latent_channels=6, width=8)
-    mu, logvar = vae.encode(x)
-    assert mu.shape == logvar.shape == (2, 6, 8, 4)
-    vector = GlobalVAE(latent_dim=5, size=(32, 16), width=8)
-    assert vector.encode(x)[0].shape == (2, 5)
-    assert vector.reconstruct(x).shape == x.shape
+@every_model
+def test_slices_come_back_in_their_size_and_number_of_channels(build):
+    assert build().reconstruct(torch.rand(2, 1, 32, 16)).shape == (2, 1, 32, 16)
+    labels = build(in_channels=6)
+    assert labels.reconstruct(torch.rand(2, 6, 32, 16)).shape == (2, 6, 32, 16)
+    assert labels.device == torch.device("cpu")
+    assert build().to("meta").device == torch.device("meta")
+
+
+@every_model
+def test_the_same_seed_gives_the_same_weights(build):
+    weights = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        weights.append(torch.cat([p.flatten() for p in build().parameters()]))
+    assert torch.equal(*weights)
+
+
+@every_model
+def test_training_reaches_every_weight(build):
+    torch.manual_seed(0)
+    model, x = build(), slices()
+    out = model(x)
+    image = out if isinstance(out, torch.Tensor) else out.reconstruction
+    loss = (image - x).square().mean()
+    for name in ("commitment_loss", "codebook_loss", "logvar"):
+        loss = loss + getattr(out, name, torch.zeros(())).sum()
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@every_model
+@pytest.mark.parametrize("factor", [0, 1, 3, 6])
+def test_a_factor_that_is_no_power_of_two_is_refused(build, factor):
+    with pytest.raises(UserError, match="power of two"):
+        build(factor=factor)
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "message"),
+    [
+        (MODELS["vqvae"], (30, 16), r"30x16.*multiples of 4"),
+        (MODELS["vae"], (30, 16), r"30x16.*multiples of 4"),
+        (MODELS["vqvae2"], (36, 16), r"36x16.*multiples of 8"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_refused(build, size, message):
+    for call in (build().encode, build()):
+        with pytest.raises(UserError, match=message):
+            call(torch.rand(1, 1, *size))
+    with pytest.raises(UserError, match=r"30x16.*multiples of 4"):
+        GlobalVAE(size=(30, 16))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: VQVAE(dim=8, encoder=Encoder(4, 6, 8, 1)), "gives 6 channels"),
+        (lambda: VQVAE(quantizer=FSQ((5, 5)), decoder=Decoder(4, 3, 8, 1)), "takes 3"),
+        (lambda: VQVAE(factor=4, encoder=Encoder(8, 8, 8, 1)), "by 8 and .* by 4"),
+        (lambda: VAE(4, encoder=Encoder(4, 4, 8, 1)), "needs 8 and 4"),
+        (lambda: Autoencoder(4, decoder=Decoder(4, 6, 8, 1)), "takes 6"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_at_construction(build, message):
+    with pytest.raises(UserError, match=message) as fault:
+        build()
+    assert "\n" not in str(fault.value)
+
+
+def test_ready_parts_are_taken():
+    encoder, decoder = Encoder(4, 3, 8, 1), Decoder(4, 3, 8, 1, out_channels=6)
+    quantizer = VectorQuantizer(10, 3)
+    model = VQVAE(quantizer=quantizer, encoder=encoder, decoder=decoder)
+    assert (model.encoder, model.quantizer) == (encoder, quantizer)
+    assert model.reconstruct(slices(2)).shape == (2, 6, 32, 16)
 
 
 def test_encoder_keeps_every_pixel_in_its_own_patch():
-    encoder = Encoder(4, 6, 8, 0)
     x = torch.rand(1, 1, 32, 16, requires_grad=True)
-    encoder(x)[0, :, 0, 0].sum().backward()
+    Encoder(4, 6, 8, 0)(x)[0, :, 0, 0].sum().backward()
     rows, columns = x.grad[0, 0].nonzero(as_tuple=True)
     assert rows.max() < 8  # a patch of 4 and, by one 3x3 convolution, its neighbour
     assert columns.max() < 8
 
 
-def test_decoding_the_codes_is_the_training_path():
-    model = vqvae().eval()
-    x = torch.rand(2, 1, 32, 16)
-    out = model(x)
-    torch.testing.assert_close(out.reconstruction, model.decode(out.codes))
-    torch.testing.assert_close(out.reconstruction, model.reconstruct(x))
-
-
-def test_a_size_that_does_not_fit_is_refused():
-    with pytest.raises(UserError, match=r"30x16.*multiples of 4"):
-        vqvae().encode(torch.rand(1, 1, 30, 16))
-
-
-def test_residual_blocks_leave_the_skip_path_alone_and_share_nothing():
-    block = ResidualBlock(4)
+def test_residual_blocks_leave_the_skip_path_alone():
+    block, x = ResidualBlock(4), torch.randn(1, 4, 5, 5)
     torch.nn.init.zeros_(block.conv2.weight)
     torch.nn.init.zeros_(block.conv2.bias)
-    x = torch.randn(1, 4, 5, 5)
     kept = x.clone()
     torch.testing.assert_close(block(x), kept)
     torch.testing.assert_close(x, kept)
-    one, two = (Encoder(4, 6, 8, n) for n in (1, 2))
-    per_block = sum(p.numel() for p in ResidualBlock(8).parameters())
-    counts = [sum(p.numel() for p in e.parameters()) for e in (one, two)]
-    assert counts[1] - counts[0] == per_block
-
-
-def test_the_training_signal_reaches_the_encoder_through_the_codes():
-    model = vqvae()
-    out = model(torch.rand(2, 1, 32, 16))
-    out.reconstruction.sum().backward()  # without the commitment loss
-    assert all(p.grad.abs().sum() > 0 for p in model.encoder.parameters())
 
 
 def test_reparameterised_draws_have_the_stated_mean_and_variance():
@@ -76,3 +144,77 @@ def test_reparameterised_draws_have_the_stated_mean_and_variance():
     z = reparameterise(mu, logvar)
     assert z.mean() == pytest.approx(2, abs=0.05)
     assert z.std() == pytest.approx(3, abs=0.05)
+
+
+@pytest.mark.parametrize("build", [MODELS["vqvae"], MODELS["fsq"], MODELS["vqvae2"]])
+def test_decoding_the_codes_is_the_training_path_and_encoding_changes_no_state(build):
+    model, x = build().train(), slices()
+    model(x)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    codes = model.encode(x)
+    model.reconstruct(x)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    levels = codes if isinstance(codes, tuple) else (codes,)
+    assert levels[-1].shape == (4, 8, 4)
+    assert {level.dtype for level in levels} == {torch.int64}
+    out = model.eval()(x)
+    torch.testing.assert_close(out.reconstruction, model.decode(*levels))
+    torch.testing.assert_close(out.reconstruction, model.reconstruct(x))
+
+
+def trained_vqvae2(steps=60):
+    """A model after some steps, and the loss of each."""
+    torch.manual_seed(0)
+    objective = VQVAEObjective(VQVAE2(16, 4, width=8), ssim_weight=0.1)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
+    curve = []
+    for _ in range(steps):
+        loss = objective({"image": slices()})["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        curve.append(loss.item())
+    return objective.model.eval(), curve
+
+
+def test_both_levels_of_a_vqvae2_reach_the_slice():
+    model, curve = trained_vqvae2()
+    assert curve[-1] < 0.5 * curve[0]
+    top, bottom = model.encode(slices())
+    assert (top.shape, bottom.shape) == ((4, 4, 2), (4, 8, 4))
+    whole = model.decode(top, bottom)
+    assert (model.decode(top.roll(1, 0), bottom) - whole).abs().mean() > 1e-3
+    assert (model.decode(top, bottom.roll(1, 0)) - whole).abs().mean() > 1e-3
+    with torch.no_grad():  # the same top codes are decoded to something else:
+        model.top_decoder.net[-1].bias.add_(1)
+    top_again, otherwise = model.encode(slices())
+    assert torch.equal(top, top_again)
+    assert not torch.equal(bottom, otherwise)  # bottom codes depend on that
+
+
+def test_the_top_of_a_vqvae2_sees_further_than_the_bottom():
+    model = VQVAE2(width=8, blocks=0, quantizer=FSQ((5, 5)), top_quantizer=FSQ((5, 5)))
+    x = slices(1).requires_grad_()
+
+    def reach(features):
+        x.grad = None
+        features.sum().backward()
+        return int(x.grad[0, 0].any(1).sum())
+
+    assert reach(model.encoder(x)[0, :, 4, 2]) < reach(
+        model.top_encoder(model.encoder(x))[0, :, 2, 1]
+    )
+
+
+def test_the_losses_of_a_vqvae2_are_those_of_both_levels():
+    parts = {"quantizer": 0, "top_quantizer": 1}
+    parts = {k: VectorQuantizer(16, 4, seed=s, ema=False) for k, s in parts.items()}
+    model, x = VQVAE2(width=8, **parts).eval(), slices()
+    out, seen = model(x), model.encoder(x)
+    top = model.top_quantizer(model.top_encoder(seen))
+    joined = torch.cat([seen, model.top_decoder(top.z_q)], dim=1)
+    bottom = model.quantizer(model.join(joined))
+    for name in ("commitment_loss", "codebook_loss"):
+        both = getattr(top, name) + getattr(bottom, name)
+        torch.testing.assert_close(getattr(out, name), both)

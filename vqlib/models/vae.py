@@ -123,9 +123,9 @@ class GlobalVAE(VAE):
     ):
         super(VAE, self).__init__()  # with networks of its own
         channels = _GLOBAL_CHANNELS
-        check_size(size, factor)
         self.encoder = Encoder(factor, channels, width, blocks, in_channels)
         self.decoder = Decoder(factor, channels, width, blocks, in_channels)
+        check_size(size, factor)
         shape = (channels, *(side // factor for side in size))
         features = math.prod(shape)
         self.to_latent = nn.Sequential(
