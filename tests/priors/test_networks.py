@@ -138,14 +138,14 @@ def test_a_prior_knows_its_codebook(prior):
 @pytest.mark.parametrize(
     ("codes", "position", "organs", "message"),
     [
-        (torch.zeros(1, 3, 4, dtype=torch.int64), 0.5, None, "made for"),
-        (torch.zeros(2, 4, 3, dtype=torch.int64), 0.5, None, "as many grids"),
-        (torch.full((1, 4, 3), 7), 0.5, None, "another codebook"),
-        (torch.full((1, 4, 3), -1), 0.5, None, "another codebook"),
+        (torch.zeros(1, 3, 4, dtype=torch.int64), 0.5, None, "must be numbers in"),
+        (torch.zeros(2, 4, 3, dtype=torch.int64), 0.5, None, "must be numbers in"),
+        (torch.full((1, 4, 3), 7), 0.5, None, "must be numbers in"),
+        (torch.full((1, 4, 3), -1), 0.5, None, "must be numbers in"),
         (torch.zeros(1, 4, 3, dtype=torch.int64), 1.5, None, "position"),
         (torch.zeros(1, 4, 3, dtype=torch.int64), -0.1, None, "position"),
         (torch.zeros(1, 4, 3, dtype=torch.int64), math.nan, None, "position"),
-        (torch.zeros(1, 4, 3, dtype=torch.int64), 0.5, [[1]], "organ presence of"),
+        (torch.zeros(1, 4, 3, dtype=torch.int64), 0.5, [[1]], "organ presence must"),
         (torch.zeros(1, 4, 3, dtype=torch.int64), 0.5, [[2, 0]], "-1 .unknown"),
     ],
 )

@@ -132,7 +132,7 @@ REFUSED = [
     ({"top_p": 0.0}, "top_p"),
     ({"top_p": 1.1}, "top_p"),
     ({"guidance": -1}, "guidance"),
-    ({"organs": torch.ones(3, 3)}, "organ presence of shape"),
+    ({"organs": torch.ones(3, 3)}, "organ presence must be"),
     ({"keep": torch.ones(4, 3, dtype=torch.bool)}, "belong together"),
     ({"codes": torch.zeros(3, 4, 3)}, "belong together"),
     ({"codes": torch.zeros(3, 4, 3), "keep": torch.ones(4, 3)}, "a mask"),
@@ -141,11 +141,13 @@ REFUSED = [
         "a mask .* of shape",
     ),
     (
-        {"codes": torch.zeros(3, 4, 3), "keep": torch.zeros(4, 3).bool()},
-        "keep is empty",
+        {"codes": torch.full((3, 4, 3), 7), "keep": torch.ones(4, 3).bool()},
+        "must be numbers in",
     ),
-    ({"codes": torch.full((3, 4, 3), 7), "keep": torch.ones(4, 3).bool()}, "another"),
-    ({"codes": torch.zeros(3, 5, 3), "keep": torch.ones(5, 3).bool()}, "made for"),
+    (
+        {"codes": torch.zeros(3, 5, 3), "keep": torch.ones(5, 3).bool()},
+        "must be numbers in",
+    ),
 ]
 
 

@@ -188,8 +188,9 @@ class CodePrior(Model):
         if top is not None:
             pairs.append((self.top_vectors, _standard(top)))
         for ours, theirs in pairs:
-            same = ours.shape == theirs.shape
-            if not same or not torch.allclose(ours, theirs, atol=1e-4):
+            if ours.shape != theirs.shape or not torch.allclose(
+                ours, theirs, atol=1e-4
+            ):
                 raise UserError(
                     f"this prior belongs to another codebook ({len(ours)} codes there, "
                     f"{len(theirs)} here): use the VQ-VAE that it was trained with, or "
@@ -207,31 +208,25 @@ class CodePrior(Model):
         if not (position.min() >= 0 and position.max() <= 1):
             raise UserError("a slice position lies outside [0, 1]; it is relative")
         if organs is not None:
-            wanted = (len(position), len(self.organ_embedding))
-            if tuple(organs.shape) != wanted:
+            shape = (len(position), len(self.organ_embedding))
+            values = (organs == -1) | (organs == 0) | (organs == 1)
+            if tuple(organs.shape) != shape or not values.all():
                 raise UserError(
-                    f"organ presence of shape {tuple(organs.shape)}, but this prior "
-                    f"takes {wanted}: slices x organs"
-                )
-            if not ((organs == -1) | (organs == 0) | (organs == 1)).all():
-                raise UserError(
-                    "organ presence is 1 (present), 0 (absent) or -1 (unknown)"
+                    f"organ presence must be 1 (present), 0 (absent) or -1 (unknown), "
+                    f"of shape {shape}: slices x organs; not {tuple(organs.shape)}"
                 )
         self._check_levels(top)
         levels = (("codes", codes, self.grid), ("top codes", top, self.top_grid))
         for name, given, grid in levels:
             if given is None:
                 continue
-            if tuple(given.shape) != (len(position), *grid):
+            shape, size = (len(position), *grid), self.codebook_size
+            fits = tuple(given.shape) == shape
+            if not fits or given.min() < 0 or given.max() >= size:
                 raise UserError(
-                    f"{name} of shape {tuple(given.shape)}, but this prior was made "
-                    f"for {(len(position), *grid)}: as many grids as positions; use "
-                    "the VQ-VAE that it was trained with"
-                )
-            if given.min() < 0 or given.max() >= self.codebook_size:
-                raise UserError(
-                    f"{name} outside 0…{self.codebook_size - 1}; this prior belongs to "
-                    "another codebook"
+                    f"{name} must be numbers in 0…{size - 1} of shape {shape}, a grid "
+                    f"for each position, not of {tuple(given.shape)}: use the VQ-VAE "
+                    "that this prior was trained with"
                 )
 
     def _check_levels(self, top: Tensor | None) -> None:

@@ -1,8 +1,9 @@
 """Controls: priors that draw every code for itself, whatever its neighbours are.
 
-A prior that does not beat them has learned nothing of how codes meet. They differ in
-what they know: nothing (`uniform`), how often each code occurs (`order0`), how often it
-occurs at this place of the grid and at about this position in the volume (`by_place`).
+A prior that does not beat them has learned nothing about neighbouring codes. They
+differ in what they know: nothing (`uniform`), how often each code occurs (`order0`),
+how often it occurs at this place of the grid and at about this position in the volume
+(`by_place`). Taught in notebook 05.
 """
 
 import math

@@ -6,6 +6,7 @@ and the draw. A code is drawn by the Gumbel-max trick: the largest of log p + g,
 independent Gumbel noise g, is a draw from p. Taught in notebook 05, section 5.6.
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -153,14 +154,14 @@ def gumbel(shape: tuple[int, ...], random: torch.Generator, device=None) -> Tens
 
 
 def _check_settings(temperature, top_k, top_p, guidance) -> None:
-    if not 0 <= temperature < torch.inf:
-        raise UserError(f"temperature must be 0 or more, not {temperature}")
-    if top_k is not None and top_k < 1:
-        raise UserError(f"top_k must be 1 or more, not {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"top_p must be above 0 and at most 1, not {top_p}")
-    if not 0 <= guidance < torch.inf:
-        raise UserError(f"guidance must be 0 or more, not {guidance}")
+    for name, value, fits, wanted in (
+        ("temperature", temperature, 0 <= temperature < math.inf, "0 or more"),
+        ("top_k", top_k, top_k is None or top_k >= 1, "1 or more"),
+        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1"),
+        ("guidance", guidance, 0 <= guidance < math.inf, "0 or more"),
+    ):
+        if not fits:
+            raise UserError(f"{name} must be {wanted}, not {value}")
 
 
 def _check_keep(codes, keep, shape: tuple[int, int, int]) -> Tensor | None:
@@ -174,6 +175,4 @@ def _check_keep(codes, keep, shape: tuple[int, int, int]) -> Tensor | None:
             f"keep must be a mask (bool) of shape {shape} or {shape[1:]}, not "
             f"{keep.dtype} of {tuple(keep.shape)}"
         )
-    if not keep.any():
-        raise UserError("keep is empty: no code stays; leave it out to draw all anew")
     return keep.expand(shape).flatten(1)
