@@ -1,11 +1,13 @@
 """The five autoencoders: how each is built, which objective trains it, how it is
 scored. Taught in notebooks 02 (VAEs) and 03 (VQ-VAEs)."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from vqlib import losses, metrics
-from vqlib.data import Augment, SliceData, SliceDataset, make_loader
+from vqlib.data import Augment, SliceDataset, make_loader
 from vqlib.models import (
     FSQ,
     VAE,
@@ -20,34 +22,6 @@ from vqlib.models import (
 )
 from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
-
-
-def build_vae_global(p: Profile, seed: int) -> GlobalVAE:
-    return GlobalVAE(p.autoencoder.latent_dim, p.shape, **_network(p))
-
-
-def build_vae(p: Profile, seed: int) -> VAE:
-    return VAE(p.autoencoder.latent_channels, **_network(p))
-
-
-def build_autoencoder(p: Profile, seed: int) -> Autoencoder:
-    return Autoencoder(p.autoencoder.code_dim, **_network(p))
-
-
-def build_vqvae(p: Profile, seed: int) -> VQVAE:
-    return VQVAE(quantizer=build_quantizer(p, seed), **_network(p))
-
-
-def build_vqvae2(p: Profile, seed: int) -> VQVAE2:
-    _ = p.top_grid_shape  # raises where the grid cannot be halved
-    top, bottom = (build_quantizer(p, seed + level) for level in range(2))
-    return VQVAE2(quantizer=bottom, top_quantizer=top, **_network(p))
-
-
-def _network(p: Profile) -> dict[str, int]:
-    """Encoder and decoder, the same for all that are compared."""
-    size = p.autoencoder
-    return {"factor": p.factor, "width": size.width, "blocks": size.blocks}
 
 
 def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
@@ -67,29 +41,6 @@ def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
     )
 
 
-def _elbo(model: nn.Module, p: Profile) -> nn.Module:
-    return losses.ELBOObjective(model)
-
-
-def _rate_constraint(model: nn.Module, p: Profile) -> nn.Module:
-    """The spatial VAE is held at the bits of the VQ-VAE that it is compared with."""
-    ssim_weight = p.autoencoder.ssim_weight
-    return losses.RateConstrainedObjective(model, p.nominal_bits, ssim_weight)
-
-
-def _distortion(model: nn.Module, p: Profile) -> nn.Module:
-    return losses.AutoencoderObjective(model, p.autoencoder.ssim_weight)
-
-
-def _vqvae_loss(model: nn.Module, p: Profile) -> nn.Module:
-    beta = p.quantizer.commitment_weight
-    return losses.VQVAEObjective(model, p.autoencoder.ssim_weight, beta)
-
-
-def _splits(data: SliceData, source: None) -> Splits:
-    return Splits(data.train, data.validate, data.test)
-
-
 def _augment(p: Profile) -> Augment | None:
     return Augment(flip=p.autoencoder.flip) if p.autoencoder.augment else None
 
@@ -104,7 +55,7 @@ def validate(objective: nn.Module, dataset: SliceDataset) -> dict[str, float]:
     )
     row["ssim"] = float(scores["ssim"].mean())
     if isinstance(model, (VQVAE, VQVAE2)):
-        row |= _codebook_use(encode_levels(model, dataset), _codebook_size(model))
+        row |= _codebook_use(model, encode_levels(model, dataset))
     return row
 
 
@@ -124,8 +75,8 @@ def evaluate(model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
     }
     found |= {"split": "test", "slices": len(dataset), "bits_per_slice": None}
     if isinstance(model, (VQVAE, VQVAE2)):
-        levels, size = encode_levels(model, dataset), _codebook_size(model)
-        found |= _codebook_use(levels, size)
+        levels, size = encode_levels(model, dataset), model.quantizer.codebook_size
+        found |= _codebook_use(model, levels)
         nominal = (metrics.nominal_bits(c.shape[1:], size) for c in levels.values())
         entropy = (metrics.code_entropy_bits(c, size) for c in levels.values())
         found |= {"bits_per_slice": sum(nominal), "order0_bits": sum(entropy)}
@@ -162,61 +113,78 @@ def encode_codes(model: VQVAE, dataset: SliceDataset, batch_size: int = 64) -> T
     return encode_levels(model, dataset, batch_size)[""]
 
 
-def _codebook_size(model: VQVAE | VQVAE2) -> int:
-    return model.quantizer.codebook_size
-
-
-def _codebook_use(levels: dict[str, Tensor], size: int) -> dict[str, float]:
+def _codebook_use(model: VQVAE | VQVAE2, levels: dict[str, Tensor]) -> dict:
     """Perplexity and number of codes used, for each level of `encode_levels`."""
-    use = {}
+    use, size = {}, model.quantizer.codebook_size
     for suffix, codes in levels.items():
         use[f"perplexity{suffix}"] = metrics.perplexity(codes, size)
         use[f"codes_used{suffix}"] = metrics.codes_used(codes, size)
     return use
 
 
-def _score(model: nn.Module, splits: Splits, seed: int) -> dict:
-    return evaluate(model, splits.test, seed)
+def _network(p: Profile) -> dict[str, int]:
+    """Encoder and decoder, the same for all that are compared."""
+    size = p.autoencoder
+    return {"factor": p.factor, "width": size.width, "blocks": size.blocks}
 
 
-TRAINING = ("steps", "epochs", "batch_size", "learning_rate", "weight_ema", "patience")
-NETWORK = ("size", "grid", "width", "blocks")
-_COMMON = (*NETWORK, *TRAINING, "augment", "flip")
-CODEBOOK = ("codebook_size", "code_dim", "quantizer", "gradient_estimator")
-CODEBOOK += ("commitment_weight", "kmeans_start", "restarts", "restart_after")
-CODEBOOK += ("fsq_levels",)
+def _build_vqvae2(p: Profile, seed: int) -> VQVAE2:
+    _ = p.top_grid_shape  # raises where the grid cannot be halved
+    top, bottom = (build_quantizer(p, seed + level) for level in range(2))
+    return VQVAE2(quantizer=bottom, top_quantizer=top, **_network(p))
 
 
-def _recipe(build, objective, *settings: str, notebook: str | None) -> Recipe:
-    return Recipe(
-        build,
-        objective,
-        (*_COMMON, *settings),
-        _splits,
-        _score,
-        validate,
-        schedule="autoencoder",
-        notebook=notebook,
-        augment=_augment,
-    )
+def _vqvae_objective(model: nn.Module, p: Profile) -> losses.VQVAEObjective:
+    beta = p.quantizer.commitment_weight
+    return losses.VQVAEObjective(model, p.autoencoder.ssim_weight, beta)
 
 
-VAES, VQVAES = "02_vae_baseline", "03_vqvae_training"
+_COMMON = ("size", "grid", "width", "blocks", "augment", "flip")
+_COMMON += ("steps", "epochs", "batch_size", "learning_rate", "weight_ema", "patience")
+_CODEBOOK = ("codebook_size", "code_dim", "quantizer", "gradient_estimator")
+_CODEBOOK += ("commitment_weight", "kmeans_start", "restarts", "restart_after")
+_CODEBOOK += ("fsq_levels", "ssim_weight")
+_recipe = partial(
+    Recipe,
+    splits=lambda data, source: Splits(data.train, data.validate, data.test),
+    score=lambda model, splits, seed: evaluate(model, splits.test, seed),
+    validate=validate,
+    schedule="autoencoder",
+    augment=_augment,
+)
 AUTOENCODERS = {
-    "vae_global": _recipe(build_vae_global, _elbo, "latent_dim", notebook=VAES),
+    "vae_global": _recipe(
+        build=lambda p, _: GlobalVAE(p.autoencoder.latent_dim, p.shape, **_network(p)),
+        objective=lambda model, p: losses.ELBOObjective(model),
+        settings=(*_COMMON, "latent_dim"),
+        notebook="02_vae_baseline",
+    ),
     "vae": _recipe(
-        build_vae,
-        _rate_constraint,
-        *("latent_channels", "codebook_size", "ssim_weight"),
-        notebook=VAES,
+        build=lambda p, _: VAE(p.autoencoder.latent_channels, **_network(p)),
+        # held at the bits of the VQ-VAE that it is compared with
+        objective=lambda model, p: losses.RateConstrainedObjective(
+            model, p.nominal_bits, p.autoencoder.ssim_weight
+        ),
+        settings=(*_COMMON, "latent_channels", "codebook_size", "ssim_weight"),
+        notebook="02_vae_baseline",
     ),
     "autoencoder": _recipe(
-        build_autoencoder, _distortion, "code_dim", "ssim_weight", notebook=VAES
+        build=lambda p, _: Autoencoder(p.autoencoder.code_dim, **_network(p)),
+        objective=lambda model, p: losses.AutoencoderObjective(
+            model, p.autoencoder.ssim_weight
+        ),
+        settings=(*_COMMON, "code_dim", "ssim_weight"),
+        notebook="02_vae_baseline",
     ),
     "vqvae": _recipe(
-        build_vqvae, _vqvae_loss, *CODEBOOK, "ssim_weight", notebook=VQVAES
+        build=lambda p, seed: VQVAE(quantizer=build_quantizer(p, seed), **_network(p)),
+        objective=_vqvae_objective,
+        settings=(*_COMMON, *_CODEBOOK),
+        notebook="03_vqvae_training",
     ),
     "vqvae2": _recipe(
-        build_vqvae2, _vqvae_loss, *CODEBOOK, "ssim_weight", notebook=None
+        build=_build_vqvae2,
+        objective=_vqvae_objective,
+        settings=(*_COMMON, *_CODEBOOK),
     ),
 }

@@ -63,13 +63,12 @@ def _presence(labels: Tensor | None, slices: int) -> Tensor:
 
 
 def _build(p: Profile, seed: int, level: str) -> CodePrior:
+    fsq = p.quantizer.kind == "fsq"
     shared = {
         "codebook_size": p.autoencoder.codebook_size,
         "grid": p.top_grid_shape if level == "_top" else p.grid_shape,
         "top_grid": p.top_grid_shape if level == "_bottom" else None,
-        "code_dim": len(p.levels)
-        if p.quantizer.kind == "fsq"
-        else p.autoencoder.code_dim,
+        "code_dim": len(p.levels) if fsq else p.autoencoder.code_dim,
         "dropout": p.prior.dropout,
         "organs": ORGANS,
     }
@@ -92,10 +91,6 @@ def _codebooks(source: nn.Module, level: str) -> tuple[Tensor, ...]:
     own = source.top_quantizer if level == "_top" else source.quantizer
     used = (own, source.top_quantizer) if level == "_bottom" else (own,)
     return tuple(quantizer.codebook.detach() for quantizer in used)
-
-
-def _objective(model: nn.Module, p: Profile) -> nn.Module:
-    return losses.PriorObjective(model)
 
 
 def _score(prior: CodePrior, splits: Splits, seed: int) -> dict:
@@ -172,22 +167,22 @@ def code_nats(
     return torch.cat(parts)
 
 
-_SETTINGS = ("prior", "prior_dropout", "prior_steps", "prior_epochs")
-_SETTINGS += ("prior_batch_size", "prior_learning_rate")
 NETWORKS = {  # settings of one network, on which a prior of the other does not depend
     "transformer": ("prior_dim", "prior_layers", "prior_heads"),
     "pixelcnn": ("pixelcnn_dim", "pixelcnn_layers"),
 }
+_SETTINGS = ("prior", "prior_dropout", "prior_steps", "prior_epochs")
+_SETTINGS += ("prior_batch_size", "prior_learning_rate", *sum(NETWORKS.values(), ()))
 
 
 def _recipe(source: str, level: str = "", notebook: str | None = None) -> Recipe:
     return Recipe(
-        partial(_build, level=level),
-        _objective,
-        (*AUTOENCODERS[source].settings, *_SETTINGS, *sum(NETWORKS.values(), ())),
-        partial(_splits, level=level),
-        _score,
-        mean_losses,
+        build=partial(_build, level=level),
+        objective=lambda model, p: losses.PriorObjective(model),
+        settings=(*AUTOENCODERS[source].settings, *_SETTINGS),
+        splits=partial(_splits, level=level),
+        score=_score,
+        validate=mean_losses,
         schedule="prior",
         notebook=notebook,
         source=source,

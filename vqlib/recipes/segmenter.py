@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from vqlib import losses
@@ -13,7 +13,6 @@ from vqlib.data import SliceData
 from vqlib.errors import UserError
 from vqlib.metrics import dice
 from vqlib.models import Segmenter
-from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
 
 
@@ -63,14 +62,6 @@ def soften(images: Tensor, most: float) -> Tensor:
     return F.conv2d(down, kernels[:, None, None], groups=n).transpose(0, 1)
 
 
-def _build(p: Profile, seed: int) -> Segmenter:
-    return Segmenter()
-
-
-def _objective(model: nn.Module, p: Profile) -> nn.Module:
-    return losses.SegmentationObjective(model)
-
-
 def _splits(data: SliceData, source: None) -> Splits:
     """Raises `UserError` where the data have no labels."""
     if not data.has_labels:
@@ -83,10 +74,6 @@ def _splits(data: SliceData, source: None) -> Splits:
     return Splits(balanced(train), *rest)
 
 
-def _augment(p: Profile):
-    return partial(soften, most=p.segmenter.blur) if p.segmenter.blur else None
-
-
 def _score(model: Segmenter, splits: Splits, seed: int) -> dict:
     images, labels = splits.test.images, splits.test.labels
     found = model.segment(images.to(device_of(model))).cpu()
@@ -94,16 +81,18 @@ def _score(model: Segmenter, splits: Splits, seed: int) -> dict:
 
 
 SEGMENTER = Recipe(
-    _build,
-    _objective,
-    (
+    build=lambda p, _: Segmenter(),
+    objective=lambda model, p: losses.SegmentationObjective(model),
+    settings=(
         *("size", "segmenter_steps", "segmenter_epochs", "segmenter_batch_size"),
         *("segmenter_learning_rate", "segmenter_blur"),
     ),
-    _splits,
-    _score,
-    mean_losses,
+    splits=_splits,
+    score=_score,
+    validate=mean_losses,
     schedule="segmenter",
     notebook="05_prior_generation",
-    augment=_augment,
+    augment=lambda p: (
+        partial(soften, most=p.segmenter.blur) if p.segmenter.blur else None
+    ),
 )
