@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lessons.figures import draw_slice, slice_axes
 from lessons.style import EXTENT, SLICE_MM, WIDTH, as_slices
-from vqlib.models.quantizers import nearest_codes
+from vqlib.models.kmeans import nearest_codes
 
 Frame = tuple[str, Tensor, Tensor]  # its title, vectors [N, 2], codebook [K, 2]
 
