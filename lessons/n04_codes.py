@@ -177,7 +177,6 @@ class CodeMeanings(NamedTuple):
     """What each code stands for, by majority."""
 
     label: Tensor  # [K] int64, the label it meets most; −1 where it never occurs
-    purity: Tensor  # [K] float64, share of its occurrences with that label
     count: Tensor  # [K] float64, occurrences
 
 
@@ -185,7 +184,7 @@ def code_meanings(table: Tensor) -> CodeMeanings:
     """The majority label of each code from a contingency table `[K, L]`."""
     count = table.sum(1)
     label = torch.where(count > 0, table.argmax(1), -1)
-    return CodeMeanings(label, table.amax(1) / count.clamp(min=1), count)
+    return CodeMeanings(label, count)
 
 
 def covering_codes(table: Tensor, label: int, share: float = 0.5) -> Tensor:

@@ -118,26 +118,7 @@ def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
     return figure
 
 
-def purity_points(meanings, names: Sequence[str]) -> Figure:
-    """Each code by frequency and purity, in the colour of its meaning.
-
-    Args:
-        meanings: `lessons.n04_codes.CodeMeanings`.
-        names: of the labels.
-    """
-    label, purity, count = (np.asarray(x) for x in meanings)
-    figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
-        own = label == kind
-        dots = {"s": 18, "color": colour, "label": f"{name} ({own.sum()})", **DOTS}
-        axis.scatter(count[own], purity[own], **dots)
-    axis.set(xscale="log", xlabel="occurrences of a code", ylabel="purity")
-    axis.set_ylim(top=1.04)
-    figure.legend(title="most often", loc="outside right upper")
-    return figure
-
-
-def hits(images, where, outlines, titles: Sequence[str], columns: int = 3) -> Figure:
+def hits(images, where, outlines, titles: Sequence[str]) -> Figure:
     """Slices with the patches of some codes filled, and a kind outlined.
 
     Args:
@@ -145,9 +126,8 @@ def hits(images, where, outlines, titles: Sequence[str], columns: int = 3) -> Fi
         where: bool `[N, h, w]`, filled in orange.
         outlines: bool `[N, h, w]`, outlined in blue.
         titles: one for each slice.
-        columns: panels in a row.
     """
-    figure, axes = _panels(len(images), columns)
+    figure, axes = _panels(len(images), 3)
     rows = as_slices(images), as_slices(where), as_slices(outlines), titles
     for axis, image, hit, kind, title in zip(axes, *rows, strict=False):
         draw_slice(axis, image)
@@ -191,15 +171,6 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
     for axis in (left, right):
         axis.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
     left.set_ylabel(f"component 2 ({shares[1]:.0%})")
-    return figure
-
-
-def pair_density(x, y, xlabel: str, ylabel: str) -> Figure:
-    """How two quantities go together over many pairs: darker where more pairs lie."""
-    figure, axis = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
-    drawn = axis.hexbin(x, y, gridsize=40, mincnt=1, norm=LogNorm(), cmap="viridis_r")
-    figure.colorbar(drawn, ax=axis, label="pairs of codes")
-    axis.set(xlabel=xlabel, ylabel=ylabel)
     return figure
 
 
@@ -278,18 +249,6 @@ def editing(
     for axis, title in zip(axes, panels, strict=False):
         axis.add_patch(Rectangle(low * unit, *((high - low) * unit), **frame))
         axis.set_title(title)
-    return figure
-
-
-def channel_bars(bits: Mapping[str, object]) -> Figure:
-    """Bits of each latent channel, the costliest first: a panel for each model."""
-    size = {"figsize": (4.6 * len(bits), 2.8), "layout": "constrained"}
-    figure, axes = plt.subplots(1, len(bits), squeeze=False, **size)
-    for axis, (name, values) in zip(axes[0], bits.items(), strict=True):
-        values = np.sort(np.asarray(values, dtype=float))[::-1]
-        axis.bar(np.arange(1, len(values) + 1), values)
-        axis.set_title(name)
-        axis.set(xlabel="channel, by rank", ylabel="KL in bits per slice")
     return figure
 
 

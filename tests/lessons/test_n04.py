@@ -94,7 +94,6 @@ def test_meanings_and_the_purest_codes_that_suffice():
     table = torch.tensor([[9, 1], [0, 4], [5, 5], [0, 0]]).double()
     meanings = m.code_meanings(table)
     assert meanings.label.tolist() == [0, 1, 0, -1]
-    assert meanings.purity.tolist() == [0.9, 1, 0.5, 0]
     assert meanings.count.tolist() == [10, 4, 10, 0]
     for share, codes in ((0.4, [1]), (0.5, [1, 2]), (1.0, [1, 2, 0])):
         assert m.covering_codes(table, 1, share).tolist() == codes
@@ -214,13 +213,6 @@ def test_other_figures_show_what_they_are_given():
     null, observed = draw.chance_levels(tests, "bits").axes[0].lines[:2]
     assert list(null.get_xdata()) == [0.1, 0.2]
     assert list(observed.get_xdata()) == [0.5, 0.5]
-    meanings = m.code_meanings(torch.tensor([[2.0, 0.0], [1.0, 3.0], [0.0, 0.0]]))
-    dots = draw.purity_points(meanings, ("air", "bone")).axes[0].collections
-    assert [d.get_offsets().tolist() for d in dots] == [[[2, 1]], [[4, 0.75]]]
-    density = draw.pair_density(np.arange(50.0), np.arange(50.0), "codes", "patches")
-    assert density.axes[0].collections[0].get_array().sum() == 50
-    bars = draw.channel_bars({"VAE": torch.tensor([1.0, 3.0, 2.0])}).axes[0].patches
-    assert [bar.get_height() for bar in bars] == [3, 2, 1]
     rows = draw.patch_rows({"bone": torch.rand(3, 6, 6), "fat": torch.rand(1, 6, 6)})
     assert sum(bool(axis.images) for axis in rows.axes) == 4
     reach = draw.reach_maps({"decoder": np.eye(5, 3)}, ("change",)).axes[0].images[0]
