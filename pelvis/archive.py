@@ -17,11 +17,12 @@ import html
 import re
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+
+import pandas as pd
+from pandas import DataFrame
 
 from vqlib.errors import UserError, unknown_name
 
-Table = Any  # a DataFrame, or a column; pandas is imported when it is needed
 BODY_PARTS = ("PROSTATE", "PELVIS", "BLADDER", "RECTUM", "UTERUS", "CERVIX")
 MIN_IMAGES = 10  # scouts and thick slabs have fewer
 DEFAULT_COLLECTION = "prostatex"  # by far the most men, all with the same sequence
@@ -44,7 +45,7 @@ _DERIVED = r"(?i)(?<![a-z])(?:loc\w*|scout|mip|mpr|sub)(?![a-z])"
 _OPEN = r"CC0\b.*|CC BY(?:-NC)?(?:-SA)? \d.*"
 
 
-def read_index() -> Table:
+def read_index() -> DataFrame:
     """Every pelvic MR series with an open licence, coronal or not, by patient.
 
     Raises `UserError` where the extra ``fetch`` is not installed.
@@ -55,8 +56,8 @@ def read_index() -> Table:
         ("instanceCount", ">=", MIN_IMAGES),
     ]
     path = needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH
-    read = needs_fetch("pandas").read_parquet
-    found = read(path, columns=list(COLUMNS), filters=wanted).rename(columns=COLUMNS)
+    found = pd.read_parquet(path, columns=list(COLUMNS), filters=wanted)
+    found = found.rename(columns=COLUMNS)
     found["size"] = (found["size"] * 1e6).round().astype("int64")
     found["images"] = found["images"].astype("int64")
     text = ["sex", "description", "licence", "doi"]
@@ -78,7 +79,7 @@ def citations(dois: Iterable[str]) -> dict[str, str]:
     """
     tables = needs_fetch("idc_index_data").INDEX_METADATA
     path = tables["collections_index"]["parquet_filepath"]
-    table = needs_fetch("pandas").read_parquet(path, columns=["sources"])
+    table = pd.read_parquet(path, columns=["sources"])
     known = {
         source["source_doi"].lower(): " ".join(
             html.unescape(re.sub(r"<[^>]+>", "", source["citation"])).split()
@@ -90,14 +91,14 @@ def citations(dois: Iterable[str]) -> dict[str, str]:
     return {doi: known.get(doi.lower(), f"https://doi.org/{doi}") for doi in dois}
 
 
-def is_coronal(descriptions: Table) -> Table:
+def is_coronal(descriptions: pd.Series) -> pd.Series:
     """Whether each description says coronal, and not scout, projection (MIP, MPR) or
     subtraction."""
     says = descriptions.str.contains
     return says(_CORONAL) & ~says(_DERIVED)
 
 
-def offers(found: Table, by: str = "collection") -> Table:
+def offers(found: DataFrame, by: str = "collection") -> DataFrame:
     """Series counted by their collection, or ``by`` their description: columns name,
     series, patients, size (bytes), licence and shows; the one with most patients first.
     """
@@ -119,7 +120,7 @@ def named(licence: str) -> str:
     return f"{licence} (non-commercial)" if "-NC" in licence else licence
 
 
-def _shows(group: Table) -> str:
+def _shows(group: DataFrame) -> str:
     """Body parts and who was scanned, as far as the index says."""
     parts = "/".join(sorted(set(group["body_part"].str.lower())))
     sexes = set(group["sex"])
@@ -130,8 +131,8 @@ def _shows(group: Table) -> str:
 
 
 def select(
-    index: Table, collection: str | None = None, description: str | None = None
-) -> Table:
+    index: DataFrame, collection: str | None = None, description: str | None = None
+) -> DataFrame:
     """The coronal series of a collection, or of all; with ``description``, the series
     that have it in theirs (in upper or lower case) instead.
 
@@ -158,7 +159,9 @@ def select(
     return found
 
 
-def take(found: Table, patients: int | None = 20, every_series: bool = False) -> Table:
+def take(
+    found: DataFrame, patients: int | None = 20, every_series: bool = False
+) -> DataFrame:
     """The series of the first ``patients`` patients by their names (None: of all).
 
     One a patient: T2-weighted where there is one, then the description that most
@@ -178,7 +181,7 @@ def take(found: Table, patients: int | None = 20, every_series: bool = False) ->
     return found.sort_values(["patient", "uid"], ignore_index=True)
 
 
-def by_uid(index: Table, uids: Iterable[str]) -> Table:
+def by_uid(index: DataFrame, uids: Iterable[str]) -> DataFrame:
     """Series by their SeriesInstanceUID; raises `UserError` for an unknown one."""
     uids = list(dict.fromkeys(uids))
     for uid in set(uids) - set(index["uid"]):

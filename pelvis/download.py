@@ -13,8 +13,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from pandas import DataFrame
+
 from pelvis import archive
-from pelvis.archive import Table
 from pelvis.convert import Report, convert
 from pelvis.files import write_whole, writing
 from pelvis.ledger import MANIFEST
@@ -29,7 +30,7 @@ ARCHIVE = (
 CONVERTED = 60 * 256 * 128 * 2  # bytes of the slices of one series, at most
 
 
-def missing(chosen: Table, downloads: Path) -> Table:
+def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
     """The series that are not in the download folder with all their files."""
 
     def there(uid: str, images: int, size: int) -> bool:
@@ -41,7 +42,7 @@ def missing(chosen: Table, downloads: Path) -> Table:
     return chosen[[not there(*series) for series in found]]
 
 
-def check_target(chosen: Table, folder: Path, downloads: Path) -> None:
+def check_target(chosen: DataFrame, folder: Path, downloads: Path) -> None:
     """Refuse, before anything is fetched, a target that holds something else, and a
     disk that is too small. Raises `UserError`."""
     there, credits, credited = _names(downloads), folder / CREDITS, set()
@@ -74,7 +75,7 @@ def check_target(chosen: Table, folder: Path, downloads: Path) -> None:
         )
 
 
-def download(chosen: Table, downloads: Path) -> dict[str, str]:
+def download(chosen: DataFrame, downloads: Path) -> dict[str, str]:
     """Fetch what is missing; returns the reason for each series that did not come.
 
     Raises `UserError` where the folder cannot be written, and where none is there at
@@ -129,12 +130,12 @@ def transfer(uids: list[str], downloads: Path) -> str:
     return "\n".join(said)
 
 
-def _remove(series: Table, downloads: Path) -> None:
+def _remove(series: DataFrame, downloads: Path) -> None:
     for uid in series["uid"]:
         shutil.rmtree(downloads / uid, ignore_errors=True)
 
 
-def make_slices(chosen: Table, downloads: Path, folder: Path) -> Report:
+def make_slices(chosen: DataFrame, downloads: Path, folder: Path) -> Report:
     """Convert what came, and write whom to credit; returns what `convert` reports.
 
     Raises `UserError` as `convert` does. Slices that are there by then are credited.
@@ -147,7 +148,7 @@ def make_slices(chosen: Table, downloads: Path, folder: Path) -> Report:
             write_credits(chosen[~chosen["uid"].isin(absent)], folder)
 
 
-def write_credits(used: Table, folder: Path) -> None:
+def write_credits(used: DataFrame, folder: Path) -> None:
     """Whose scans the slices show, for the captions of figures: ``credits.json``.
     Raises `UserError` where it cannot be written."""
     columns = ["uid", "collection", "patient", "description", "licence", "doi"]

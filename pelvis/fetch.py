@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import click
+from pandas import DataFrame
 
 from pelvis import archive
-from pelvis.archive import Table
 from pelvis.download import (
     ARCHIVE,
     CREDITS,
@@ -56,7 +56,7 @@ def choice(
     description: str | None,
     every_series: bool,
     series: tuple[str, ...],
-) -> Table:
+) -> DataFrame:
     """The series that the options mean. Raises `UserError`."""
     index = archive.read_index()
     if series:
@@ -74,7 +74,7 @@ def choice(
 
 
 def get(
-    folder: str, chosen: Table, download_dir: str | None, max_size: str, yes: bool
+    folder: str, chosen: DataFrame, download_dir: str | None, max_size: str, yes: bool
 ) -> None:
     """Show what a choice takes, ask, download, convert, and say what came of it."""
     target = Path(os.path.abspath(folder))
@@ -116,7 +116,7 @@ def get(
         raise UserError(f"{len(report.faults)} faults in {downloads}")
 
 
-def _table(first: str, listed: Table) -> str:
+def _table(first: str, listed: DataFrame) -> str:
     """Offers as text in columns, of which those of words are flush left."""
     listed = listed.assign(size=listed["size"].map(size_text))
     for column in ("name", "licence", "shows"):
@@ -126,7 +126,7 @@ def _table(first: str, listed: Table) -> str:
     return "\n".join(line.strip() for line in text.splitlines())
 
 
-def _show_choice(chosen: Table) -> None:
+def _show_choice(chosen: DataFrame) -> None:
     click.echo(_table("collection", archive.offers(chosen)))
     for offer in archive.offers(chosen, "description").itertuples():
         click.echo(f"  {offer.name}: {offer.series} series")

@@ -31,7 +31,6 @@ PROGRAMS = {
     "idc-index": "pelvis/archive.py",
     "jupyterlab": "lessons/cli.py",
     "nbval": "Makefile",
-    "pandas": "pelvis/archive.py",
     "ruff": ".ci/run",
 }
 

@@ -61,13 +61,11 @@ def test_citations_are_plain_text(stand_in):
     }
 
 
-@pytest.mark.parametrize("module", ["idc_index_data", "pandas"])
-def test_package_missing(stand_in, monkeypatch, module):
-    stand_in(series("1"))
-    monkeypatch.setitem(sys.modules, module, None)
+def test_package_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "idc_index_data", None)
     for call in (archive.read_index, lambda: archive.citations([])):
         line = refusal(call)
-        assert module in line
+        assert "idc_index_data" in line
         assert 'pip install -e ".[fetch]"' in line
 
 
