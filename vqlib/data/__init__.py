@@ -1,63 +1,28 @@
-"""Where slices come from: the HipMRI layout, and the phantom that stands in for it.
+"""Slices: how they lie in a folder, how they are read, and the data sets of a run.
 
-Only the data sets and the augmentation need PyTorch, which is loaded with the first of
-them. Processes that draw, convert, check or decode do without: they start at once, and
-take a fraction of the memory.
+Names load with their first use: only data sets and augmentation need PyTorch, so
+processes that draw, convert, check or decode start at once and stay small.
 """
 
 from importlib import import_module
 
-from vqlib.data.layout import (
-    LABEL_NAMES,
-    NATIVE_SIZE,
-    PIXEL_MM,
-    SPLITS,
-    SliceIndex,
-    SliceRecord,
-    scan_folder,
-)
-from vqlib.data.slices import (
-    center_on_grid,
-    fit_to,
-    read_label,
-    read_slice,
-    scale_volume,
-)
-
-__all__ = [
-    "LABEL_NAMES",
-    "NATIVE_SIZE",
-    "PIXEL_MM",
-    "SPLITS",
-    "Augment",
-    "SliceData",
-    "SliceDataset",
-    "SliceIndex",
-    "SliceRecord",
-    "center_on_grid",
-    "fit_to",
-    "make_loader",
-    "open_data",
-    "read_label",
-    "read_slice",
-    "scale_volume",
+_PLACES = {
+    "layout": "LABEL_NAMES NATIVE_SIZE PIXEL_MM SPLITS SliceIndex SliceRecord "
     "scan_folder",
-]
-
-_WITH_TORCH = {
-    "Augment": "augment",
-    "SliceData": "dataset",
-    "SliceDataset": "dataset",
-    "make_loader": "dataset",
-    "open_data": "dataset",
+    "slices": "center_on_grid fit_to read_label read_slice scale_volume",
+    "dataset": "SliceData SliceDataset make_loader open_data",
+    "augment": "Augment",
 }
+_MODULES = {name: module for module, names in _PLACES.items() for name in names.split()}
+
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str):
-    if name not in _WITH_TORCH:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WITH_TORCH})
+    return sorted({*globals(), *_MODULES})

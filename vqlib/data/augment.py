@@ -1,23 +1,22 @@
 """Random changes to train slices that the next patient might have brought anyway.
 
-A dozen men are few. Each effect here stands for a difference between real scans that
+A dozen patients are few. Each effect stands for a difference between real scans that
 says nothing about anatomy, small enough that the result could have been scanned:
 
-- **shift and rotation**: nobody lies twice in the same place. Patients are laid down
-  with care, along the table and on their backs, so a few millimetres and degrees, not
-  any angle: a pelvis on its side was never scanned, and to learn it costs capacity.
+- **shift and rotation**: nobody lies twice in the same place, but all lie on their
+  backs along the table, so a few millimetres and degrees, not any angle.
 - **scale**: people differ in size, by some per cent, and all organs with them.
 - **gamma**: sequences and scanners differ in contrast; a power of the grey value
   changes it and leaves black black and white white.
-- **bias field**: the coil hears what is near it louder, and lies differently each time.
-  A smooth factor over the slice does the same.
-- **flip** of left and right is a choice, off by default: a mirrored pelvis looks human,
-  and doubles the set, but the colon descends on the left in nearly everyone, so a
-  model that is to generate people should not see it in a mirror.
+- **bias field**: the coil hears what is near it louder. A smooth factor over the slice.
+- **flip** of left and right, off by default: a mirrored pelvis looks human and doubles
+  the set, but the colon descends on the left in nearly everyone.
 
 For training only: validate and test are scored as they were scanned. The same effects,
 among others, serve segmentation in nnU-Net (Isensee et al. 2021,
-doi 10.1038/s41592-020-01008-z).
+doi 10.1038/s41592-020-01008-z). ``RandomAffine`` of torchvision.transforms.v2 draws one
+change for a whole batch, resamples linearly, which takes half of the power of fine
+texture, and fills borders with black; hence ours. Taught in notebook 01, section 1.15.
 """
 
 import math
@@ -31,7 +30,6 @@ from vqlib.data.layout import NATIVE_SIZE, PIXEL_MM
 from vqlib.errors import UserError
 
 BIAS_POINTS = (4, 3)  # of the bias field across the slice, 7 to 11 cm apart
-GEOMETRY = 5  # random numbers: two shifts, rotation, scale, flip
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,10 @@ class Augment:
 
     Zeros (and ``flip=False``) return the images themselves. Raises `UserError` for a
     negative number.
+
+    >>> images = torch.rand(4, 1, 128, 64)
+    >>> Augment(shift_mm=4)(images, torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 1, 128, 64])
     """
 
     shift_mm: float = 8.0  # along each axis, millimetres of the native grid
@@ -68,15 +70,15 @@ class Augment:
         not: to switch one off changes nothing about the others.
         """
         source = generator.device if generator is not None else "cpu"
-        count = GEOMETRY + 1 + math.prod(BIAS_POINTS)
-        drawn = torch.rand(len(images), count, generator=generator, device=source)
-        drawn = (2 * drawn - 1).to(images.device)  # [B, count] in [-1, 1]
-        geometry, gamma, bias = drawn.split([GEOMETRY, 1, math.prod(BIAS_POINTS)], 1)
+        counts = [5, 1, math.prod(BIAS_POINTS)]
+        drawn = torch.rand(len(images), sum(counts), generator=generator, device=source)
+        drawn = (2 * drawn - 1).to(images.device)  # in [-1, 1]
+        geometry, gamma, bias = drawn.split(counts, 1)
         if self.flip:
             mirrored = geometry[:, 4].view(-1, 1, 1, 1) > 0
             images = torch.where(mirrored, images.flip(2), images)
         if self.shift_mm or self.rotate_degrees or self.scale:
-            images = self._move(images, geometry)
+            images = self._move(images, *geometry[:, :4].unbind(1))
         if self.gamma:
             images = images ** torch.exp(self.gamma * gamma).view(-1, 1, 1, 1)
         if self.bias:
@@ -85,30 +87,26 @@ class Augment:
             images = (images * field).clamp(max=1)  # as scaling clips what is brighter
         return images
 
-    def _move(self, images: Tensor, drawn: Tensor) -> Tensor:
+    def _move(self, images, along_z, along_x, turn, size) -> Tensor:
         """Shift, rotate and scale in one resampling, so that nothing blurs twice.
 
-        Cubic, because a linear one takes away half of the power of fine texture, which
-        a model would then learn to leave out; it can overshoot, hence the clamp. What
-        comes in from beyond the border is the slice mirrored there: bodies go on where
-        the picture ends. The rotation is one of millimetres, not of pixels, which are
-        not square.
+        Cubic, which keeps fine texture and can overshoot, hence the clamp. What comes
+        in from beyond the border is the slice mirrored there: bodies go on where the
+        picture ends. The rotation is one of millimetres: pixels are not square.
         """
-        half_z, half_x = (  # W and H of the frame, in the order of affine_grid
-            NATIVE_SIZE[axis] * PIXEL_MM[axis] / 2 for axis in (1, 0)
+        half_x, half_z = (
+            n * mm / 2 for n, mm in zip(NATIVE_SIZE, PIXEL_MM, strict=True)
         )
-        angle = math.radians(self.rotate_degrees) * drawn[:, 2]
-        shrink = torch.exp(-self.scale * drawn[:, 3])  # where to read: a larger body
+        angle = math.radians(self.rotate_degrees) * turn
+        shrink = torch.exp(-self.scale * size)  # where to read: a larger body
         cos, sin = shrink * angle.cos(), shrink * angle.sin()
-        move_z, move_x = (self.shift_mm * drawn[:, axis] for axis in (0, 1))
-        theta = torch.stack(
-            [
-                torch.stack([cos, sin * half_x / half_z, move_z / half_z], 1),
-                torch.stack([-sin * half_z / half_x, cos, move_x / half_x], 1),
-            ],
-            1,
-        )  # [B, 2, 3]
-        grid = affine_grid(theta.to(images.dtype), images.shape, align_corners=False)
+        move_z, move_x = self.shift_mm * along_z, self.shift_mm * along_x
+        rows = [  # W, then H: the order of affine_grid
+            torch.stack([cos, sin * half_x / half_z, move_z / half_z], 1),
+            torch.stack([-sin * half_z / half_x, cos, move_x / half_x], 1),
+        ]
+        theta = torch.stack(rows, 1).to(images.dtype)  # [B, 2, 3]
+        grid = affine_grid(theta, images.shape, align_corners=False)
         moved = grid_sample(
             images, grid, "bicubic", padding_mode="reflection", align_corners=False
         )

@@ -30,13 +30,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import (
-    NATIVE_SIZE,
-    SPLITS,
-    SliceIndex,
-    SliceRecord,
-    list_folder,
-)
+from vqlib.data.layout import NATIVE_SIZE, SPLITS, SliceIndex, list_folder
 from vqlib.data.slices import check_size, fit_to, read_label, read_slice, scale_volume
 from vqlib.errors import UserError
 from vqlib.runs import project_root, save_json
@@ -115,16 +109,14 @@ def decode(
         labels = _array(folder, "labels.npy", (len(records), *size), np.uint8)
     content = hashlib.sha256()
     read = _read_volumes([[records[row] for row in rows] for rows in volumes], size)
-    with tqdm(total=len(volumes), disable=not progress, leave=False) as bar:
-        bar.set_description("reading volumes")
-        for rows, (pixels, kinds, files) in zip(volumes, read, strict=True):
-            images[rows, 0] = pixels
-            if kinds is not None:
-                labels[rows] = kinds
-            if len(rows) > 1:
-                table[rows, 3] = np.arange(len(rows)) / (len(rows) - 1)
-            content.update(files)
-            bar.update()
+    read = tqdm(read, "reading volumes", len(volumes), False, disable=not progress)
+    for rows, (pixels, kinds, files) in zip(volumes, read, strict=True):
+        images[rows, 0] = pixels
+        if kinds is not None:
+            labels[rows] = kinds
+        if len(rows) > 1:
+            table[rows, 3] = np.arange(len(rows)) / (len(rows) - 1)
+        content.update(files)
     now = list_folder(index.folder)
     if any(now.get(name) != files for name, files in index.listing.items()):
         raise UserError(f"{index.folder} changed while it was read; open it again")
@@ -208,7 +200,7 @@ def _array(folder: Path | None, name: str, shape: tuple[int, ...], dtype) -> np.
     return array
 
 
-def _read_volumes(volumes: list[list[SliceRecord]], size: tuple[int, int]) -> Iterator:
+def _read_volumes(volumes: list[list], size: tuple[int, int]) -> Iterator:
     """`_read_volume` of each, in order, a few ahead: zlib and NumPy let other threads
     run meanwhile."""
     pool = ThreadPoolExecutor(THREADS)
@@ -225,7 +217,7 @@ def _read_volumes(volumes: list[list[SliceRecord]], size: tuple[int, int]) -> It
 
 
 def _read_volume(
-    records: list[SliceRecord], size: tuple[int, int]
+    records: list, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None, bytes]:
     """Images [S, H, W] and labels of a volume, and a sum over names and bytes."""
     paths = [record.path for record in records]

@@ -15,7 +15,6 @@ the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065. Taught in notebo
 
 import os
 import re
-import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +26,7 @@ SPLITS = ("train", "validate", "test")
 NATIVE_SIZE = (256, 128)  # of a slice: left–right x inferior–superior
 PIXEL_MM = (1.68, 1.56)  # of a slice at native size
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
-NO_FILE = "a folder, a pipe or a broken link, not a file"
+NO_FILE = "is a folder, a pipe or a broken link, not a file"
 
 _NAME = re.compile(
     r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?", re.ASCII
@@ -63,31 +62,24 @@ class SliceRecord:
 
 @dataclass(frozen=True)
 class SliceIndex:
-    """All slices of a folder, or of one split of it, in natural order.
-
-    Make it by `SliceIndex.from_folder`. Taught in notebook 01, section 1.1.
-    """
+    """All slices of a folder, or of one split of it, in natural order: made by
+    `SliceIndex.from_folder`."""
 
     folder: Path
     listing: Listing
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "SliceIndex":
-        """Index a data folder by its file names.
-
-        Hidden files and files that are no NIfTI are ignored. Raises `UserError` for
-        the first fault that `scan_folder` finds.
-        """
+        """Index a data folder by its file names; hidden files and files that are no
+        NIfTI are ignored. Raises `UserError` for the first fault of `scan_folder`."""
         index = cls(Path(folder), list_folder(folder))
         _ = index.records  # raises
         return index
 
     @cached_property
     def records(self) -> list[SliceRecord]:
-        """All slices by split, case, week and slice.
-
-        Parsed when they are asked for, which a folder with decoded slices never is.
-        """
+        """All slices by split, case, week and slice: parsed when they are asked for,
+        which takes longer than to open a folder that was decoded before."""
         records, faults = _scan(self.folder, self.listing)
         _refuse(faults)
         return records
@@ -185,12 +177,9 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
 
 
 def _stamp(entry: os.DirEntry) -> tuple[str, int, int]:
-    try:
-        facts = entry.stat()
-    except OSError:
-        facts = None
-    if facts is None or not stat.S_ISREG(facts.st_mode):
+    if not entry.is_file():
         return entry.name, -1, -1
+    facts = entry.stat()
     return entry.name, facts.st_size, facts.st_mtime_ns
 
 
@@ -230,7 +219,7 @@ def _by_key(folder: Path, files, prefix: str):
             what = f"is not named {prefix}_NNN_week_W_slice_S.nii.gz"
             faults.append(Fault(path, what, "rename it, or move it away"))
         elif size < 0:
-            faults.append(Fault(path, f"is {NO_FILE}", "remove it"))
+            faults.append(Fault(path, NO_FILE, "remove it"))
         elif key in paths:
             what = f"is the same slice as {paths[key].name}"
             faults.append(Fault(path, what, "remove one"))
@@ -243,9 +232,9 @@ def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault
     """A fault for each image without its label, and each label without its image."""
     faults = []
     for key in sorted(paths.keys() - labels.keys()):
-        wanted = segs / paths[key].name.replace("case", "seg")
-        without = f"remove the folder {segs.name} to work without labels"
-        faults.append(Fault(paths[key], "has no label", f"add {wanted}, or {without}"))
+        remedy = f"add {segs / paths[key].name.replace('case', 'seg')}, or remove "
+        remedy += f"the folder {segs.name} to work without labels"
+        faults.append(Fault(paths[key], "has no label", remedy))
     for key in sorted(labels.keys() - paths.keys()):
         wanted = images / labels[key].name.replace("seg", "case")
         remedy = f"add {wanted}, or remove the label"
@@ -258,11 +247,9 @@ def _shared_patients(records: list[SliceRecord]) -> list[Fault]:
     first: dict[int, dict[str, Path]] = {}  # of each patient, a file in each split
     for record in records:
         first.setdefault(record.case, {}).setdefault(record.split, record.path)
+    remedy = "leave each patient in one split, or the scores measure memory"
     faults = []
-    for case in sorted(first):
-        one, *others = first[case].values()
-        for path in others:
-            what = f"is a leak: patient {case} is also in {one.parent.name}"
-            remedy = "leave each patient in one split, or the scores measure memory"
-            faults.append(Fault(path, what, remedy))
+    for case, (one, *others) in sorted((c, [*f.values()]) for c, f in first.items()):
+        what = f"is a leak: patient {case} is also in {one.parent.name}"
+        faults += [Fault(path, what, remedy) for path in others]
     return faults

@@ -1,8 +1,8 @@
 """One slice: its file read with suspicion, its grey values scaled, brought to size.
 
-nibabel parses headers and reads pixels. What we add is refusal: a header is judged
-before any memory is asked for, no more is inflated than it declares, and pixels must be
-finite, labels known. Whatever is wrong comes as one line that names file and remedy.
+nibabel reads. A header is judged before any memory is asked for, no more is inflated
+than it declares, pixels must be finite and labels known: whatever is wrong comes as one
+line that names the file and the remedy.
 
 Each volume (patient and week) is divided by the 99.5th percentile of its own non-zero
 pixels, at native resolution, and clipped to [0, 1]: scanners give arbitrary units, and
@@ -99,8 +99,7 @@ def read_array(
     Raises `UserError`.
     """
     if not path.is_file():
-        missing = not os.path.lexists(path)
-        what = "does not exist" if missing else f"is {NO_FILE}"
+        what = NO_FILE if os.path.lexists(path) else "does not exist"
         raise UserError(f"{path} {what}; check the name")
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
@@ -162,9 +161,8 @@ def _looks_like(path: Path) -> str | None:
         return "is compressed, though its name hides it; let it end in .nii.gz"
     if begin.lstrip().startswith((b"<", b"{")):
         return "is a web page or a server's message; log in and get the file again"
-    if begin[128:132] == b"DICM":
-        return "is DICOM; turn the series into slices with `vqlib data convert`"
-    return None
+    dicom = "is DICOM; turn the series into slices with `vqlib data convert`"
+    return dicom if begin[128:132] == b"DICM" else None
 
 
 def slice_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int]:
@@ -212,12 +210,11 @@ def _percentile(values: np.ndarray) -> float:
 def center_on_grid(image: np.ndarray) -> np.ndarray:
     """Bring `[..., X, Z]` to `[..., 256, 128]` about its centre, with no resampling.
 
-    What is larger is cropped and what is smaller is padded with 0, evenly on both ends
-    (an odd pixel as torchvision's ``center_crop`` has it, which would need PyTorch
-    here). The choice is made for HipMRI, where one volume of 211 has slices of
-    256 x 144: it loses 8 pixels, 12 mm, at the feet and at the head. Padding the other
-    210 instead would teach every model a black rim, and resampling would give that one
-    man another pixel size.
+    What is larger is cropped and what is smaller is padded with 0, evenly on both ends,
+    as torchvision's ``center_crop`` does (which would need PyTorch here). One volume of
+    HipMRI's 211 has slices of 256 x 144 and loses 8 pixels, 12 mm, at feet and head:
+    padding all others would teach every model a black rim, and resampling would give
+    that one patient another pixel size.
     """
     crop, margins = [], [(0, 0)] * (image.ndim - 2)
     for wanted, has in zip(NATIVE_SIZE, image.shape[-2:], strict=True):
