@@ -9,9 +9,9 @@ import pytest
 from vqlib.errors import UserError
 
 
-def refusal(call, *args) -> str:
+def refusal(call, *args, match: str = "") -> str:
     """The one line that the user reads."""
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=match or None) as caught:
         call(*args)
     assert "\n" not in str(caught.value)
     return str(caught.value)
