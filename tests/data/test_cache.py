@@ -98,7 +98,7 @@ def by_hand(split, size) -> torch.Tensor:
     return torch.cat(volumes)
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+@pytest.mark.parametrize("name", ["smoke", "full"])
 def test_the_cache_changes_no_bit(study, name):
     plain = opened(study, name, cache=False)
     first, second = opened(study, name), opened(study, name)
@@ -267,9 +267,16 @@ def other_shape(path):
 NAMES = ["images.npy", "labels.npy", "table.npy", "entry.json"]
 
 
-@pytest.mark.parametrize("harm", [shorten, garble, other_shape, Path.unlink])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_entry_is_made_again(study, root, decoded, harm, name):
+HARMS = [(name, shorten) for name in NAMES] + [
+    ("images.npy", other_shape),
+    ("labels.npy", Path.unlink),
+    ("table.npy", garble),
+    ("entry.json", garble),
+]
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMS)
+def test_a_damaged_entry_is_made_again(study, root, decoded, name, harm):
     before = content(opened(study))
     (entry,) = entries(root)
     harm(entry / name)
@@ -280,7 +287,7 @@ def test_a_damaged_entry_is_made_again(study, root, decoded, harm, name):
     assert len(decoded) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", '{"slices": 3}', "null"])
+@pytest.mark.parametrize("text", ["[]", '{"slices": 3}'])
 def test_an_entry_without_its_facts_is_no_entry(study, root, decoded, text):
     before = content(opened(study))
     (entry,) = entries(root)

@@ -52,31 +52,22 @@ def test_both_shapes_and_labels(slices):
     assert (data.labels == 3).sum() == 20 * 10
 
 
-def test_label_of_another_shape(slices):
-    write_slice(slices, "test", 40, 2, 0, label=np.zeros((128, 64), np.uint8))
-    with pytest.raises(
-        UserError, match=r"seg_040_week_2_slice_0.nii.gz is 128x64, but"
-    ):
-        read(slices, "test")
+# (case, week, slice, shape, shape of its label, what is said)
+MISFITS = [
+    (40, 2, 0, (256, 128), (128, 64), "seg_040.* is 128x64, but its image is 256x128"),
+    (4, 0, 5, (256, 144), None, "case_004.*5.* is 256x144, but its volume is 256x128"),
+    (12, 0, 3, (128, 256), None, "case_012.* is 128x256, so it seems to lie on its"),
+]
 
 
-def test_slices_of_one_volume_that_differ_in_shape(slices):
-    path = write_slice(slices, "train", 4, 0, 5, np.ones((256, 144), np.int16))
-    with pytest.raises(UserError, match=f"{path.name} is 256x144, but its volume"):
-        read(slices)
-
-
-def test_a_transposed_slice_is_refused(slices):
-    path = write_slice(slices, "train", 12, 0, 3, np.ones((128, 256), np.int16))
-    with pytest.raises(UserError, match=f"{path.name} is 128x256, so it seems to lie"):
-        read(slices)
-
-
-def test_a_bad_file_is_named(slices):
-    path = slices / "keras_slices_train" / "case_012_week_0_slice_3.nii.gz"
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError, match=path.name):
-        read(slices)
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_shapes_that_do_not_fit(slices, misfit):
+    *key, shape, labels, words = misfit
+    label = None if labels is None else np.zeros(labels, np.uint8)
+    split = "test" if key[0] == 40 else "train"
+    write_slice(slices, split, *key, np.ones(shape, np.int16), label)
+    with pytest.raises(UserError, match=words):
+        read(slices, split)
 
 
 def test_a_size_is_refused_before_files_are_read(slices):

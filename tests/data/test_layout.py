@@ -1,21 +1,26 @@
-import os
 import shutil
 
 import numpy as np
 import pytest
 from slice_files import refusal, write_nifti, write_slice
 
-from vqlib.data import SliceIndex, read_slice, scan_folder
+from vqlib.data import SliceIndex, scan_folder
+
+TRAIN, TEST = "keras_slices_train", "keras_slices_test"
 
 
 def test_index_is_in_natural_order(slices):
+    for name in (".DS_Store", "notes.txt", "._case_004_week_0_slice_0.nii.gz"):
+        (slices / TRAIN / name).write_bytes(b"x")  # ignored
+    write_nifti(slices / TRAIN / "case_012_week_0_slice_4.nii", np.zeros((2, 2)))
     index = SliceIndex.from_folder(slices)
-    assert len(index) == 15
+    assert len(index) == 16
     assert [r.slice for r in index.records[:11]] == list(range(11))
     assert [r.split for r in index.records[-2:]] == ["validate", "test"]
+    assert index.records[13].path.name == "case_012_week_0_slice_4.nii"
     assert index.patients == [4, 12, 36, 40]
     assert index.volumes[(4, 0)] == list(range(11))
-    assert index.volumes[(40, 2)] == [14]
+    assert index.volumes[(40, 2)] == [15]
     assert not index.has_labels
 
 
@@ -27,95 +32,59 @@ def test_split_keeps_its_part(slices):
     assert "keras_slices_test is missing or empty" in refusal(train.split, "test")
 
 
-def test_stray_files_are_ignored(slices):
-    for name in (".DS_Store", "notes.txt", "._case_004_week_0_slice_0.nii.gz"):
-        (slices / "keras_slices_train" / name).write_bytes(b"x")
-    assert len(SliceIndex.from_folder(slices)) == 15
+def copy(name):
+    def spoil(slices):
+        shutil.copy(slices / TRAIN / "case_012_week_0_slice_3.nii.gz", slices / name)
+
+    return spoil
 
 
-def test_uncompressed_files_are_read(slices):
-    pixels = np.arange(256 * 128, dtype=np.float32).reshape(256, 128)
-    path = slices / "keras_slices_train" / "case_012_week_0_slice_4.nii"
-    write_nifti(path, pixels)
-    assert SliceIndex.from_folder(slices).records[13].path == path
-    assert (read_slice(path) == pixels).all()
-
-
-def test_missing_folder(tmp_path):
-    line = refusal(SliceIndex.from_folder, tmp_path / "nowhere")
-    assert "nowhere does not exist" in line
-
-
-def test_file_for_a_folder(tmp_path):
-    (tmp_path / "data.zip").write_bytes(b"x")
-    assert "not a folder" in refusal(SliceIndex.from_folder, tmp_path / "data.zip")
-
-
-def test_folder_without_train(slices):
-    shutil.rmtree(slices / "keras_slices_train")
-    line = refusal(SliceIndex.from_folder, slices)
-    assert "has no folder keras_slices_train" in line
-
-
-def test_the_folder_that_was_meant_is_named(slices):
-    assert str(slices) in refusal(SliceIndex.from_folder, slices.parent)
-    train = slices / "keras_slices_train"
-    assert f"did you mean {slices}?" in refusal(SliceIndex.from_folder, train)
-
-
-def test_empty_split(slices):
-    for path in (slices / "keras_slices_validate").iterdir():
-        path.unlink()
-    line = refusal(SliceIndex.from_folder, slices)
-    assert "keras_slices_validate is empty" in line
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "case_004_week0_slice_1.nii.gz",
-        "seg_004_week_0_slice_1.nii.gz",
-        "case_004_week_0_slice_1.NII.GZ",
-        "case_004_week_0_slice_-1.nii.gz",
-    ],
-)
-def test_wrong_name(slices, name):
-    write_nifti(slices / "keras_slices_train" / "x.nii.gz", np.zeros((2, 2)))
-    os.rename(
-        slices / "keras_slices_train" / "x.nii.gz",
-        slices / "keras_slices_train" / name,
-    )
-    line = refusal(SliceIndex.from_folder, slices)
-    assert name in line
-    assert "is not named case_NNN_week_W_slice_S.nii.gz" in line
-
-
-def test_same_slice_twice(slices):
-    train = slices / "keras_slices_train"
-    first = train / "case_012_week_0_slice_3.nii.gz"
-    shutil.copy(first, train / "case_012_week_0_slice_03.nii.gz")
-    assert "is the same slice as" in refusal(SliceIndex.from_folder, slices)
-
-
-def test_patient_in_two_splits(slices):
-    path = write_slice(slices, "test", 12, 5, 0)
-    line = refusal(SliceIndex.from_folder, slices)
-    assert str(path) in line
-    assert "patient 12 is also in keras_slices_train" in line
-
-
-def test_image_without_label(slices):
+def one_label(slices):
     label = np.ones((256, 128), np.uint8)
     write_slice(slices, "validate", 36, 0, 0, label=label)
     write_slice(slices, "validate", 36, 0, 1)
-    line = refusal(SliceIndex.from_folder, slices)
-    assert "case_036_week_0_slice_1.nii.gz has no label" in line
-    assert "seg_036_week_0_slice_1.nii.gz" in line
+
+
+def empty(slices):
+    for path in (slices / "keras_slices_validate").iterdir():
+        path.unlink()
+
+
+WRONG_NAME = "is not named case_NNN_week_W_slice_S.nii.gz"
+# (how a folder is spoiled, what is said); tests/pelvis/test_malformed.py has more
+FAULTS = [
+    (lambda slices: shutil.rmtree(slices), "study does not exist"),
+    (lambda slices: shutil.rmtree(slices / TRAIN), "has no folder keras_slices_train"),
+    (empty, "keras_slices_validate is empty"),
+    (copy(f"{TRAIN}/case_004_week0_slice_1.nii.gz"), WRONG_NAME),
+    (copy(f"{TRAIN}/seg_004_week_0_slice_1.nii.gz"), WRONG_NAME),
+    (copy(f"{TRAIN}/case_004_week_0_slice_1.NII.GZ"), WRONG_NAME),
+    (copy(f"{TRAIN}/case_004_week_0_slice_-1.nii.gz"), WRONG_NAME),
+    (copy(f"{TRAIN}/case_012_week_0_slice_03.nii.gz"), "is the same slice as"),
+    (
+        copy(f"{TEST}/case_012_week_5_slice_0.nii.gz"),
+        f"{TEST}/case_012.* patient 12 is also in {TRAIN}",
+    ),
+    (one_label, "slice_1.nii.gz has no label; add .*seg_036_week_0_slice_1.nii.gz"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), FAULTS)
+def test_folders_with_a_fault(slices, spoil, words):
+    spoil(slices)
+    refusal(SliceIndex.from_folder, slices, match=words)
+
+
+def test_the_folder_that_was_meant_is_named(slices):
+    for wrong in (slices.parent, slices / TRAIN):
+        refusal(SliceIndex.from_folder, wrong, match=f"did you mean {slices}?")
+    (slices.parent / "data.zip").write_bytes(b"x")
+    refusal(SliceIndex.from_folder, slices.parent / "data.zip", match="not a folder")
 
 
 def test_scan_lists_every_fault(slices):
     write_slice(slices, "test", 12, 5, 0)
-    write_nifti(slices / "keras_slices_test" / "odd.nii.gz", np.zeros((2, 2)))
+    write_nifti(slices / TEST / "odd.nii.gz", np.zeros((2, 2)))
     records, faults = scan_folder(slices)
     assert len(records) == 16
     assert len(faults) == 2
