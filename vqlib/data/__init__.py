@@ -7,13 +7,18 @@ processes that draw, convert, check or decode start at once and stay small.
 from importlib import import_module
 
 _PLACES = {
-    "layout": "LABEL_NAMES NATIVE_SIZE PIXEL_MM SPLITS SliceIndex SliceRecord "
-    "scan_folder",
-    "slices": "center_on_grid fit_to read_label read_slice scale_volume",
-    "dataset": "SliceData SliceDataset make_loader open_data",
-    "augment": "Augment",
+    "layout": (
+        *("LABEL_NAMES", "NATIVE_SIZE", "PIXEL_MM", "SPLITS"),
+        *("SliceIndex", "SliceRecord", "scan_folder"),
+    ),
+    "slices": (
+        *("read_label", "read_slice"),
+        *("center_on_grid", "fit_to", "scale_volume"),
+    ),
+    "dataset": ("SliceData", "SliceDataset", "make_loader", "open_data"),
+    "augment": ("Augment",),
 }
-_MODULES = {name: module for module, names in _PLACES.items() for name in names.split()}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = sorted(_MODULES)
 
