@@ -1,6 +1,5 @@
 """Figures that notebook 02 alone draws: rates, trainings, blur, latents."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 from lessons.style import DASHED, PALETTE, WIDTH, colours, plain_log
 
 LEAST_BITS, LEAST_SPREAD = 0.01, 1e-6  # lowest of their logarithmic axes
-LABELS_APART = 1.4  # in rate: closer ones would lie on each other
 
 
 def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> Figure:
@@ -175,29 +173,10 @@ def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
             axis.plot(*means, "-", color=colour, label=name)
             points = [r[x] for r in given], [r[y] for r in given]
             axis.plot(*points, "o", ms=4, color=colour)
-        _label_prices(axes[0], groups, colour)
     for axis, (x, _, xlabel, ylabel) in zip(axes, panels, strict=True):
         axis.set(xlabel=xlabel, ylabel=ylabel)
         plain_log("x", axis, 2 if x == "bits" else 10)
-    axes[0].set_title("numbers: β")
+    prices = sorted({row["beta"] for row in rows}, reverse=True)
+    axes[0].set_title(f"β: {', '.join(f'{p:g}' for p in prices)}, left to right")
     axes[0].legend()
     return figure
-
-
-def _label_prices(axis, groups: Sequence[Sequence[Mapping]], colour: str) -> None:
-    """β beside the mean of its trainings where there is room; rates fall as β grows."""
-    last = math.inf  # bits of the label before
-    for group in groups:
-        place = [np.mean([row[key] for row in group]) for key in ("bits", "distortion")]
-        if place[0] > last / LABELS_APART:
-            continue
-        last = place[0]
-        axis.annotate(
-            f"{group[0]['beta']:g}",
-            place,
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-        )
