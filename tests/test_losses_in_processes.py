@@ -6,9 +6,10 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
 from vqlib import losses
+from vqlib.models import Segmenter
 
 SLICES, LABELS = 4, 3
-NAMES = ("Gaussian", "Laplace", "free bits", "segmentation")
+NAMES = ("Gaussian", "Laplace", "free bits", "segmentation", "segmenter")
 
 
 class Given(torch.nn.Module):
@@ -35,6 +36,8 @@ def objectives(rows):
     truth = torch.randint(LABELS, (SLICES, 8, 4), generator=random)
     truth[:2] = 0  # organs in the other half only
     batch = {"image": torch.arange(SLICES)[rows], "label": truth[rows]}
+    torch.manual_seed(0)
+    network = Segmenter(LABELS, widths=(8, 16))
     return {
         "Gaussian": (losses.gaussian_nll(r[rows], x[rows]), r),
         "Laplace": (losses.laplace_nll(r[rows], x[rows]), r),
@@ -42,6 +45,10 @@ def objectives(rows):
         "segmentation": (
             losses.SegmentationObjective(Given(logits))(batch)["loss"],
             logits,
+        ),
+        "segmenter": (
+            losses.SegmentationObjective(network)(batch | {"image": x[rows]})["loss"],
+            network.down[0][0].weight,
         ),
     }
 

@@ -32,5 +32,5 @@ def test_fine_detail_reaches_the_output_past_the_coarse_grid():
 
 
 def test_a_size_that_does_not_fit_is_refused():
-    with pytest.raises(UserError, match=r"30x16 cannot be segmented.*multiples of 8"):
+    with pytest.raises(UserError, match=r"30x16.*multiples of 8"):
         Segmenter()(torch.rand(1, 1, 30, 16))

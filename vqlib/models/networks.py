@@ -129,7 +129,7 @@ def check_size(size: tuple[int, int], factor: int) -> None:
     height, width = size
     if height % factor or width % factor:
         raise UserError(
-            f"slices of {height}x{width} cannot be encoded: both sides must be "
+            f"slices of {height}x{width} do not fit the network: both sides must be "
             f"multiples of {factor}; crop or pad them"
         )
 

@@ -154,6 +154,10 @@ class Autoencoder(Model):
     Args:
         dim: channels on the grid.
         factor, width, blocks, in_channels, encoder, decoder: see `VAE`.
+
+    >>> import torch
+    >>> Autoencoder(dim=8, factor=4)(torch.rand(2, 1, 64, 32)).shape
+    torch.Size([2, 1, 64, 32])
     """
 
     def __init__(
