@@ -2,7 +2,7 @@
 
 An objective is a module around a model: called with a batch, it returns the ``loss`` to
 minimise and numbers worth a curve. Training (`vqlib.training.fit`) knows nothing else,
-so one loop serves all models:
+so one loop serves all models. ``ssim_weight`` is w of the `distortion`.
 
 | model                      | objective                                             |
 | -------------------------- | ----------------------------------------------------- |
@@ -159,7 +159,6 @@ class ELBOObjective(nn.Module):
     of each unit may be free. Both belong to training; validation sees the bound.
 
     Args:
-        model: a VAE.
         warmup_steps: training steps over which the weight of the KL rises to β, or 0.
         beta: weight of the KL.
         free_bits: of each latent unit, see `kl_with_free_bits`.
@@ -191,9 +190,9 @@ class ELBOObjective(nn.Module):
             if self.free_bits:
                 charged = kl_with_free_bits(out.mu, out.logvar, self.free_bits)
             self.step += 1
-        loss = (nll + weight * charged) / x[0].numel()
-        bits = kl.detach() / math.log(2)
-        return {"loss": loss, "nll": nll.detach() / x[0].numel(), "bits": bits}
+        pixels, bits = x[0].numel(), kl.detach() / math.log(2)
+        loss = (nll + weight * charged) / pixels
+        return {"loss": loss, "nll": nll.detach() / pixels, "bits": bits}
 
 
 class RateConstrainedObjective(nn.Module):
@@ -205,9 +204,7 @@ class RateConstrainedObjective(nn.Module):
     other's place). That makes "at equal bits" a setting rather than a lucky β.
 
     Args:
-        model: a VAE.
         target_bits: R, in bits per slice.
-        ssim_weight: of the distortion.
         speed: how fast log β moves per step.
     """
 
@@ -246,8 +243,6 @@ class VQVAEObjective(nn.Module):
     meaning at any size.
 
     Args:
-        model: a VQ-VAE.
-        ssim_weight: of the distortion.
         beta: weight of the commitment loss.
     """
 
@@ -275,7 +270,6 @@ class PriorObjective(nn.Module):
     at. Judged by what every data set has: the codes given the position alone.
 
     Args:
-        model: a prior.
         drop_condition: share of the slices without any condition.
         drop_organs: share of the slices without organs.
     """

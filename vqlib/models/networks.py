@@ -87,14 +87,9 @@ class Decoder(nn.Module):
     """A grid of vectors to slices: [B, D, h, w] -> [B, out_channels, f h, f w].
 
     Args:
-        factor: f, pixels per grid position along each axis; a power of two.
+        factor, width, blocks: see `Encoder`.
         in_channels: D.
-        width: channels on the grid; half as many one step up.
-        blocks: residual blocks.
         out_channels: 1 for a greyscale slice.
-
-    Raises:
-        UserError: for another factor.
     """
 
     def __init__(

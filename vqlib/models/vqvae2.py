@@ -46,6 +46,9 @@ class VQVAE2(Model):
         quantizer, top_quantizer: ready ones for the bottom and for the top codes, each
             with a K and D of its own.
 
+    Raises:
+        UserError: in ``encode`` and ``forward`` for a size that 2 f does not divide.
+
     >>> import torch
     >>> codes = VQVAE2(codebook_size=512, dim=8).encode(torch.rand(2, 1, 64, 32))
     >>> codes.top.shape, codes.bottom.shape
@@ -76,10 +79,7 @@ class VQVAE2(Model):
         self.decoder = Decoder(factor, 2 * d, *inside, in_channels)
 
     def encode(self, x: Tensor) -> Codes:
-        """[B, 1, H, W] -> codes of both levels; changes no state.
-
-        Raises `UserError` for a size that 2 f does not divide.
-        """
+        """[B, 1, H, W] -> codes of both levels; changes no state."""
         features = self._features(x)
         top = self.top_quantizer.encode(self.top_encoder(features))
         from_top = self.top_decoder(self.top_quantizer.lookup(top))  # [B, D, h, w]
@@ -94,7 +94,6 @@ class VQVAE2(Model):
         return self.decoder(torch.cat([from_top, self.quantizer.lookup(bottom)], dim=1))
 
     def forward(self, x: Tensor) -> VQVAE2Output:
-        """Raises `UserError` for a size that 2 f does not divide."""
         features = self._features(x)
         top = self.top_quantizer(self.top_encoder(features))
         from_top = self.top_decoder(top.z_q)  # [B, D, h, w]

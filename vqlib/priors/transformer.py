@@ -95,7 +95,7 @@ class TransformerPrior(CodePrior):
         top_grid: tuple[int, int] | None = None,
     ):
         if dim % heads:
-            raise UserError(f"prior_dim {dim} is not a multiple of prior_heads {heads}")
+            raise UserError(f"dim {dim} is not a multiple of {heads} heads; change one")
         super().__init__(codebook_size, grid, dim, code_dim, organs, top_grid)
         self.offsets = offsets(grid[1])
         self.local = nn.Linear(len(self.offsets) * (code_dim + 1), dim)
