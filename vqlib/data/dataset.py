@@ -147,15 +147,9 @@ def _phantom_folder(profile: Profile, progress: bool) -> Path:
     made with other settings lies in its place."""
     pelvis = import_module("pelvis")  # by name: imports go down only
     folder = project_root() / "data" / f"phantom-{profile.name}"
-    try:
-        patients = [int(n) for n in profile.phantom_patients.split(",")]
-        counts = dict(zip(SPLITS, patients, strict=True))
-    except ValueError:
-        raise UserError(
-            f"phantom_patients {profile.phantom_patients!r} is not three whole "
-            "numbers; give for example 16,4,5"
-        ) from None
-    weeks, slices = profile.phantom_weeks, profile.phantom_slices
+    patients = [int(n) for n in profile.data.phantom_patients.split(",")]
+    counts = dict(zip(SPLITS, patients, strict=True))
+    weeks, slices = profile.data.phantom_weeks, profile.data.phantom_slices
     if not folder.exists():
         pelvis.write_phantom(
             folder, tuple(patients), weeks, 0, slices, progress=progress
