@@ -10,8 +10,7 @@ and a version number of ours. The fingerprint is a sum over the bytes of all fil
 taken while they are decoded: a copied folder is the same data, a changed file is not.
 
 Where the cache cannot be used (no space, no permission), slices are read into memory,
-and one line says so. ``VQLIB_CACHE`` is another folder for it, or ``off``. It may be
-deleted at any time.
+and one line says so. ``VQLIB_CACHE`` is another folder for it, or ``off``.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ from vqlib.runs import project_root, save_json
 
 VERSION = 1  # of what an entry holds: counted up whenever slices decode otherwise
 WAIT = 600  # seconds for another process that fills the cache
-THREADS = 4  # more would wait for Python's lock, and hold more volumes in memory
+THREADS = min(4, os.cpu_count() or 1)  # more would wait for Python's lock
 
 _OURS = re.compile(r"[0-9a-f]{32}(\.part)?")
 
@@ -55,10 +54,8 @@ def load_slices(
     index: SliceIndex, size: tuple[int, int], progress: bool = True
 ) -> Decoded:
     """The slices of a folder at the size of a run: mapped from the cache, which is
-    filled where it lacks them, or read into memory where it cannot be used.
-
-    Raises `UserError` as `decode` does.
-    """
+    filled where it lacks them, or read into memory where it cannot be used. Raises
+    `UserError` as `decode` does."""
     chosen = os.environ.get("VQLIB_CACHE", "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return decode(index, size, progress)
@@ -148,9 +145,7 @@ def _map(entry: Path, size: tuple[int, int]) -> Decoded | None:
         return None
 
 
-def _fill(
-    entry: Path, index: SliceIndex, size: tuple[int, int], progress: bool
-) -> None:
+def _fill(entry: Path, index: SliceIndex, size, progress: bool) -> None:
     """Decode into an entry, which appears whole or not at all."""
     part = entry.with_suffix(".part")
     part.mkdir()
@@ -173,8 +168,8 @@ def _fill(
 
 
 def _tidy(root: Path, index: SliceIndex, size: tuple[int, int]) -> None:
-    """Remove what is of no use any more: entries of this folder in an earlier state, of
-    folders that are gone, damaged ones, and what killed processes have left."""
+    """Remove entries of this folder in an earlier state, of folders that are gone,
+    damaged ones, and what killed processes have left."""
     for path in root.iterdir():
         if not _OURS.fullmatch(path.name):
             continue

@@ -121,23 +121,18 @@ class SliceIndex:
 
 
 def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
-    """Everything that lies in a data folder, and all that is wrong with it.
-
-    Returns the records in natural order and the faults: missing, empty or unreadable
-    folders, names that do not fit, what is no file, a slice twice, an image without its
-    label or a label without its image, a patient in two splits. A fault that leaves
-    nothing to read comes alone.
-    """
+    """The records of a data folder in natural order, and all that is wrong with it:
+    missing, empty or unreadable folders, names that do not fit, what is no file, a
+    slice twice, an image without its label or a label without its image, a patient in
+    two splits. A fault that leaves nothing to read comes alone."""
     listing, unread = _list(Path(folder))
     records, faults = _scan(Path(folder), listing)
     return records, unread + faults
 
 
 def list_folder(folder: str | Path) -> Listing:
-    """The files of a data folder, with size and time; raises `UserError`.
-
-    Hidden files and folders that do not belong to the layout are left out.
-    """
+    """The files of a data folder, with size and time, but for hidden ones and folders
+    that do not belong to the layout; raises `UserError`."""
     listing, faults = _list(Path(folder))
     _refuse(faults)
     return listing
