@@ -246,6 +246,6 @@ class Experiment:
         folder = self.folder(kind)
         held.enter_context(sole_use(folder))
         self._refuse_other_settings(kind)  # again, now that no one else writes
-        if not any(folder.glob("*.safetensors")):
-            self.run.part(folder.name)
-            save_json(folder / "settings.json", self._identity(kind))
+        path = self.run.part(folder.name) / "settings.json"
+        if not path.exists() or not any(folder.glob("*.safetensors")):
+            save_json(path, self._identity(kind))

@@ -90,6 +90,19 @@ def fit(
     Raises:
         UserError: the loss is no longer finite (the last good state is kept), there
             are fewer slices than a batch, or processes cannot share one evenly.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from vqlib import VQVAE, VQVAEObjective
+    >>> images = torch.rand(8, 1, 16, 16)
+    >>> objective = VQVAEObjective(VQVAE(codebook_size=8, dim=4, width=8), 0.1)
+    >>> def validate(objective):
+    ...     return {"loss": float(objective({"image": images})["loss"])}
+    >>> settings = FitSettings(epochs=2, batch_size=4, learning_rate=1e-3)
+    >>> with TemporaryDirectory() as folder:
+    ...     train = [{"image": image} for image in images]
+    ...     history = fit(objective, train, Path(folder), settings, validate)
+    >>> len(history["val_loss"])
+    2
     """
     fabric = fabric or make_fabric("cpu")
     order = torch.Generator()
