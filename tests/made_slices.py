@@ -11,11 +11,8 @@ SMALL = {"batch_size": 8, "prior_batch_size": 8}  # changes of the profile smoke
 class MadeIndex:
     """Stands in for the index of a folder."""
 
-    def __init__(self, has_labels: bool = False, text: str = "these slices"):
-        self.has_labels, self.text = has_labels, text
-
-    def fingerprint(self) -> str:
-        return self.text
+    def __init__(self, has_labels: bool):
+        self.has_labels = has_labels
 
 
 def slices(n: int, first_patient: int, seed: int, labels: bool = False) -> SliceDataset:
@@ -39,7 +36,7 @@ def made_data(folder, labels: bool = False) -> SliceData:
         slices(8, 5, 1, labels),
         slices(8, 9, 2, labels),
     )
-    return SliceData("made", folder, *splits, MadeIndex(labels))
+    return SliceData("made", folder, *splits, MadeIndex(labels), "these slices")
 
 
 def lab_on(data: SliceData, run: str = "r", seed: int = 0, **changes) -> Experiment:

@@ -11,7 +11,7 @@ import filelock
 import pytest
 import torch
 from click.testing import CliRunner
-from made_slices import MadeIndex, lab_on, made_data
+from made_slices import lab_on, made_data
 from safetensors import safe_open
 
 from vqlib import metrics, recipes
@@ -194,7 +194,7 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
             action(kind)
     with pytest.raises(UserError, match="seed: 0 there, 1 now"):
         lab_on(data, seed=1).load(kind)
-    elsewhere = dataclasses.replace(data, index=MadeIndex(text="other files"))
+    elsewhere = dataclasses.replace(data, fingerprint="other files")
     with pytest.raises(UserError, match="data_fingerprint: 'these slices' there"):
         lab_on(elsewhere).train(kind)
     assert files(lab.folder(kind)) == before

@@ -89,7 +89,7 @@ class SliceData:
     validate: SliceDataset
     test: SliceDataset
     index: SliceIndex  # of the whole folder
-    fingerprint: str = ""  # SHA-256 over names and bytes of all files
+    fingerprint: str  # SHA-256 over names and bytes of all files
 
     @property
     def has_labels(self) -> bool:
