@@ -5,9 +5,7 @@ it declares, pixels must be finite and labels known.
 
 Each volume (patient and week) is divided by the 99.5th percentile of its own non-zero
 pixels, at native resolution, and clipped to [0, 1]: scanners give arbitrary units, and
-one bright coil spot must not darken a whole scan. Then every slice is cropped or
-padded about its centre to 256 x 128 and area-averaged down to the size of the profile.
-Taught in notebook 01.
+one bright coil spot must not darken a whole scan. Taught in notebook 01.
 """
 
 import gzip
@@ -47,8 +45,8 @@ def read_slice(path: str | Path) -> np.ndarray:
     """Read one image: float32 `[X, Z]` in the scanner's units, native size.
 
     X runs left–right and Z inferior–superior; trailing dimensions of 1 are dropped.
-    Raises `UserError` for a file that is missing, damaged or no NIfTI, that is not
-    two-dimensional, not of real numbers, larger than `MAX_SIDE`, or not finite.
+    Raises `UserError` for what is missing, damaged or no NIfTI, not two-dimensional, not
+    of real numbers, larger than `MAX_SIDE`, or not finite.
     """
     return as_pixels(path, read_array(Path(path), slice_shape)[0])
 
@@ -89,8 +87,7 @@ def read_array(
     one), its header as it was written, and its affine; raises `UserError`.
 
     ``judge`` sees the header before pixels are read, and returns the shape that they
-    shall have. A file must end where its header says: a damaged size shows so, and a
-    compressed file's check sum is reached.
+    shall have. A file must end where its header says: so a damaged size shows.
     """
     if not path.is_file():
         what = NO_FILE if os.path.lexists(path) else "does not exist"
@@ -200,11 +197,9 @@ def _percentile(values: np.ndarray) -> float:
 def center_on_grid(image: np.ndarray) -> np.ndarray:
     """Bring `[..., X, Z]` to `[..., 256, 128]` about its centre, with no resampling.
 
-    What is larger is cropped and what is smaller is padded with 0, evenly on both ends,
-    as torchvision's ``center_crop`` does (which would need PyTorch here). One volume of
-    HipMRI's 211 has slices of 256 x 144 and loses 8 pixels, 12 mm, at feet and head:
-    padding all others would teach every model a black rim, and resampling would give
-    that one patient another pixel size.
+    Crops or pads with 0 evenly on both ends, as torchvision's ``center_crop``, which
+    would need PyTorch here. One volume of HipMRI has slices of 256 x 144 and loses 12
+    mm at feet and head: padding all others would teach every model a black rim.
     """
     if image.shape[-2:] == NATIVE_SIZE:
         return image
@@ -219,11 +214,10 @@ def center_on_grid(image: np.ndarray) -> np.ndarray:
 def fit_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bring `[..., X, Z]` to a size `[..., H, W]`.
 
-    Crops or pads to 256 x 128 (see `center_on_grid`), then shrinks both sides by one
-    whole number. Floating-point images are area-averaged. Integer arrays are label
-    maps: each block takes its most frequent label, and the higher one of a tie, so that
-    a small organ does not lose to the body around it. Raises `UserError` for a size
-    that is not 256 x 128 divided by 1, 2, 4 or 8.
+    Crops or pads to 256 x 128 (see `center_on_grid`), then shrinks. Floating-point
+    images are area-averaged. Integer arrays are label maps: a block takes its most
+    frequent label, and the higher one of a tie, so that a small organ does not lose to
+    the body around it. Raises `UserError` for all but 256 x 128 by 1, 2, 4 or 8.
 
     >>> fit_to(np.ones((60, 256, 144), np.float32), (128, 64)).shape
     (60, 128, 64)
