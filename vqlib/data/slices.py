@@ -44,9 +44,8 @@ nib.imageglobals.logger.setLevel("CRITICAL")  # its remarks come as our one line
 def read_slice(path: str | Path) -> np.ndarray:
     """Read one image: float32 `[X, Z]` in the scanner's units, native size.
 
-    X runs left–right and Z inferior–superior; trailing dimensions of 1 are dropped.
-    Raises `UserError` for what is missing, damaged or no NIfTI, not two-dimensional, not
-    of real numbers, larger than `MAX_SIDE`, or not finite.
+    X runs left–right and Z inferior–superior. Raises `UserError` for what is missing,
+    damaged or no NIfTI, not 2D, not of real numbers, too large, or not finite.
     """
     return as_pixels(path, read_array(Path(path), slice_shape)[0])
 
@@ -184,8 +183,7 @@ def scale_volume(slices: np.ndarray) -> np.ndarray:
 
 
 def _percentile(values: np.ndarray) -> float:
-    """`np.percentile` of `[N]`, to the bit, in a quarter of its time; 0 of nothing.
-    Reorders ``values``."""
+    """`np.percentile` of `[N]`, which it reorders, in a quarter of the time."""
     if values.size < 2:
         return float(values.sum())
     place = (values.size - 1) * (PERCENTILE / 100)  # between two of the sorted values
