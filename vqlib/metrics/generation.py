@@ -196,10 +196,8 @@ def _radii(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
     apart = _distances(points, points)
     apart[groups[:, None] == groups[None]] = np.inf
     radii = np.sort(apart, 1)[:, NEIGHBOURS - 1]
-    if not np.isfinite(radii).all():
-        raise ValueError(
-            f"a slice has fewer than {NEIGHBOURS} slices of other patients"
-        )
+    if np.isinf(radii).any():
+        raise ValueError(f"some have fewer than {NEIGHBOURS} slices of other patients")
     return radii
 
 
