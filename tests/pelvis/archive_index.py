@@ -29,20 +29,6 @@ def table(*rows) -> pd.DataFrame:
     return pd.DataFrame(list(rows))
 
 
-INDEX = table(
-    series("1.1", "man-1"),
-    series("1.2", "man-1", "t1_tse_cor"),
-    series("1.3", "man-2", "t1_tse_cor", size=4_000_000),
-    series("1.4", "man-3", "COR T2 FRFSE"),
-    series("1.5", "man-3", "t2_tse_tra"),
-    series("1.6", "man-4", "t2_localizer"),
-    series("2.1", "w-1", "Cor T1", "beta_mri", sex="F", body_part="PELVIS"),
-    series("2.2", "w-2", "Cor T1", "beta_mri", sex="F", body_part="UTERUS"),
-    series("2.3", "w-3", "Cor T1", "beta_mri", sex="", licence="CC BY-NC 4.0"),
-    series("3.1", "x", "dyn_tra", "gamma"),
-)
-
-
 def write_index(folder, rows, citations=()):
     """A stand-in for the module ``idc_index_data``, with its two tables as files.
 

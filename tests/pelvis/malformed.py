@@ -8,6 +8,8 @@ import gzip
 
 import nibabel as nib
 import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 SHAPE = (32, 16)
 PIXELS = np.random.default_rng(0).integers(1, 300, SHAPE).astype(np.int16)
@@ -78,28 +80,21 @@ CUT = "truncated or no NIfTI file"
 REFUSED = {
     # cut short
     "empty": ((".nii.gz", b""), "it is empty"),
-    "gz header alone": ((".nii.gz", GOOD[:10]), CUT),
     "gz cut at half": ((".nii.gz", GOOD[:HALF]), CUT),
-    "gz without sum": ((".nii.gz", GOOD[:-8]), CUT),
     "plain header cut": (plain(cut=100), CUT),
     "plain pixels cut": (plain(cut=-1), CUT),
     "pixels cut inside gz": (packed(cut=-100), "Expected"),
-    "NIfTI-2 cut": (packed(version=2, cut=400), CUT),
     # flipped bits
     "gz magic flipped": ((".nii.gz", flipped(GOOD, 0)), "gzip"),
-    "middle flipped": ((".nii.gz", flipped(GOOD, HALF)), CUT),
     "sum flipped": ((".nii.gz", flipped(GOOD, -8)), "CRC"),
-    "length flipped": ((".nii.gz", flipped(GOOD, -1)), "length"),
     # something else
     "not compressed": ((".nii.gz", nifti()), "is not compressed.*let it end in .nii"),
     "compressed": ((".nii", GOOD), "is compressed.*let it end in .nii.gz"),
     "login page": ((".nii.gz", LOGIN), "web page.*log in"),
-    "login page inside gz": ((".nii.gz", gz(LOGIN)), "b'<!DOCTYP'"),
     "message of a server": ((".nii.gz", b'{"status": 404}'), "server's message"),
     "text": ((".nii", b"case,week\n4,0\n" * 60), "it begins with b'case,wee'"),
     "NumPy file": ((".nii", b"\x93NUMPY\1\0" + bytes(500)), "NUMPY"),
     "DICOM": ((".nii", bytes(128) + b"DICM" + bytes(500)), "is DICOM.*data convert"),
-    "zeros": ((".nii", bytes(900)), "it begins with"),
     "Analyze": (plain(magic=b""), "magic b''"),
     "wrong magic": (packed(magic=b"n+7"), r"magic b'n\+7'"),
     # headers that cannot be
@@ -107,15 +102,10 @@ REFUSED = {
     "half swapped": ((".nii", nifti()[:4] + nifti(order=">")[4:]), r"are \[512, "),
     "no dimensions": (packed(dim=(0, 0)), r"its dimensions are \[0, 32, 16"),
     "8 dimensions": (packed(dim=(0, 8)), r"its dimensions are \[8, 32, 16"),
-    "negative columns": (plain(dim=(2, -16)), r"its dimensions are \[2, 32, -16"),
     "one dimension": (packed(dim=(0, 1)), "not a 2D slice"),
     "too few rows": (packed(dim=(1, 31)), "after the last pixel"),
-    "too many rows": (packed(dim=(1, 33)), "Expected"),
     "huge": (packed(dim=(slice(1, 3), 30_000)), "is 30000 x 30000 pixels, more"),
-    "huge NIfTI-2": (
-        packed(version=2, dim=(1, 2**62)),
-        f"is {2**62} x 16 pixels, more",
-    ),
+    "huge NIfTI-2": (packed(version=2, dim=(1, 2**62)), "x 16 pixels, more"),
     "3D": (packed(PIXELS.reshape(8, 8, 8)), "8 x 8 x 8.*convert"),
     "RGB": (packed(np.zeros(SHAPE, RGB)), "in colour.*grey values"),
     "complex": (plain(PIXELS.astype(np.complex64)), "pixels, complex"),
@@ -123,14 +113,10 @@ REFUSED = {
     "bitpix of another type": (packed(bitpix=8), "8 bits for a pixel of type int16"),
     "offset 0": (packed(vox_offset=0), "pixels at byte 0"),
     "offset with a half": (plain(vox_offset=352.5), "pixels at byte 352.5"),
-    "offset infinite": (packed(vox_offset=np.inf), "pixels at byte"),
-    "offset of a gigabyte": (plain(vox_offset=2**30), "pixels at byte 1.0"),
-    "offset one too high": (packed(vox_offset=353), "Expected"),
     "offset past the end": (packed(vox_offset=9**6), "Expected 1024"),
     "slope infinite": (packed(scl_slope=np.inf), "scaling is infinite"),
-    "intercept infinite": (plain(scl_inter=-np.inf), "intercept -inf"),
     "quaternion too long": (
-        packed(sform_code=0, qform_code=1, quatern_b=1, quatern_c=1),
+        packed(sform_code=0, qform_code=1, quatern_b=(..., 2)),
         CUT,
     ),
     # pixels that are no numbers
@@ -163,10 +149,7 @@ RIGHT = {
     "comment": (packed(gap=_COMMENT), PIXELS),
     "nonsense for extensions": (packed(gap=b"\1\0\0\0" + b"\xff" * 60), PIXELS),
     "pixels at an odd byte": (plain(gap=bytes(5)), PIXELS),
-    "micrometres": (
-        plain(xyzt_units=3, pixdim=(slice(1, 3), (1680, 1560))),
-        PIXELS,
-    ),
+    "micrometres": (plain(xyzt_units=3, pixdim=(slice(1, 3), (1680, 1560))), PIXELS),
     "two gz members": ((".nii.gz", gz(nifti()[:700]) + gz(nifti()[700:])), PIXELS),
     "gz padded with zeros": ((".nii.gz", GOOD + bytes(512)), PIXELS),
 }
@@ -175,20 +158,12 @@ _ZERO, _TWICE = np.zeros(4), np.array([1.0, 1, 0, 0])
 # name: (file, what `vqlib data check` says); `read_slice` takes them
 LISTED = {
     "spacing 0": (plain(pixdim=(1, 0)), "spacing of 0x1.56 mm"),
-    "spacing negative": (plain(pixdim=(2, -1.56)), "spacing of 1.68x-1.56 mm"),
     "spacing in metres": (plain(xyzt_units=1), "spacing of 1680x1560 mm"),
     "a column twice": (plain(srow_x=_TWICE, srow_y=2 * _TWICE), "singular affine"),
     "affine NaN": (plain(srow_y=np.full(4, np.nan)), "singular affine"),
     "no affine": (plain(sform_code=0), "has no affine, so nothing says which side is"),
     "constant": (plain(PIXELS * 0 + 7), "is constant: every pixel is 7"),
-    "constant by scaling": (
-        plain(scl_slope=1e-30, scl_inter=9),
-        "is constant: every pixel is 9",
-    ),
-    "wider than its volume": (
-        plain(np.tile(PIXELS, 2)),
-        "is 32x32, but its volume is 32x16",
-    ),
+    "wider than its volume": (plain(np.tile(PIXELS, 2)), "but its volume is 32x16"),
 }
 
 _MAP = (PIXELS % 6).astype(np.uint8)
@@ -202,5 +177,28 @@ LABELS = {
     "turned": (packed(_MAP.T.copy()), "is 16x32, but its image is 32x16"),
     "probabilities": (packed(np.zeros((*SHAPE, 6), "f4")), "not a 2D slice"),
     "cut": ((".nii.gz", gz(nifti(_MAP))[:-30]), CUT),
-    "login page": ((".nii.gz", LOGIN), "web page"),
 }
+
+FUZZ = settings(
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+_SHORT, _FLOAT = st.integers(-(2**15), 2**15 - 1), st.floats(width=32)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "datatype": _SHORT | st.sampled_from([2, 4, 8, 16, 64]),
+        "bitpix": _SHORT | st.sampled_from([8, 16, 32, 64]),
+        "vox_offset": _FLOAT,
+        "magic": st.binary(max_size=4),
+        "dim": st.tuples(st.integers(0, 7), _SHORT),
+        "pixdim": st.tuples(st.integers(0, 7), _FLOAT),
+        "sform_code": st.integers(-9, 9),
+        "qform_code": st.integers(-9, 9),
+        "quatern_b": _FLOAT,
+        "srow_x": st.tuples(st.integers(0, 3), _FLOAT),
+        "xyzt_units": st.integers(0, 255),
+    },
+)

@@ -4,16 +4,22 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from malformed import FUZZ
 from pydicom.uid import JPEGLSLossless, RLELossless
-from scan_files import coronal_series, dicom_image, sample, turn, write_dicom
+from scan_files import (
+    coronal_series,
+    dicom_image,
+    enhanced,
+    sample,
+    turn,
+    write_dicom,
+)
 from slice_files import refusal
 
 from pelvis import dicom
-from pelvis.resample import cut
 from pelvis.volumes import find_volumes, read_volume
 from vqlib.errors import UserError
 
@@ -34,38 +40,9 @@ def refused(folder, images):
     return line
 
 
-def enhanced(images):
-    """The same series as one enhanced multi-frame file."""
-    own = ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept")
-    shared = ("ImageOrientationPatient", "PixelSpacing")
-    several = pydicom.Dataset()
-    for element in images[0]:
-        if element.keyword not in own + shared:
-            several.add(element)
-    several.file_meta = images[0].file_meta
-    several.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    several.NumberOfFrames = len(images)
-    several.PixelData = b"".join(image.PixelData for image in images)
-
-    def groups(image, **tags):
-        """A sequence of one item for each name, with one or more tags of the image."""
-        found = pydicom.Dataset()
-        for name, keys in tags.items():
-            item = pydicom.Dataset()
-            for key in keys:
-                if key in image:
-                    setattr(item, key, image[key].value)
-            setattr(found, f"{name}Sequence", [item])
-        return found
-
-    several.SharedFunctionalGroupsSequence = [
-        groups(images[0], PlaneOrientation=shared[:1], PixelMeasures=shared[1:])
-    ]
-    several.PerFrameFunctionalGroupsSequence = [
-        groups(image, PlanePosition=own[:1], PixelValueTransformation=own[1:])
-        for image in images
-    ]
-    return several
+def pixels_of(folder, images):
+    write_dicom(folder, images)
+    return read_volume(only(folder)).pixels
 
 
 @pytest.mark.parametrize("multiframe", [False, True])
@@ -77,35 +54,26 @@ def test_a_series_lies_where_its_header_says(tmp_path, tilt, multiframe):
     assert volume.pixels.shape == (30, 50, 12)
     assert volume.pixels.dtype == np.uint16
     assert np.allclose(np.linalg.norm(volume.affine[:3, :3], axis=0), (10, 8, 21))
-    expected = sample(volume.pixels.shape, volume.affine)
+    expected = sample(volume.pixels.shape, volume.affine)  # bright at the left hip
     assert np.abs(volume.pixels - expected).max() <= 0.51
-    if tilt is None:
-        pieces = cut(
-            volume.pixels, None, volume.affine, grid=(40, 30), spacing=(10, 10)
-        )
-        bright = np.stack([piece.pixels for piece in pieces])
-        _, row, _ = np.unravel_index(bright.argmax(), bright.shape)
-        assert row > 25  # the left hip is on the right of the picture
 
 
 def test_a_header_that_scales(tmp_path):
     images = coronal_series(**TINY, RescaleSlope=0.5, RescaleIntercept=-3)
-    plain = read_volume_of(tmp_path / "a", coronal_series(**TINY))
+    plain = pixels_of(tmp_path / "a", coronal_series(**TINY))
     for number, files in enumerate((images, [enhanced(images)])):
-        pixels = read_volume_of(tmp_path / str(number), files)
+        pixels = pixels_of(tmp_path / str(number), files)
         assert pixels.dtype == np.float32
         assert np.allclose(pixels, plain * 0.5 - 3)
 
 
-def read_volume_of(folder, images):
-    write_dicom(folder, images)
-    return read_volume(only(folder)).pixels
-
-
 def test_what_is_found(tmp_path):
-    """Series are told by UID, at any depth and under any name."""
-    write_dicom(tmp_path / "a", coronal_series(**TINY))
-    for image in coronal_series(**TINY, series="30", PatientID=""):
+    """Series are told by UID, at any depth and under any name, and are in the order of
+    dates; what is damaged is named, what is no MR image counted."""
+    write_dicom(tmp_path / "a", coronal_series(**TINY, StudyDate="20200301"))
+    for image in coronal_series(
+        **TINY, series="30", PatientID="", StudyDate="20190301"
+    ):
         folder = tmp_path / "a" / f"{image.InstanceNumber}"
         folder.mkdir()
         image.save_as(folder / "IM", enforce_file_format=True)
@@ -117,37 +85,26 @@ def test_what_is_found(tmp_path):
     write_dicom(tmp_path / "sr", [report])
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    for name, content in (
+        ("a.dcm", b""),
+        ("b.dcm", b"x" * 400),
+        ("c.IMA", b"DICM"),
+    ):
+        (tmp_path / name).write_bytes(content)
+    two = coronal_series(**TINY, series="8")
+    two[3].PatientID = "other"
+    write_dicom(tmp_path / "two", two)
     sources, faults, ignored = find_volumes(tmp_path, progress=False)
-    assert not faults
     assert ignored == TINY["shape"][2] + 1
+    *damaged, patients = faults
+    assert len(damaged) == 3
+    assert all("get the file again" in fault for fault in damaged)
+    assert "belongs to 2 patients" in patients
+    sources.sort(key=lambda source: source.when)
     assert [(s.series, s.patient, len(s.files)) for s in sources] == [
         ("1.2.30", "study 1.2.3", 6),
         ("1.2.1", "man 7", 6),
     ]
-
-
-def test_files_that_are_no_image(tmp_path):
-    for name, content in (
-        ("a.dcm", b""),
-        ("b.dcm", b"x" * 400),
-        ("c.IMA", b"DICM" * 99),
-    ):
-        (tmp_path / name).write_bytes(content)
-    sources, faults, ignored = find_volumes(tmp_path, progress=False)
-    assert (sources, ignored) == ([], 0)
-    assert len(faults) == 3
-    for fault in faults:
-        assert "get the file again" in fault
-        assert "\n" not in fault
-
-
-def test_one_series_of_two_patients(tmp_path):
-    images = coronal_series(**TINY)
-    images[3].PatientID = "other"
-    write_dicom(tmp_path, images)
-    sources, faults, _ = find_volumes(tmp_path, progress=False)
-    assert not sources
-    assert "belongs to 2 patients" in faults[0]
 
 
 def changed(index=3, **tags):
@@ -176,7 +133,6 @@ REFUSED = [
     (ALL[:2] + ALL[3:], "lacks slices between .* are 80 mm apart, others 40"),
     (with_copy(ALL), "two slices in one place"),
     (moved((0, 8, 0)), "lacks|uneven"),
-    (moved((0, -8, 0)), "lacks|uneven"),
     (moved((30, 0, 0)), "shifted"),
     (ALL[:1], "has 1 slice"),
     (changed(ImageOrientationPatient=LEFT_AND_BACK), "several directions"),
@@ -190,10 +146,10 @@ REFUSED = [
     (changed(ImagePositionPatient=None), "truncated or no DICOM"),
     (changed(all, ImageOrientationPatient=...), "how it lies .*ImageOrientationP"),
     (changed(all, PixelSpacing=[0, 0]), "no positive"),
-    (changed(all, PixelSpacing=[-25, 25]), "no positive"),
     (changed(all, PixelSpacing=[1e-4, 1e-4]), "voxels of 0.0001 x 0.0001 x 40 mm"),
     (changed(all, PixelSpacing=[500, 500]), "voxels of 500 x 500 x 40 mm"),
     (changed(all, PixelData=bytes(2 * 12 * 16)), "the value 0 everywhere"),
+    (changed(PixelData=bytes(2 * 12 * 16 - 100)), "truncated"),
 ]
 
 
@@ -204,20 +160,12 @@ def test_series_that_are_refused(tmp_path, images, words):
     assert "; " in line  # then the remedy
 
 
-def test_truncated_pixels(tmp_path):
-    path = write_dicom(tmp_path, coronal_series(**TINY))[2]
-    path.write_bytes(path.read_bytes()[:-100])
-    line = refusal(read_volume, only(tmp_path))
-    assert str(path) in line
-    assert "truncated" in line
-
-
 def test_compressed_pixels(tmp_path, monkeypatch):
     images = coronal_series(**TINY)
-    plain = read_volume_of(tmp_path / "a", images)
+    plain = pixels_of(tmp_path / "a", images)
     for image in images:
         image.compress(RLELossless)
-    assert (read_volume_of(tmp_path / "b", images) == plain).all()
+    assert (pixels_of(tmp_path / "b", images) == plain).all()
     for image in images:
         image.file_meta.TransferSyntaxUID = JPEGLSLossless
     missing = type("Decoder", (), {"is_available": False})
@@ -235,7 +183,7 @@ def series(tmp_path_factory):
     return path, path.read_bytes()
 
 
-@settings(deadline=None, derandomize=True, max_examples=80)
+@FUZZ
 @given(
     damage=st.lists(
         st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)),
@@ -274,12 +222,3 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", forbid)
     _, faults, _ = find_volumes(tmp_path, progress=False)
     assert faults[0].startswith(f"{path} cannot be read (Permission denied)")
-
-
-def test_series_of_one_patient_are_in_the_order_of_dates(tmp_path):
-    for series, date in (("1", "20200301"), ("2", "20200101"), ("11", "20200101")):
-        images = coronal_series(**TINY, series=series, StudyDate=date)
-        write_dicom(tmp_path / series, images)
-    sources, _, _ = find_volumes(tmp_path, progress=False)
-    ordered = sorted(sources, key=lambda source: source.when)
-    assert [source.series for source in ordered] == ["1.2.2", "1.2.11", "1.2.1"]

@@ -25,9 +25,8 @@ def man(seed: int, slice_: int = 0) -> np.ndarray:
         noise = np.random.default_rng(of).normal(size=(2, 256, 128))
         return 8 * gaussian_filter(noise[0], 4) + 3 * gaussian_filter(noise[1], 1.5)
 
-    mixed = np.cos(0.3 * slice_) * tissue([seed]) + np.sin(0.3 * slice_) * tissue(
-        [seed, 1]
-    )
+    at = 0.3 * slice_
+    mixed = np.cos(at) * tissue([seed]) + np.sin(at) * tissue([seed, 1])
     pixels = body * np.clip(150 + 100 * mixed, 20, None)
     return np.rint(gaussian_filter(pixels, 0.7) * (1 + 0.3 * x)).astype(np.int16)
 
@@ -40,17 +39,11 @@ def noisy(pixels, share):
 
 CHANGES = {
     "the same": lambda p: p,
-    "other type": lambda p: p.astype(np.float64),
     "rescaled": lambda p: np.rint(p * 0.37).astype(np.int16),
-    "8 bits": lambda p: np.clip(p * (255 / np.percentile(p, 99.5)), 0, 255).astype(
-        "u1"
-    ),
+    "8 bits": lambda p: np.clip(p / np.percentile(p, 99.5) * 255, 0, 255).astype("u1"),
     "gamma": lambda p: p.astype(np.float32) ** 0.8,
-    "noise of 2 %": lambda p: noisy(p, 0.02),
     "noise of 5 %": lambda p: noisy(p, 0.05),
-    "shifted in x": lambda p: np.roll(p, 1, 0),
-    "shifted in z": lambda p: np.roll(p, -1, 1),
-    "shifted in both": lambda p: np.roll(p, (1, -1), (0, 1)),
+    "shifted": lambda p: np.roll(p, (1, -1), (0, 1)),
     "all at once": lambda p: 0.5 * noisy(np.roll(p, (1, 1), (0, 1)), 0.05),
     "blurred": lambda p: gaussian_filter(p.astype(np.float32), 0.7),
     "wider": lambda p: np.pad(p, ((0, 0), (8, 8))),
@@ -80,48 +73,29 @@ def test_men_who_lie_alike_are_not_one(view):
 
 
 def test_what_has_no_detail_is_like_nothing():
-    blank, constant = np.zeros((256, 128)), np.full((256, 128), 1e6)
-    for pixels in (blank, constant, blank[:4, :3]):
+    blank = np.zeros((256, 128))
+    for pixels in (blank, blank + 1e6, blank[:4, :3]):
         assert not sketch(pixels).any()
-    dot = blank.copy()
-    dot[100:110, 60:70] = man(0)[100:110, 60:70]
-    assert likeness(dot, dot + (dot > 0)) == 0.0  # too little to tell
-    assert likeness(dot, dot) == 1.0
-    assert np.linalg.norm(sketch(man(0))) == pytest.approx(1)
-    assert sketch(man(0)).shape == (512,)
+    blank[100:110, 60:70] = man(0)[100:110, 60:70]
+    assert likeness(blank, blank + (blank > 0)) == 0.0  # too little to tell
+    assert likeness(blank, blank) == 1.0
 
 
-def copies_in(folder):
-    records = SliceIndex.from_folder(folder).records
-    sketches = [sketch(read_slice(record.path)) for record in records]
-    with ThreadPoolExecutor(2) as pool:
-        found = find_copies(records, sketches, pool)
-    return {(copy.path.name, original.path.name) for copy, original, _ in found}
-
-
-@pytest.fixture
-def study(tmp_path):
-    """Neighbouring slices of two train, one validation and one test patient."""
+def test_copies_in_later_splits_are_found_and_only_they(tmp_path):
     for case, split in ((4, "train"), (5, "train"), (36, "validate"), (40, "test")):
         for number in range(3):
             write_slice(tmp_path, split, case, 0, number, man(case, number))
-    return tmp_path
-
-
-def test_neighbours_and_other_men_are_no_copies(study):
-    assert copies_in(study) == set()
-
-
-def test_a_copy_in_a_later_split_is_found(study):
-    for split, case, number, change in (
-        ("validate", 37, 0, "all at once"),
-        ("test", 41, 1, "rescaled"),
-    ):
-        write_slice(study, split, case, 0, number, CHANGES[change](man(5, number)))
-    write_slice(study, "test", 42, 0, 0, CHANGES["shifted in x"](man(36, 0)))
-    write_slice(study, "train", 6, 0, 0, man(5, 2))  # twice in one split is no leak
+    rescaled, changed = CHANGES["rescaled"], CHANGES["all at once"]
+    write_slice(tmp_path, "validate", 37, 0, 0, changed(man(5, 0)))
+    write_slice(tmp_path, "test", 41, 0, 1, rescaled(man(5, 1)))
+    write_slice(tmp_path, "test", 42, 0, 0, CHANGES["shifted"](man(36, 0)))
+    write_slice(tmp_path, "train", 6, 0, 0, man(5, 2))  # twice in one split is no leak
+    records = SliceIndex.from_folder(tmp_path).records
+    sketches = [sketch(read_slice(record.path)) for record in records]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(find_copies(records, sketches, pool))
     stem = "case_{:03d}_week_0_slice_{}.nii.gz".format
-    assert copies_in(study) == {
+    assert {(copy.path.name, original.path.name) for copy, original, _ in found} == {
         (stem(37, 0), stem(5, 0)),
         (stem(41, 1), stem(5, 1)),
         (stem(42, 0), stem(36, 0)),

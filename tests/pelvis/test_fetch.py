@@ -20,7 +20,6 @@ from scan_files import coronal_series, write_dicom
 
 from pelvis import archive, download
 from pelvis.convert import Report, convert
-from pelvis.download import check_target, missing
 from vqlib.cli import main
 from vqlib.data import SliceIndex
 from vqlib.errors import UserError
@@ -41,7 +40,7 @@ INDEX = table(
     one("3.1", "x", "cor", "gamma"),
     one("4.1", "x", "dyn_tra", "delta"),
 )
-FOUR = INDEX[:4]
+THREE, FOUR = ("mine", "--patients", "3", "--yes"), ("mine", "--patients", "4", "--yes")
 
 
 class Archive:
@@ -83,16 +82,15 @@ def copies(tmp_path, monkeypatch):
     return copies
 
 
-def run(*arguments, answer=None):
-    return CliRunner().invoke(main, ["data", "fetch", *arguments], input=answer)
+def run(*arguments, answer=None, code=0):
+    result = CliRunner().invoke(main, ["data", "fetch", *arguments], input=answer)
+    assert result.exit_code == code, result.output
+    return result
 
 
 def refused(*arguments, answer=None):
     """The one line that a refused command ends with."""
-    result = run(*arguments, answer=answer)
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    last = result.stderr.splitlines()[-1]
+    last = run(*arguments, answer=answer, code=1).stderr.splitlines()[-1]
     assert last.startswith("error: ")
     return last
 
@@ -101,21 +99,20 @@ def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-# lists
+def credits():
+    return json.loads(Path("mine/credits.json").read_text("utf-8"))
 
 
 def test_listing_downloads_nothing(copies, tmp_path):
-    assert "download nothing" in run("--help").output
-    result = run()
-    assert result.exit_code == 0
-    header, first, second, few, *_ = result.stdout.splitlines()
+    listing = run().stdout
+    header, first, second, few, *_ = listing.splitlines()
     assert header.split()[:3] == ["collection", "series", "patients"]
     assert first.split()[:3] == ["prostatex", "25", "25"]
     assert second.split()[:5] == ["beta", "3", "3", "5.0", "GB"]
     assert "CC BY 4.0, CC BY-NC 4.0 (non-commercial)" in second
     assert second.endswith("women")
     assert few == "with fewer than 3 patients: gamma"
-    assert "IDC v99" in result.stdout
+    assert "IDC v99" in listing
     lines = run("--collection", "beta").stdout.splitlines()
     assert [line[:6] for line in lines[1:3]] == ["Cor T2", "Cor T1"]
     lines = run("--description", "dyn").stdout.splitlines()
@@ -127,16 +124,11 @@ def test_listing_downloads_nothing(copies, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# asks
-
-
 def test_shows_licence_and_citation_before_it_asks(copies, tmp_path):
-    result = run("mine", answer="n\n")
+    result = run("mine", answer="n\n", code=1)
     shown = result.stdout[: result.stdout.index("download and convert?")]
-    assert f"CC BY 4.0: {CITATION}" in shown
-    assert "10.1148/rg.230180" in shown
-    assert "to download: 20 series" in shown
-    assert result.exit_code == 1
+    for words in (f"CC BY 4.0: {CITATION}", "rg.230180", "to download: 20 series"):
+        assert words in shown
     assert "nothing was downloaded" in result.stderr
     assert "--yes" in refused("mine", answer="")  # no one there
     assert not copies.asked
@@ -144,104 +136,94 @@ def test_shows_licence_and_citation_before_it_asks(copies, tmp_path):
 
 
 def test_fetch_after_yes(copies):
-    result = run("mine", "--patients", "3", answer="y\n")
-    assert result.exit_code == 0, result.output
-    assert copies.asked == ["1.0", "1.1", "1.2"]
-    assert names("mine.dicom") == ["1.0", "1.1", "1.2"]
-    credits = json.loads(Path("mine/credits.json").read_text("utf-8"))
-    assert credits["archive"] == "NCI Imaging Data Commons, IDC v99"
-    assert credits["credit"] == [
-        "prostatex, CC BY 4.0, https://doi.org/10.1234/alpha, resampled"
-    ]
-    assert credits["cite"][0] == CITATION
-    assert "10.1148/rg.230180" in credits["cite"][1]
-    assert [one["patient"] for one in credits["series"]] == [
-        "man-00",
-        "man-01",
-        "man-02",
-    ]
-    assert run("mine", "--patients", "3").exit_code == 0  # nothing to ask
-    assert run("mine", "--patients", "4", "--yes").exit_code == 0
-    assert copies.asked == ["1.0", "1.1", "1.2", "1.3"]
+    run("mine", "--patients", "3", answer="y\n")
+    assert copies.asked == names("mine.dicom") == ["1.0", "1.1", "1.2"]
+    assert credits()["archive"] == "NCI Imaging Data Commons, IDC v99"
+    (line,) = credits()["credit"]
+    assert line == "prostatex, CC BY 4.0, https://doi.org/10.1234/alpha, resampled"
+    assert credits()["cite"][0] == CITATION
+    assert "10.1148/rg.230180" in credits()["cite"][1]
+    patients = [one["patient"] for one in credits()["series"]]
+    assert patients == ["man-00", "man-01", "man-02"]
+    run("mine", "--patients", "3")  # nothing to ask
+    Path("mine.dicom/1.2/a.dcm").write_bytes(b"1")  # of a killed download
+    run(*FOUR)
+    assert copies.asked[3:] == ["1.2", "1.3"]
 
 
 @pytest.mark.parametrize(
     ("options", "uids"),
     [
-        (["--series", "4.1", "--series", "1.7", "--download-dir", "d"], ["4.1", "1.7"]),
-        (["--patients", "all"], [f"1.{n}" for n in range(25)]),
-        (
-            ["--collection", "beta", "--description", "t2", "--every-series"],
-            ["2.2", "2.3"],
-        ),
+        ("--series 4.1 --series 1.7 --download-dir mine.dicom", ["4.1", "1.7"]),
+        ("--patients all", [f"1.{n}" for n in range(25)]),
+        ("--collection beta --description t2 --every-series", ["2.2", "2.3"]),
     ],
 )
 def test_choices(copies, options, uids):
-    assert run("mine", *options, "--yes").exit_code == 0
+    run("mine", "--yes", *options.split())
     assert copies.asked == uids
-    folder = "d" if "d" in options else "mine.dicom"
-    assert names(folder) == sorted(uids)
+    assert names("mine.dicom") == sorted(uids)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--collection", "bet"], "did you mean 'beta'"),
-        (["mine", "--collection", "prostatx"], "did you mean 'prostatex'"),
-        (["mine", "--collection", "delta"], "no series of delta is called coronal"),
-        (["mine", "--description", "flair"], "has 'flair' in its description"),
-        (["mine", "--series", "9.9"], "series 9.9 is not among"),
-        (["mine", "--series", "1.1", "--collection", "beta"], "leave out"),
-        (["mine", "--patients", "0"], "--patients '0' must be"),
-        (["mine", "--patients", "some"], "--patients 'some' must be"),
-        (["mine", "--json"], "leave out DIR"),
-        (["mine", "--max-size", "big"], "such as '500 MB'"),
-        (["mine", "--collection", "beta"], "5.0 GB, more than --max-size 2 GB"),
+        ("--collection bet", "did you mean 'beta'"),
+        ("mine --collection prostatx", "did you mean 'prostatex'"),
+        ("mine --collection delta", "no series of delta is called coronal"),
+        ("mine --collection delta", "such as 'dyn_tra'"),
+        ("mine --description flair", "has 'flair' in its description"),
+        ("mine --series 9.9", "series 9.9 is not among"),
+        ("mine --series 1.1 --collection beta", "leave out"),
+        ("mine --patients 0", "--patients '0' must be"),
+        ("mine --patients some", "--patients 'some' must be"),
+        ("mine --json", "leave out DIR"),
+        ("mine --max-size big", "such as '500 MB'"),
+        ("mine --collection beta", "5.0 GB, more than --max-size 2 GB"),
     ],
 )
 def test_refusals(copies, arguments, message):
-    assert message in refused(*arguments)
+    assert message in refused(*arguments.split())
     assert not copies.asked
 
 
-# downloads
-
-
-@pytest.mark.parametrize("left", [b"half", b"longer than it should be"])
-def test_what_a_killed_download_left_does_not_count(copies, left):
-    Path("mine.dicom/1.1").mkdir(parents=True)
-    Path("mine.dicom/1.1/old.dcm").write_bytes(left)
-    assert run("mine", "--patients", "2", "--yes").exit_code == 0
-    assert names("mine.dicom/1.1") == ["a.dcm"]
-
-
-def test_a_failed_series_is_named_and_others_kept(copies):
-    copies.broken["1.1"] = "no object found"
-    result = run("mine", "--patients", "3", "--yes")
-    assert result.exit_code == 1
-    assert "series 1.1 did not come (no object found)" in result.stdout
-    assert "1 of 3 series did not come" in result.stderr.splitlines()[-1]
-    assert names("mine.dicom") == ["1.0", "1.2"]  # what came in part is gone
-    credits = json.loads(Path("mine/credits.json").read_text("utf-8"))
-    assert [one["uid"] for one in credits["series"]] == ["1.0", "1.2"]
-
-
-def test_an_interrupted_download_goes_on(copies):
-    copies.broken["1.1"] = KeyboardInterrupt()
-    result = run("mine", "--patients", "3", "--yes")
-    assert result.exit_code == 130
-    assert "1 of 3 series are in" in result.stderr
-    assert not Path("mine").exists()
-    copies.broken.clear()
-    assert run("mine", "--patients", "3", "--yes").exit_code == 0
-    assert copies.asked == ["1.0", "1.1", "1.1", "1.2"]
-
-
-def test_network_down(copies, tmp_path):
+def test_a_failed_series_is_named_and_others_kept(copies, tmp_path):
     copies.broken = dict.fromkeys(INDEX["uid"], "no such host")
     line = refused("mine", "--yes")
     assert "none of 20 series came (no such host); check the network" in line
     assert not list(tmp_path.iterdir())
+    copies.broken = {"1.1": "no object found"}
+    result = run(*THREE, code=1)
+    assert "series 1.1 did not come (no object found)" in result.stdout
+    assert "1 of 3 series did not come" in result.stderr.splitlines()[-1]
+    assert names("mine.dicom") == ["1.0", "1.2"]  # what came in part is gone
+    assert [one["uid"] for one in credits()["series"]] == ["1.0", "1.2"]
+
+
+def test_an_interrupted_download_goes_on(copies):
+    copies.broken["1.1"] = KeyboardInterrupt()
+    assert "1 of 3 series are in" in run(*THREE, code=130).stderr
+    assert not Path("mine").exists()
+    copies.broken.clear()
+    run(*THREE)
+    assert copies.asked == ["1.0", "1.1", "1.1", "1.2"]
+
+
+def test_a_full_disk(copies, monkeypatch):
+    free = SimpleNamespace(free=4 * 3 + 4 * download.CONVERTED - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    assert "16 MB free" in refused(*FOUR)
+    free.free += 1
+    copies.broken["1.1"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    full = "cannot write there (No space left on device); free some space"
+    assert full in refused(*FOUR)
+    copies.broken.clear()
+
+    def refuse(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download, "write_whole", refuse)
+    assert full in refused(*FOUR)
 
 
 def test_the_client_is_asked_for_these_series_and_heard_quietly(
@@ -264,72 +246,38 @@ def test_the_client_is_asked_for_these_series_and_heard_quietly(
     assert not caplog.records
 
 
-# targets
-
-
-def test_targets_that_are_refused(copies, tmp_path, monkeypatch):
-    def line(*options):
-        return refused("mine", "--yes", *options)
-
-    assert run("mine", "--patients", "4", "--yes").exit_code == 0
+def test_targets_that_are_refused():
+    run(*FOUR)
     other = "holds series that are not in this choice (1.3)"
-    assert f"mine.dicom {other}" in line("--patients", "3")
+    assert f"mine.dicom {other}" in refused(*THREE)
     shutil.rmtree("mine.dicom")
-    assert f"mine {other}" in line("--patients", "3")
-    check_target(FOUR, tmp_path / "mine", tmp_path / "mine.dicom")
+    assert f"mine {other}" in refused(*THREE)
     Path("mine/credits.json").write_text("{}")
-    assert "credits.json is damaged" in line("--patients", "4")
+    assert "credits.json is damaged" in refused(*FOUR)
     Path("mine/credits.json").unlink()
-    assert "not empty, and not of an earlier fetch" in line()
+    assert "not empty, and not of an earlier fetch" in refused(*FOUR)
     Path("file").write_text("")
-    assert "cannot be read (Not a directory)" in refused("file", "--yes")
-    down = ["--download-dir", "file/x", "--yes"]
-    assert "cannot be read (Not a directory)" in refused("new", *down)
-    free = SimpleNamespace(free=4 * 3 + 4 * download.CONVERTED - 1)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
-    assert "16 MB free" in refused("new", "--patients", "4", "--yes")
-    free.free += 1
-    check_target(FOUR, tmp_path / "new", tmp_path / "new.dicom")
+    for options in (["file"], ["new", "--download-dir", "file/x"]):
+        assert "cannot be read (Not a directory)" in refused(*options, "--yes")
 
 
-def test_a_full_disk(copies, monkeypatch):
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    copies.broken["1.1"] = full
-    line = refused("mine", "--patients", "3", "--yes")
-    assert "cannot write there (No space left on device); free some space" in line
-    copies.broken.clear()
-
-    def refuse(path, content):
-        raise full
-
-    monkeypatch.setattr(download, "write_whole", refuse)
-    line = refused("mine", "--patients", "3", "--yes")
-    assert "cannot write there (No space left on device); free some space" in line
-
-
-# slices
-
-
-def test_faults_of_the_conversion(copies, monkeypatch):
+def test_faults_of_the_conversion(monkeypatch):
     report = Report(None, 1, 1, ("1.1 lacks slices; leave it out",), ("a remark",))
     monkeypatch.setattr(download, "convert", lambda *args: report)
-    result = run("mine", "--patients", "3", "--yes")
-    assert result.exit_code == 1
+    result = run(*THREE, code=1)
     *_, note, fault, done = result.stdout.splitlines()
     assert (note, fault) == ("a remark", "1.1 lacks slices; leave it out")
     assert done.startswith("scans in mine: 2;")
     assert "1 faults" in result.stderr.splitlines()[-1]
 
-
-def test_slices_are_credited_whatever_stops_the_others(monkeypatch):
     def convert(source, folder):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "manifest.csv").write_text("")
         raise UserError("a faulty series")
 
     monkeypatch.setattr(download, "convert", convert)
-    assert "a faulty series" in refused("mine", "--patients", "3", "--yes")
-    assert Path("mine/credits.json").exists()
+    assert "a faulty series" in refused(*THREE)
+    assert credits()["series"]  # whatever stops the others
 
 
 def test_from_the_archive_to_slices(tmp_path, monkeypatch):
@@ -354,10 +302,4 @@ def test_from_the_archive_to_slices(tmp_path, monkeypatch):
     for patients in ("2", "3"):
         result = run("mine", "--patients", patients, "--yes")
         assert f"scans in mine: {patients}" in result.stdout, result.output
-    assert missing(table(*rows), tmp_path / "mine.dicom").empty
     assert len(SliceIndex.from_folder("mine").patients) == 3
-
-
-def test_sizes_are_readable():
-    texts = [download.size_text(size) for size in (2e6, 999.4e6, 999.6e6, 1.25e9)]
-    assert texts == ["2 MB", "999 MB", "1.0 GB", "1.2 GB"]

@@ -15,14 +15,14 @@ import malformed
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from malformed import PIXELS, gz, nifti
+from malformed import FUZZ, HEADERS, PIXELS, flipped, gz, nifti
 from slice_files import refusal
 
 from vqlib import profiles
 from vqlib.cli import main
-from vqlib.data import open_data, read_label, read_slice
+from vqlib.data import open_data, read_slice
 from vqlib.errors import UserError
 
 TRAIN, SEG = "keras_slices_train", "keras_slices_seg_train"
@@ -31,12 +31,6 @@ NAMES = [
     for case, split in ((4, "train"), (36, "validate"), (40, "test"))
     for number in range(2)
 ]
-SETTINGS = settings(
-    deadline=None,
-    derandomize=True,
-    max_examples=150,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 
 def seg(name: str) -> str:
@@ -105,13 +99,14 @@ def test_a_sound_folder_has_no_fault(study):
 @pytest.mark.parametrize("case", malformed.REFUSED)
 def test_files_that_are_refused(case, study):
     file, words = malformed.REFUSED[case]
-    path = put(study, file)
-    read, opened = refusal(read_slice, path), opening(study)
-    for line in (read, opened, only_fault(study, path, sound=len(NAMES) - 1)):
-        assert re.search(words, line), line
-        assert "; " in line  # then the remedy
-    assert str(path) in read
-    assert str(path) in opened
+    line = only_fault(study, put(study, file), sound=len(NAMES) - 1)
+    assert re.search(words, line), line
+
+
+def test_data_sets_and_readers_refuse_in_the_same_words(study):
+    path = put(study, malformed.REFUSED["empty"][0])
+    assert opening(study) == refusal(read_slice, path)
+    assert str(path) in opening(study)
 
 
 @pytest.mark.parametrize("case", malformed.RIGHT)
@@ -121,7 +116,6 @@ def test_files_that_are_odd_but_right(case, study):
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, pixels.astype(np.float32))
     assert check(study)["ok"]
-    open_data(study, profiles.get("smoke"), progress=False)
 
 
 @pytest.mark.parametrize("case", malformed.LISTED)
@@ -129,8 +123,7 @@ def test_files_that_are_read_but_are_a_fault(case, study):
     file, words = malformed.LISTED[case]
     path = put(study, file)
     assert np.isfinite(read_slice(path)).all()
-    report = check(study)
-    (fault,) = (f for f in report["faults"] if f["file"] == str(path))
+    (fault,) = (f for f in check(study)["faults"] if f["file"] == str(path))
     assert words in fault["what"]
     assert fault["remedy"]
 
@@ -139,33 +132,20 @@ def test_files_that_are_read_but_are_a_fault(case, study):
 def test_label_maps_that_are_refused(case, study):
     file, words = malformed.LABELS[case]
     path = put(study, file, seg(NAMES[1]))
-    assert words in opening(study)
     assert words in only_fault(study, path, sound=len(NAMES))
-    if "its image is" not in words:  # what only the pair can show
-        assert words in refusal(read_label, path)
 
 
-def test_headers_and_bombs_take_no_memory(tmp_path):
-    """A file of some kilobytes that stands for gigabytes is refused unread."""
-    zeros = bytes(2**26)
-    endless = b"\1\0\0\0" + bytes(28) + zeros
-    bombs = [
-        malformed.REFUSED["huge"][0][1],
-        gz(nifti(tail=zeros), 1),
-        gz(nifti(gap=zeros), 1),
-        gz(nifti(gap=endless, vox_offset=384), 1),
-    ]
-    del zeros, endless
-    path = tmp_path / "bomb.nii.gz"
-    for content in bombs:
-        path.write_bytes(content)
-        assert len(content) < 500_000
-        tracemalloc.start()
-        line = refusal(read_slice, path)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 20e6, peak  # twice the largest slice in float64
-        assert "damaged" in line or "no NIfTI file" in line
+@pytest.mark.parametrize("head", [b"", b"\1\0\0\0" + bytes(28)])
+def test_endless_extensions_take_no_memory(tmp_path, head):
+    path, zeros = tmp_path / "bomb.nii.gz", bytes(2**26)
+    path.write_bytes(gz(nifti(gap=head + zeros, vox_offset=352 + len(head)), 1))
+    del zeros
+    tracemalloc.start()
+    line = refusal(read_slice, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6, peak  # twice the largest slice in float64
+    assert "damaged" in line or "no NIfTI file" in line
 
 
 NEW, ONE = f"{TRAIN}/case_004_week_0_slice_9.nii.gz", NAMES[1]
@@ -215,12 +195,10 @@ FOLDERS = [
     (f"{TRAIN}/case_004_slice_1.nii.gz", copy, "is not named case_NNN.*rename it"),
     (f"{SEG}/case_004_week_0_slice_1.nii", copy, "is not named seg_NNN.*rename it"),
     (f"{TRAIN}/case_٠٠٤_week_٠_slice_٧.nii.gz", copy, "is not named"),
-    (f"{TRAIN}/case_004_week_0_slice_1 (1).nii", copy, "is not named"),
     (SAME, copy, "is the same slice as.*remove one"),
     (ONE, remove(seg(ONE)), "has no label.*seg_004_week_0_slice_1.nii.gz"),
     (seg(ONE), remove(ONE), "has no image.*case_004_week_0_slice_1.nii.gz"),
     (TEST, remove(SEG_TEST, TEST), "is missing.*put the slices of the test patients"),
-    (TEST, remove(TEST), "is missing.*put the slices of the test patients there"),
     (TEST, empty_split, "is empty.*put the slices of the test patients there"),
     (LEAK, leak, "is a leak: patient 4 is also in keras_slices_train"),
     (NEW, lambda study: (study / NEW).mkdir(), NOT_A_FILE),
@@ -234,7 +212,6 @@ FOLDERS = [
 def test_folders_with_a_fault(study, name, spoil, words):
     (copy(name) if spoil is copy else spoil)(study)
     assert re.search(words, only_fault(study, study / name))
-    assert Path(name).name in opening(study)
 
 
 def test_a_blank_volume_is_a_fault_but_opens(study):
@@ -254,12 +231,10 @@ def test_a_link_that_leads_round_in_a_circle(study):
     assert "does not exist" in check(study.parent / "round")["faults"][0]["what"]
 
 
-@pytest.mark.parametrize("name", ["zwei Wörter", "研究", "a;b, c", "-rf", "%s{}"])
-def test_spaces_and_other_scripts_in_paths(study, name):
-    folder = study.rename(study.parent / name)
+def test_spaces_and_other_scripts_in_paths(study):
+    folder = study.rename(study.parent / "-zwei Wörter; 研究 %s{}")
     assert check(folder)["ok"]
-    path = put(folder, (".nii.gz", b""))
-    assert "it is empty" in only_fault(folder, path)
+    assert "it is empty" in only_fault(folder, put(folder, (".nii.gz", b"")))
 
 
 def test_names_that_cannot_be_printed(study):
@@ -299,59 +274,31 @@ def test_files_that_may_not_be_read(study, monkeypatch, fault, words):
     assert words in only_fault(study, study / ONE)
 
 
-# random damage
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("random") / "slice.nii.gz"
 
 
-def right_or_refused(path, content, pixels) -> None:
-    path.write_bytes(content)
-    try:
-        read = read_slice(path)
-    except UserError:
-        assert re.fullmatch(f"{re.escape(str(path))} .*; .*", refusal(read_slice, path))
-    else:
-        np.testing.assert_array_equal(read, pixels)
-
-
-@SETTINGS
+@FUZZ
 @given(
-    flips=st.lists(
-        st.tuples(st.integers(0, len(malformed.GOOD) - 1), st.integers(1, 255)),
-        min_size=1,
-        max_size=4,
-    ),
-    keep=st.none() | st.integers(0, len(malformed.GOOD)),
+    fields=st.just({}) | HEADERS,
+    order=st.sampled_from("<>"),
+    flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), max_size=3),
+    keep=st.none() | st.floats(0, 1),
     tail=st.binary(max_size=20),
 )
-def test_flipped_cut_or_longer_it_is_right_or_refused(scratch, flips, keep, tail):
-    content = malformed.GOOD
+def test_damage_gives_the_right_pixels_or_a_refusal(
+    scratch, fields, order, flips, keep, tail
+):
+    content = gz(nifti(order=order, **fields), 1)
     for at, bits in flips:
-        content = malformed.flipped(content, at, bits)
-    right_or_refused(scratch, content[:keep] + tail, PIXELS)
-
-
-FIELDS = {
-    "sizeof_hdr": st.integers(0, 2**31 - 1),
-    "datatype": st.integers(-(2**15), 2**15 - 1) | st.sampled_from([2, 4, 8, 16, 64]),
-    "bitpix": st.integers(-(2**15), 2**15 - 1) | st.sampled_from([8, 16, 32, 64]),
-    "vox_offset": st.floats(width=32),
-    "magic": st.binary(max_size=4),
-    "dim": st.tuples(st.integers(0, 7), st.integers(-(2**15), 2**15 - 1)),
-    "pixdim": st.tuples(st.integers(0, 7), st.floats(width=32)),
-    "sform_code": st.integers(-9, 9),
-    "qform_code": st.integers(-9, 9),
-    "quatern_b": st.floats(width=32),
-    "srow_x": st.tuples(st.integers(0, 3), st.floats(width=32)),
-    "xyzt_units": st.integers(0, 255),
-    "descrip": st.binary(max_size=80),
-}
-
-
-@SETTINGS
-@given(fields=st.fixed_dictionaries({}, optional=FIELDS), order=st.sampled_from("<>"))
-def test_any_header_gives_the_right_pixels_or_a_refusal(scratch, fields, order):
-    right_or_refused(scratch, gz(nifti(order=order, **fields), 1), PIXELS)
+        content = flipped(content, at % len(content), bits)
+    end = len(content) if keep is None else int(keep * len(content))
+    scratch.write_bytes(content[:end] + tail)
+    try:
+        read = read_slice(scratch)
+    except UserError:
+        line = refusal(read_slice, scratch)
+        assert re.fullmatch(f"{re.escape(str(scratch))} .*; .*", line)
+    else:
+        np.testing.assert_array_equal(read, PIXELS)

@@ -1,4 +1,4 @@
-"""Numbers, weeks and splits."""
+"""What names tell (patients, weeks, labels), and the numbers and splits they get."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from pelvis.plan import Scan, plan
-from pelvis.sources import Source, nifti_sources
+from pelvis.sources import Source, natural, nifti_sources
+
+
+def found(*names):
+    """name -> source, and the faults."""
+    folder = Path("scans")
+    sources, faults = nifti_sources(folder, [folder / name for name in names])
+    return {source.name: source for source in sources}, faults
 
 
 def sources(*names):
-    folder = Path("scans")
-    found, faults = nifti_sources(folder, [folder / name for name in names])
+    sources, faults = found(*names)
     assert not faults
-    return found
+    return list(sources.values())
 
 
 def others(count, first=0):
@@ -22,6 +28,65 @@ def others(count, first=0):
 
 def splits(scans):
     return {scan.case: scan.split for scan in scans.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "patient", "week"),
+    [
+        ("Case_004_Week0_LFOV.nii.gz", "case_004", 0),
+        ("B006_Week11_LFOV.nii.gz", "case_006", 11),
+        ("case_19_week2.nii", "case_019", 2),
+        ("sub-01_ses-2_T2w.nii.gz", "sub-01", 2),
+        ("deep/down/patient_7_week3.nii.gz", "patient_7", 3),
+        ("week3_patient_7.nii.gz", "patient_7", 3),
+        ("ProstateX-0000_4_T2tra.nii.gz", "prostatex-0000", None),
+        ("T2w_patient 12 cor.nii.gz", "t2w_patient_12", None),
+        ("Müller/T2.nii.gz", "Müller/T2", None),
+        ("week.nii.gz", "week", None),
+    ],
+)
+def test_patient_and_week(name, patient, week):
+    (source,) = sources(name)
+    assert (source.patient, source.week) == (patient, week)
+    assert source.case == (int(patient[5:]) if patient[:5] == "case_" else None)
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("a/Case_004_Week0_LFOV.nii.gz", "b/Case_004_Week0_SEMANTIC_LFOV.nii.gz"),
+        ("B006_Week0_LFOV.nii.gz", "B006_Week0_SEMANTIC.nii.gz"),
+        ("x/t2.nii", "x/T2_seg.nii"),
+    ],
+)
+def test_labels_are_paired(image, label):
+    paired, faults = found("y/t2.nii", "y/T2_seg.nii", image, label)
+    assert not faults
+    assert len(paired) == 2
+    assert paired[image].label == Path("scans", label)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["Case_004_Week0_SEMANTIC.nii.gz"], "is a label without its image"),
+        (["Case_004_Week0_LFOV.nii.gz", "B004_Week0_LFOV.nii.gz"], "remove"),
+        (["a/Case_004_Week0.nii.gz", "b/Case_004_Week0.nii.gz"], "remove"),
+        (["x_3_week1.nii.gz", "x_3_week1_again.nii.gz"], "remove"),
+        (["x_3.nii", "x_3.nii.gz"], "remove"),
+        (["x_3.nii", "x_3_seg.nii", "x_3_mask.nii"], "remove"),
+    ],
+)
+def test_names_that_are_a_fault(names, words):
+    right, (fault,) = found(*names, "other_5.nii")
+    assert list(right) == ["other_5.nii"]
+    assert words in fault
+    assert "\n" not in fault
+
+
+def test_natural_order():
+    names = ["p10", "p9", "P1", "a2b10", "a2b9", "²"]
+    assert sorted(names, key=natural) == ["a2b9", "a2b10", "P1", "p9", "p10", "²"]
 
 
 def test_the_release_is_split_as_hipmri():
@@ -37,9 +102,9 @@ def test_the_release_is_split_as_hipmri():
     ("patients", "held_out"), [(1, 0), (2, 0), (3, 1), (14, 1), (30, 3), (96, 10)]
 )
 def test_a_tenth_each_is_held_out(patients, held_out):
-    found = list(splits(plan(others(patients), {}, seed=0)).values())
-    assert found.count("validate") == found.count("test") == held_out
-    assert found.count("train") == patients - 2 * held_out
+    parts = list(splits(plan(others(patients), {}, seed=0)).values())
+    assert parts.count("validate") == parts.count("test") == held_out
+    assert parts.count("train") == patients - 2 * held_out
 
 
 def test_the_seed_decides():
@@ -48,33 +113,33 @@ def test_the_seed_decides():
     assert splits(one) != splits(other)
 
 
-def test_numbers_follow_names_and_patients_keep_one():
-    scans = plan(
-        sources("p10_b.nii", "p9_T2w.nii", "p10_a.nii", "B007_Week2.nii"), {}, 0
-    )
-    found = {name: (scan.case, scan.week) for name, scan in scans.items()}
-    assert found == {
-        "p9_T2w.nii": (101, 0),
-        "p10_a.nii": (102, 0),
-        "p10_b.nii": (102, 1),
-        "B007_Week2.nii": (7, 2),
-    }
+SERIES = Source("d", (Path("1.dcm"),), "p1", series="1.2", when=((-1, "x"),))
+ELSEWHERE = {"old/B009_Week1.nii": Scan("case_009", 9, 1, "train", "abc")}
 
 
-def test_weeks_that_names_tell_come_before_those_that_are_free():
-    scans = plan(sources("p1_a.nii", "p1_week0.nii", "p1_b.nii"), {}, 0)
-    assert {name: scan.week for name, scan in scans.items()} == {
-        "p1_week0.nii": 0,
-        "p1_a.nii": 1,
-        "p1_b.nii": 2,
-    }
-
-
-def test_a_dicom_series_and_a_nifti_of_one_patient():
-    series = Source("d", (Path("1.dcm"),), "p1", series="1.2", when=((-1, "x"),))
-    scans = plan([series, *sources("p1_T1w.nii")], {}, 0)
-    assert {scan.case for scan in scans.values()} == {101}
-    assert {scan.week for scan in scans.values()} == {0, 1}
+@pytest.mark.parametrize(
+    ("scans", "known", "numbers"),
+    [
+        (  # numbers follow names, and a patient keeps one
+            sources("p10_b.nii", "p9_T2w.nii", "p10_a.nii", "B007_Week2.nii"),
+            {},
+            [(7, 2), (101, 0), (102, 0), (102, 1)],
+        ),
+        (
+            sources("p1_a.nii", "p1_week0.nii", "p1_b.nii"),
+            {},
+            [(101, w) for w in range(3)],
+        ),
+        ([SERIES, *sources("p1_T1w.nii")], {}, [(101, 0), (101, 1)]),
+        (sources("Case_101_Week0.nii", "man.nii"), {}, [(101, 0), (102, 0)]),
+        (sources("new/B009_Week1.nii"), ELSEWHERE, [(9, 1)]),
+    ],
+)
+def test_numbers_and_weeks(scans, known, numbers):
+    planned = plan(scans, known, 0)
+    assert sorted((scan.case, scan.week) for scan in planned.values()) == numbers
+    week_0 = planned.get("p1_week0.nii")
+    assert week_0 is None or week_0.week == 0
 
 
 def test_what_was_planned_stays():
@@ -84,18 +149,6 @@ def test_what_was_planned_stays():
     for now in (others(12), others(30), others(5), others(12, first=6)):
         scans = plan(now, first, seed=0)
         assert {name: scans[name] for name in first} == first
-        cases = {(scan.case, scan.week) for scan in scans.values()}
-        assert len(cases) == len(scans)
-    held_out = list(splits(plan(others(30), first, seed=0)).values())
-    assert held_out.count("validate") == held_out.count("test") == 3
-
-
-def test_a_scan_that_was_moved_keeps_its_place():
-    known = {"old/B009_Week1.nii": Scan("case_009", 9, 1, "train", "abc")}
-    scans = plan(sources("new/B009_Week1.nii"), known, 0)
-    assert scans == {"new/B009_Week1.nii": Scan("case_009", 9, 1, "train")}
-
-
-def test_numbers_beyond_the_release_are_not_taken_twice():
-    scans = plan(sources("Case_101_Week0.nii", "man.nii"), {}, 0)
-    assert {scan.case for scan in scans.values()} == {101, 102}
+        assert len({(scan.case, scan.week) for scan in scans.values()}) == len(scans)
+    parts = list(splits(plan(others(30), first, seed=0)).values())
+    assert parts.count("validate") == parts.count("test") == 3
