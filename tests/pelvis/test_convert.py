@@ -115,7 +115,7 @@ def test_the_notebooks_read_what_was_converted(tmp_path, out):
 
 def test_the_phantom_as_volumes_gives_its_own_slices(tmp_path, out):
     """Exactly, labels and splits included: its grid is the layout's."""
-    how = {"patients": (1, 1, 1), "weeks": 1, "seed": 3, "slices": 4, "jobs": 1}
+    how = {"patients": (1, 1, 1), "weeks": 1, "seed": 3, "slices": 5, "jobs": 1}
     expected = write_phantom(tmp_path / "slices", **how, progress=False)
     volumes = write_phantom(tmp_path / "volumes", **how, progress=False, volumes=True)
     assert convert(volumes, out, **QUIET).converted == 3
