@@ -1,16 +1,10 @@
 """What the NCI Imaging Data Commons (IDC) has of the pelvis, and a choice from it.
 
 The package ``idc-index`` (the extra ``fetch``) carries an index of all series in the
-archive, so that listing needs no network. Offered is what
-
-- is MR of one of `BODY_PARTS`, with at least `MIN_IMAGES` images,
-- has a licence that permits use and adaptation: CC0, CC BY, CC BY-SA, and their
-  non-commercial forms, which are named as such,
-- is coronal by its description, or has the description that was asked for: the index
-  does not say orientation or field of view.
-
-Series come as tables with the columns of `COLUMNS`. Of the index only these columns are
-read: ``idc_index.IDCClient``, which downloads, loads all, in a gigabyte of memory.
+archive, so that listing needs no network. Offered is MR of one of `BODY_PARTS`, with a
+licence that permits use and adaptation (CC0, CC BY, CC BY-SA, and their non-commercial
+forms, which are named as such), that is coronal by its description, or has the
+description asked for: the index does not say orientation or field of view.
 """
 
 import html
@@ -25,8 +19,9 @@ from vqlib.errors import UserError, unknown_name
 
 BODY_PARTS = ("PROSTATE", "PELVIS", "BLADDER", "RECTUM", "UTERUS", "CERVIX")
 MIN_IMAGES = 10  # scouts and thick slabs have fewer
-DEFAULT_COLLECTION = "prostatex"  # by far the most men, all with the same sequence
-COLUMNS = {  # of the index -> of our tables
+DEFAULT_COLLECTION = "prostatex"  # by far the most patients, with the same sequence
+# columns read of the index (all of them take a gigabyte) -> columns of our tables
+COLUMNS = {
     "SeriesInstanceUID": "uid",
     "collection_id": "collection",
     "PatientID": "patient",
@@ -39,6 +34,11 @@ COLUMNS = {  # of the index -> of our tables
     "source_DOI": "doi",  # of the data set that it came with
 }
 
+CITATION = (
+    "Fedorov, A., et al. (2023). National Cancer Institute Imaging Data Commons: "
+    "Toward Transparency, Reproducibility, and Scalability in Imaging Artificial "
+    "Intelligence. RadioGraphics. https://doi.org/10.1148/rg.230180"
+)
 _CORONAL = r"(?i)(?<![a-z])cor(?:a|onal)?(?![a-z])"
 # no stack of images as they were taken: scouts, projections, subtractions
 _DERIVED = r"(?i)(?<![a-z])(?:loc\w*|scout|mip|mpr|sub)(?![a-z])"
@@ -50,11 +50,8 @@ def read_index() -> DataFrame:
 
     Raises `UserError` where the extra ``fetch`` is not installed.
     """
-    wanted = [
-        ("Modality", "==", "MR"),
-        ("BodyPartExamined", "in", BODY_PARTS),
-        ("instanceCount", ">=", MIN_IMAGES),
-    ]
+    wanted = [("Modality", "==", "MR"), ("BodyPartExamined", "in", BODY_PARTS)]
+    wanted.append(("instanceCount", ">=", MIN_IMAGES))
     path = needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH
     found = pd.read_parquet(path, columns=list(COLUMNS), filters=wanted)
     found = found.rename(columns=COLUMNS)
@@ -73,27 +70,21 @@ def index_version() -> str:
 
 
 def citations(dois: Iterable[str]) -> dict[str, str]:
-    """How to cite each data set, as the archive words it; without such words, its DOI.
-
-    Raises `UserError` where the extra ``fetch`` is not installed.
-    """
+    """How to cite each data set, as the archive words it, or its DOI."""
     tables = needs_fetch("idc_index_data").INDEX_METADATA
     path = tables["collections_index"]["parquet_filepath"]
     table = pd.read_parquet(path, columns=["sources"])
-    known = {
-        source["source_doi"].lower(): " ".join(
-            html.unescape(re.sub(r"<[^>]+>", "", source["citation"])).split()
-        )
-        for source in table["sources"].explode().dropna()
-        if source["source_doi"] and source["citation"]
-    }
+    known = {}
+    for source in table["sources"].explode().dropna():
+        if source["source_doi"] and source["citation"]:
+            text = html.unescape(re.sub(r"<[^>]+>", "", source["citation"]))
+            known[source["source_doi"].lower()] = " ".join(text.split())
     dois = sorted(set(dois))
     return {doi: known.get(doi.lower(), f"https://doi.org/{doi}") for doi in dois}
 
 
 def is_coronal(descriptions: pd.Series) -> pd.Series:
-    """Whether each description says coronal, and not scout, projection (MIP, MPR) or
-    subtraction."""
+    """Whether descriptions say coronal, and no scout, projection or subtraction."""
     says = descriptions.str.contains
     return says(_CORONAL) & ~says(_DERIVED)
 
@@ -109,9 +100,9 @@ def offers(found: DataFrame, by: str = "collection") -> DataFrame:
         licence=("licence", lambda some: ", ".join(sorted(set(map(named, some))))),
     )
     listed["shows"] = [_shows(group) for _, group in found.groupby(by)]
-    listed = listed.rename_axis("name").reset_index()
+    listed = listed.rename_axis("name").reset_index()  # sorted by name
     return listed.sort_values(
-        ["patients", "name"], ascending=[False, True], ignore_index=True
+        "patients", ascending=False, kind="stable", ignore_index=True
     )
 
 
@@ -130,14 +121,24 @@ def _shows(group: DataFrame) -> str:
     return f"{parts}; {', '.join(people)}"
 
 
+def choice(collection, patients, description, every_series, series) -> DataFrame:
+    """The series that the command's options mean. Raises `UserError`."""
+    if series and (collection or description or every_series):
+        others = "--collection, --description and --every-series"
+        raise UserError(f"--series names the series themselves; leave out {others}")
+    if series:
+        return by_uid(read_index(), series)
+    if patients != "all" and not (patients.isdecimal() and int(patients) > 0):
+        raise UserError(f"--patients {patients!r} must be a number from 1, or all")
+    found = select(read_index(), collection or DEFAULT_COLLECTION, description)
+    return take(found, None if patients == "all" else int(patients), every_series)
+
+
 def select(
     index: DataFrame, collection: str | None = None, description: str | None = None
 ) -> DataFrame:
     """The coronal series of a collection, or of all; with ``description``, the series
-    that have it in theirs (in upper or lower case) instead.
-
-    Raises `UserError` for an unknown collection and where none fits.
-    """
+    that have it in theirs instead. Raises `UserError` where there are none."""
     if collection is not None:
         name = collection.lower().replace("-", "_")
         known = set(index["collection"])
@@ -151,23 +152,18 @@ def select(
         found = index[lower.str.contains(description.lower(), regex=False)]
         wanted = f"has {description!r} in its description"
     if found.empty:
-        common = [repr(name) for name in offers(index, by="description")["name"][:5]]
-        raise UserError(
-            f"no series of {collection or 'the pelvis'} {wanted}; name another with "
-            f"--description, such as {', '.join(common)}"
-        )
+        what = f"no series of {collection or 'the pelvis'} {wanted}"
+        common = ", ".join(map(repr, offers(index, by="description")["name"][:5]))
+        raise UserError(f"{what}; name another with --description, such as {common}")
     return found
 
 
 def take(
     found: DataFrame, patients: int | None = 20, every_series: bool = False
 ) -> DataFrame:
-    """The series of the first ``patients`` patients by their names (None: of all).
-
-    One a patient: T2-weighted where there is one, then the description that most
-    patients have, then the most images; or every one. The first 20 patients are
-    among the first 40, so that a choice can grow.
-    """
+    """The series of the first ``patients`` patients by their names (None: of all). One
+    each: T2-weighted if there is one, then with the most common description, then with
+    the most images; or every one."""
     found = found.assign(
         t2=found["description"].str.lower().str.contains("t2"),
         common=found.groupby("description")["patient"].transform("nunique"),
@@ -185,11 +181,24 @@ def by_uid(index: DataFrame, uids: Iterable[str]) -> DataFrame:
     """Series by their SeriesInstanceUID; raises `UserError` for an unknown one."""
     uids = list(dict.fromkeys(uids))
     for uid in set(uids) - set(index["uid"]):
-        raise UserError(
-            f"series {uid} is not among the {len(index)} openly licensed pelvic MR "
-            f"series of {index_version()}; check the UID"
-        )
+        those = f"{len(index)} openly licensed pelvic MR series of {index_version()}"
+        raise UserError(f"series {uid} is not among the {those}; check the UID")
     return index.set_index("uid", drop=False).loc[uids].reset_index(drop=True)
+
+
+def table(first: str, listed: DataFrame) -> str:
+    """Offers as text in columns, of which those of words are flush left."""
+    listed = listed.assign(size=listed["size"].map(size_text))
+    for column in ("name", "licence", "shows"):
+        width = max(listed[column].str.len().max(), len(column), len(first))
+        listed[column] = listed[column].str.ljust(width)
+    text = listed.rename(columns={"name": first}).to_string(index=False, justify="left")
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them: 68 MB, 1.2 GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 999.5e6 else f"{size / 1e6:.0f} MB"
 
 
 def needs_fetch(module: str):
@@ -197,7 +206,6 @@ def needs_fetch(module: str):
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:
-        raise UserError(
-            f"the package {missing.name} is not installed; listing and downloading "
-            'scans need: pip install -e ".[fetch]"'
-        ) from None
+        what = f"the package {missing.name} is not installed"
+        remedy = 'listing and downloading scans need: pip install -e ".[fetch]"'
+        raise UserError(f"{what}; {remedy}") from None

@@ -1,24 +1,12 @@
 """What is in a data folder, and everything that is wrong with it.
 
-`check` reads every file once, on all cores, and returns a `Report`. It separates faults
-from notes. A **fault** makes loading fail, or would spoil a result without a word:
-
-- what `scan_folder` finds by names: layout, pairs of image and label, shared patients;
-- a split that is missing, and a file that `read_slice` or `read_label` refuses;
-- slices of one volume, or an image and its label, that differ in shape;
-- slices that lose much of their anatomy when they are cropped to native size, as a
-  folder does whose slices are transposed;
-- a constant image that is not blank, and a volume without a positive pixel: scaling
-  makes them white and black;
-- a spacing that cannot be (not finite, or outside 0.05 … 50 mm) and an affine that is
-  singular: the header is damaged, and who knows what else;
-- no affine: nothing says which side is left;
-- a picture that is in two splits under two patients' numbers.
-
-A **note** is worth knowing and needs no change: few slices in a volume, gaps in the
-numbering, blank slices, several shapes, types, spacings or orientations, a spacing that
-is not HipMRI's, pixels below zero, a picture twice in one split, labels in some splits
-only, labels that occur nowhere or lie on another grid, files that are not read.
+`check` reads every file once, on all cores, and returns a `Report`. A **fault** makes
+loading fail, or would spoil a result without a word: what `scan_folder`, `read_slice`
+and `read_label` refuse; slices of one volume that differ in shape; slices that lose
+much of their anatomy when they are cropped to native size, as transposed ones do;
+images that scaling makes white or black; headers that cannot be, or do not say which
+side is left; a picture in two splits. A **note** (`pelvis.report.notes`) is worth
+knowing and needs no change.
 """
 
 import os
@@ -34,13 +22,7 @@ from tqdm import tqdm
 
 from pelvis.duplicates import find_copies, sketch
 from pelvis.report import Report, by, grouped, notes, summary, volumes_of
-from vqlib.data.layout import (
-    NATIVE_SIZE,
-    SPLITS,
-    Fault,
-    SliceRecord,
-    scan_folder,
-)
+from vqlib.data.layout import NATIVE_SIZE, SPLITS, Fault, SliceRecord, scan_folder
 from vqlib.data.slices import (
     as_labels,
     as_pixels,
@@ -89,14 +71,12 @@ def check(folder: str | Path, progress: bool = False) -> Report:
     records, faults = scan_folder(folder)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
+        quiet = {"unit": "slice", "disable": not progress}
         work = pool.map(_examine, records)
-        slices = list(
-            tqdm(work, "reading", len(records), unit="slice", disable=not progress)
-        )
+        slices = list(tqdm(work, "reading", len(records), **quiet))
         readable = [s for s in slices if s.shape]
-        copies = find_copies(
-            [s.record for s in readable], [s.sketch for s in readable], pool
-        )
+        sketches = [s.sketch for s in readable]
+        copies = find_copies([s.record for s in readable], sketches, pool)
     finally:  # an interrupt must not wait for what is in the queue
         pool.shutdown(cancel_futures=True)
     splits = {name: [s for s in slices if s.record.split == name] for name in SPLITS}
@@ -110,30 +90,25 @@ def check(folder: str | Path, progress: bool = False) -> Report:
         same = f"{original.path.parent.name}/{original.path.name}"
         what = f"is the same picture as {same} (likeness {likeness:.2f})"
         faults.append(Fault(copy.path, what, "find out whose it is, and remove one"))
-    return Report(
-        str(folder),
-        {name: summary(part) for name, part in splits.items() if part},
-        faults,
-        notes(folder, slices),
-    )
+    figures = {name: summary(part) for name, part in splits.items() if part}
+    return Report(str(folder), figures, faults, notes(folder, slices))
 
 
 def _examine(record: SliceRecord) -> Slice:
     """Read the image and the label map of a slice, once each. Raises nothing."""
     found = Slice(record)
     for path, look in ((record.path, _image), (record.label_path, _label)):
-        if path is not None:
-            try:
-                values, header, affine = read_array(path, slice_shape)
-                placed = header["sform_code"] > 0 or header["qform_code"] > 0
-                for what, remedy in look(
-                    found, values, header, affine if placed else None
-                ):
-                    found.faults.append(Fault(path, what, remedy))
-            except UserError as error:
-                text = str(error).removeprefix(str(UserError(f"{path} ")))
-                what, _, remedy = text.rpartition("; ")
-                found.faults.append(Fault(path, what, remedy))
+        if path is None:
+            continue
+        try:
+            values, header, affine = read_array(path, slice_shape)
+            placed = header["sform_code"] > 0 or header["qform_code"] > 0
+            for fault in look(found, values, header, affine if placed else None):
+                found.faults.append(Fault(path, *fault))
+        except UserError as error:
+            text = str(error).removeprefix(str(UserError(f"{path} ")))
+            what, _, remedy = text.rpartition("; ")
+            found.faults.append(Fault(path, what, remedy))
     return found
 
 
@@ -191,8 +166,8 @@ def _faulty_volumes(slices: list[Slice]) -> Iterator[Fault]:
                 what = f"is {by(s.shape)}, but its volume is {by(usual)}"
                 yield Fault(s.record.path, what, "convert the volume again")
         if all(s.high <= 0 for s in volume):
-            all_of = f"with all of patient {case} week {week}"
-            what = f"is, {all_of}, without a positive pixel"
+            scan = f"all of patient {case} week {week}"
+            what = f"is, with {scan}, without a positive pixel"
             remedy = "export the volume again, or remove it"
             yield Fault(volume[0].record.path, what, remedy)
 

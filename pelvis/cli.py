@@ -19,8 +19,7 @@ def data() -> None:
     "--patients",
     default="12,4,5",
     metavar="N[,N,N]",
-    help="In train, validate and test; or in all, of whom a tenth each goes to "
-    "validate and test.",
+    help="In train, validate and test; or in all, a tenth each of validate and test.",
 )
 @click.option("--weeks", type=click.IntRange(min=1), default=2)
 @click.option("--seed", type=int, default=0)
@@ -91,25 +90,20 @@ def convert(source, folder, grid, spacing, slices, **settings) -> None:
     try:
         report = convert(source, folder, slices=slices, **settings)
     except KeyboardInterrupt:
-        click.echo(
-            f"stopped; {folder} keeps the scans that are finished, and the same "
-            "command goes on from there",
-            err=True,
-        )
+        kept = f"stopped; {folder} keeps the scans that are finished"
+        click.echo(f"{kept}, and the same command goes on from there", err=True)
         raise SystemExit(130) from None
     for line in (*report.faults, *report.notes):
         click.echo(line)
-    scans = _count(report.converted, "scan")
+    done = (
+        f"{_count(report.converted, 'scan')} converted, {report.skipped} there before"
+    )
     if report.faults:
-        raise UserError(
-            f"{scans} converted, {report.skipped} there before, and "
-            f"{_count(len(report.faults), 'fault')}; correct what is named and give "
-            "the same command again"
-        )
-    if report.converted:
-        click.echo(f"{folder}: {scans} converted, {report.skipped} there before")
-    else:
-        click.echo(f"{folder}: nothing to do, all {report.skipped} scans are there")
+        remedy = "correct what is named and give the same command again"
+        raise UserError(f"{done}, and {_count(len(report.faults), 'fault')}; {remedy}")
+    if not report.converted:
+        done = f"nothing to do, all {report.skipped} scans are there"
+    click.echo(f"{folder}: {done}")
 
 
 def _numbers(option: str, text: str, kind: type, wanted: str, many: int = 2) -> list:
@@ -133,10 +127,9 @@ def check(folder, as_json) -> None:
     """Read every slice of a folder; report what it holds and every fault.
 
     A fault makes loading fail or spoils a result, for example a damaged file, a patient
-    in two splits, a slice that is also in another split, transposed slices, a constant
-    image, a spacing that cannot be, no affine or a singular one. A note needs no
-    change, for example blank slices, gaps in the numbering, several sizes, types or
-    spacings, labels that occur nowhere. Exits with 1 where there is a fault.
+    or slice in two splits, transposed slices, a spacing that cannot be, no affine. A
+    note needs no change, for example blank slices, gaps in the numbering, several
+    sizes, labels that occur nowhere. Exits with 1 where there is a fault.
 
     The JSON has the keys folder, ok, splits (of each: slices, unreadable, patients,
     volumes, labels, weeks, slices_per_volume, intensity, shapes, dtypes, spacings_mm,
@@ -187,6 +180,7 @@ def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
     to cite it, ask, download, and convert to slices in DIR. What is there already is
     not fetched again.
     """
+    from pelvis import archive
     from pelvis import fetch as fetching
 
     if folder is None:
@@ -194,5 +188,5 @@ def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
     elif as_json:
         raise UserError("--json is for the list; leave out DIR")
     else:
-        chosen = fetching.choice(**wanted)
+        chosen = archive.choice(**wanted)
         fetching.get(folder, chosen, download_dir, max_size, yes)

@@ -1,18 +1,14 @@
 """3D scans become a folder of slices in the HipMRI layout.
 
-`convert` finds the scans (`pelvis.volumes`), gives each patient a number and a
-split (`pelvis.plan`), cuts each scan into slices (`pelvis.resample`) in as many
-processes as there are cores, and keeps account of it (`pelvis.ledger`).
-
-It can be stopped at any time. Numbers and splits are written down before the first
-slice, so they are the same when the same command goes on. Slices depend on scan and
-settings alone: the bytes are the same however often the conversion was stopped, and
-with any number of processes.
+`convert` finds the scans (`pelvis.volumes`), gives each patient a number and a split
+(`pelvis.plan`), cuts scans into slices (`pelvis.resample`) in several processes, and
+keeps account of it (`pelvis.ledger`). It can be stopped at any time: numbers and splits
+are written down before the first slice, and slices depend on scan and settings alone,
+to the byte.
 """
 
 import hashlib
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +28,7 @@ from vqlib.errors import UserError, unknown_name
 VERSION = 1  # of the resampling: another number, other slices from the same scan
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What a conversion did."""
 
     folder: Path
@@ -60,26 +55,23 @@ def convert(
     ``plane`` is coronal, axial or sagittal; ``grid`` is in pixels and ``spacing`` in mm
     (left–right x inferior–superior for coronal slices); ``slices`` of each scan are
     kept, or ``"all"``; ``seed`` splits patients that are not the CSIRO release's. The
-    same call again does only what is missing: nothing, or new and changed scans, or
-    the rest after an interruption.
-
-    A scan with a fault is left out and has a line in the report. Raises `UserError`
-    where nothing can be converted: settings that make no sense or differ from those
-    that ``folder`` was made with, a source without scans, a folder that holds something
-    else, lies in the source, or cannot be written.
+    same call again does only what is missing. A scan with a fault is left out and has a
+    line in the report. Raises `UserError` where settings make no sense or differ from
+    those that ``folder`` was made with, the source has no scans, or ``folder`` holds
+    something else, lies in the source, or cannot be written.
     """
     source, folder = Path(source).expanduser(), Path(folder).expanduser()
     settings = _settings(plane, grid, spacing, slices, seed, processes)
     if source.resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise UserError(
-            f"{folder} lies in {source}, where its slices would be taken for scans; "
-            "choose a folder elsewhere"
-        )
+        where = f"{source}, where its slices would be taken for scans"
+        raise UserError(f"{folder} lies in {where}; choose a folder elsewhere")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose a folder for the slices")
     sources, faults, notes = _find(source, progress)
     if not sources:
         return Report(folder, 0, 0, tuple(faults), tuple(notes))
+    how = {key: settings[key] for key in ("plane", "grid", "spacing")}
+    how["slices"] = None if slices == "all" else slices
     settings["source"] = str(source.resolve())
     with writing(folder):
         Ledger(folder, settings)  # refuses a folder of something else, and leaves it
@@ -88,38 +80,35 @@ def convert(
             ledger.begin(plan(sources, ledger.scans, seed))
             stamps = {str(s): _stamp(s) for s in sources}
             left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
-            jobs = [_Job(s, ledger.scans[str(s)], settings) for s in left]
+            jobs = [(s, ledger.scans[str(s)], how) for s in left]
+            skipped, done = len(sources) - len(left), 0
+            quiet = not (progress and left)
             bar = tqdm(
-                total=len(sources),
-                initial=len(sources) - len(left),
-                desc="converting",
+                None,
+                "converting",
+                len(sources),
+                initial=skipped,
                 unit="scan",
-                disable=not (progress and left),
+                disable=quiet,
             )
-            done = 0
             with bar, closing(workers.run(_cut, jobs, processes)) as results:
-                for job, (files, remark) in results:
+                for (s, *_), (files, remark) in results:
                     if files:
-                        label = job.source.label
-                        label = printable(label.relative_to(source)) if label else ""
-                        name = str(job.source)
-                        ledger.enter(name, stamps[name], label, files)
+                        label = s.label and printable(s.label.relative_to(source))
+                        ledger.enter(str(s), stamps[str(s)], label or "", files)
                         done += 1
                     if remark:
                         (notes if files else faults).append(remark)
                     bar.update()
     there = {name: scan for name, scan in ledger.scans.items() if scan.files}
-    gone = len(there.keys() - stamps.keys())
-    if gone:
+    if gone := len(there.keys() - stamps.keys()):
         notes.append(f"{gone} scans are no longer in the source; their slices stay")
     filled = {scan.split for scan in there.values()}
-    lacking = [split for split in SPLITS if split not in filled]
+    lacking = " and ".join(split for split in SPLITS if split not in filled)
     if lacking and filled:
-        notes.append(
-            f"no patient is in {' and '.join(lacking)}; the notebooks need patients in "
-            "all three splits"
-        )
-    return Report(folder, done, len(sources) - len(left), tuple(faults), tuple(notes))
+        needed = "the notebooks need patients in all three splits"
+        notes.append(f"no patient is in {lacking}; {needed}")
+    return Report(folder, done, skipped, tuple(faults), tuple(notes))
 
 
 def _settings(plane, grid, spacing, slices, seed, processes) -> dict:
@@ -133,28 +122,20 @@ def _settings(plane, grid, spacing, slices, seed, processes) -> dict:
         raise UserError(f"spacing {spacing} must be two lengths, {low} to {high} mm")
     if type(seed) is not int:
         raise UserError(f"seed must be a whole number, not {seed!r}")
-    for what, number, free in (
-        ("slices", slices, "all"),
-        ("processes", processes, None),
-    ):
+    counts = ("slices", slices, "all"), ("processes", processes, None)
+    for what, number, free in counts:
         if number != free and (type(number) is not int or number < 1):
             raise UserError(f"{what} must be a whole number from 1 on, not {number!r}")
-    return {
-        "version": VERSION,
-        "plane": plane,
-        "grid": list(grid),
-        "spacing": [float(mm) for mm in spacing],
-        "slices": slices,
-        "seed": seed,
-    }
+    settings = {"version": VERSION, "plane": plane, "grid": list(grid)}
+    spacing = [float(mm) for mm in spacing]
+    return settings | {"spacing": spacing, "slices": slices, "seed": seed}
 
 
 def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[str]]:
     """Scans that can be tried, faults and notes; raises `UserError` for no scans."""
     sources, faults, ignored = find_volumes(source, progress)
-    notes = []
-    if ignored:
-        notes.append(f"{ignored} DICOM files that are no MR images were passed over")
+    passed = f"{ignored} DICOM files that are no MR images were passed over"
+    notes = [passed] if ignored else []
     if not sources and not faults:
         nothing = f"{source} holds no NIfTI volumes and no MR series in DICOM"
         remedy = "give the folder that holds the scans"
@@ -181,37 +162,26 @@ def _stamp(source: Source) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
 
 
-class _Job(NamedTuple):
-    """One scan to cut."""
-
-    source: Source
-    scan: Scan
-    settings: dict
-
-
-def _cut(job: _Job) -> tuple[dict[str, bytes], str]:
+def _cut(job: tuple[Source, Scan, dict]) -> tuple[dict[str, bytes], str]:
     """The slice files of one scan by their names, and what the user should know of it;
     no files, and what is wrong, of a scan that cannot be cut."""
-    how = {key: job.settings[key] for key in ("plane", "grid", "spacing", "slices")}
-    if how["slices"] == "all":
-        how["slices"] = None
+    source, scan, how = job
     try:
-        volume = read_volume(job.source)
+        volume = read_volume(source)
         pieces = cut(volume.pixels, volume.labels, volume.affine, **how)
     except UserError as fault:
         return {}, str(fault)
     except MemoryError:
-        path = job.source.files[0]
-        return {}, f"{path} needs more memory than there is; give fewer --processes"
+        remedy = "give fewer --processes"
+        return {}, f"{source.files[0]} needs more memory than there is; {remedy}"
     if not pieces:
-        path = job.source.files[0]
-        return {}, f"{path} has no slice that holds anatomy; leave it out"
-    scan, files = job.scan, {}
+        return {}, f"{source.files[0]} has no slice that holds anatomy; leave it out"
+    files = {}
     for number, piece in enumerate(pieces):
         name = f"{scan.case:03d}_week_{scan.week}_slice_{number}.nii.gz"
-        image, label = f"keras_slices_{scan.split}/case_{name}", piece.labels
+        image = f"keras_slices_{scan.split}/case_{name}"
         files[image] = nifti_bytes(piece.pixels, piece.affine)
-        if label is not None:
-            place = f"keras_slices_seg_{scan.split}/seg_{name}"
-            files[place] = nifti_bytes(label, piece.affine)
+        if piece.labels is not None:
+            label = f"keras_slices_seg_{scan.split}/seg_{name}"
+            files[label] = nifti_bytes(piece.labels, piece.affine)
     return files, volume.note

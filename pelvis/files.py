@@ -35,9 +35,8 @@ def alone(lock: Path, folder: Path) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        raise UserError(
-            f"another process is writing to {folder}; wait until it has ended"
-        ) from None
+        who = f"another process is writing to {folder}"
+        raise UserError(f"{who}; wait until it has ended") from None
     except NotImplementedError:
         pass  # some network folders know no locks
     try:
@@ -55,10 +54,9 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as fault:
         full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space" if full else "change its permissions or take another"
-        raise UserError(
-            f"{folder}: cannot write there ({fault.strerror or fault}); {remedy}, and "
-            "give the same command again"
-        ) from None
+        what = f"{folder}: cannot write there ({fault.strerror or fault})"
+        again = "and give the same command again"
+        raise UserError(f"{what}; {remedy}, {again}") from None
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,10 +1,9 @@
 """What a folder holds of a conversion: scans planned, slices written.
 
-``convert.json`` has the settings and, for each scan, its number, week and split, and
-once its slices are in place a stamp of the source and the slices' names and check sums.
-It is replaced in one step after every scan, so that at any moment it is true: slices
-that it does not name do not count, and are removed when the conversion goes on.
-``manifest.csv`` says the same, a line for each slice, for people.
+``convert.json`` has the settings and, of each scan, its number, week and split, and
+once its slices are in place a stamp of the source and the slices' check sums. It is
+replaced in one step after every scan: slices that it does not name do not count, and
+are removed when the conversion goes on. ``manifest.csv`` says the same for people.
 """
 
 import csv
@@ -30,42 +29,34 @@ COLUMNS += ("label_sha256", "source", "label_source")
 
 
 class Ledger:
-    """Opens the folder of a conversion, new or begun.
-
-    Raises `UserError` for a folder that holds something else, or slices that were made
-    with other settings. Changes nothing.
-    """
+    """Opens the folder of a conversion, new or begun, and changes nothing. Raises
+    `UserError` for one that holds something else, or was made with other settings."""
 
     def __init__(self, folder: Path, settings: dict):
-        self.folder = folder
-        self.settings = settings
+        self.folder, self.settings = folder, settings
         self.scans: dict[str, Scan] = {}  # by the text of their source
         if not (folder / STATE).exists():
             there = folder.iterdir() if folder.exists() else ()
             names = sorted(p.name for p in there if not p.name.startswith(".convert"))
-            slices = any(name.startswith("keras_slices_") for name in names)
-            if names:
-                what = "slices" if slices else "files"
-                raise UserError(
-                    f"{folder} already holds {what} that no conversion made "
-                    f"({names[0]}); choose a new or empty folder"
-                )
-            return
+            if not names:
+                return
+            what = "slices" if any("keras_slices_" in n for n in names) else "files"
+            what += f" that no conversion made ({names[0]})"
+            raise UserError(
+                f"{folder} already holds {what}; choose a new or empty folder"
+            )
         try:
             state = json.loads((folder / STATE).read_text(encoding="utf-8"))
             old = dict(state["settings"])
             self.scans = {name: Scan(**scan) for name, scan in state["scans"].items()}
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise UserError(
-                f"{folder} has a damaged {STATE}; delete the folder and convert again"
-            ) from None
+            remedy = "delete the folder and convert again"
+            raise UserError(f"{folder} has a damaged {STATE}; {remedy}") from None
         for key in sorted(old.keys() | settings.keys()):
-            if old.get(key) != settings.get(key):
-                raise UserError(
-                    f"{folder} was converted with other settings ({key}: "
-                    f"{old.get(key)} there, {settings.get(key)} now); choose another "
-                    "folder, or delete it"
-                )
+            there, now = old.get(key), settings.get(key)
+            if there != now:
+                what = f"was converted with other settings ({key}: {there}, now {now})"
+                raise UserError(f"{folder} {what}; choose another folder, or delete it")
 
     def begin(self, scans: dict[str, Scan]) -> None:
         """Write down the plan, and remove what a killed run left half-way."""
@@ -88,8 +79,7 @@ class Ledger:
         return bool(scan.files) and scan.stamp == stamp and there
 
     def enter(self, name: str, stamp: str, label: str, files: dict[str, bytes]) -> None:
-        """Write the slices of a scan, move them into place together once all are
-        there, and write them down."""
+        """Write the slices of a scan, then move them into place, and write it down."""
         scan = self.scans[name]
         hidden = {"prefix": f".case_{scan.case:03d}_", "suffix": ".tmp"}
         with tempfile.TemporaryDirectory(dir=self.folder, **hidden) as new:
@@ -109,20 +99,17 @@ class Ledger:
         scans = {name: vars(scan) for name, scan in self.scans.items()}
         state = {"settings": self.settings, "scans": scans}
         write_whole(self.folder / STATE, json.dumps(state) + "\n")
-        rows = [row for name, scan in self.scans.items() for row in _rows(name, scan)]
+        rows = []
+        for name, scan in self.scans.items():
+            for file in (file for file in scan.files if "/case_" in file):
+                number = int(_SLICE.search(file)[3])
+                label = file.replace("slices_", "slices_seg_")
+                label = label.replace("/case_", "/seg_")
+                label = label if label in scan.files else ""
+                sums = scan.files[file], label, scan.files.get(label, "")
+                place = scan.split, scan.case, scan.week, number
+                rows.append((*place, file, *sums, name, scan.label))
         rows.sort(key=lambda row: (SPLITS.index(row[0]), *row[1:4]))
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         write_whole(self.folder / MANIFEST, text.getvalue())
-
-
-def _rows(name: str, scan: Scan) -> list[tuple]:
-    """The lines of the manifest for one scan."""
-    rows = []
-    for file, checksum in scan.files.items():
-        if "/case_" in file:
-            label = file.replace("slices_", "slices_seg_").replace("/case_", "/seg_")
-            pair = (label, scan.files[label]) if label in scan.files else ("", "")
-            place = (scan.split, scan.case, scan.week, int(_SLICE.search(file)[3]))
-            rows.append((*place, file, checksum, *pair, name, scan.label))
-    return rows

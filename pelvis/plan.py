@@ -33,11 +33,8 @@ class Scan:
 
 
 def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, Scan]:
-    """Scans by the text of their sources: the known ones and, after them, new ones.
-
-    A known scan that is gone is forgotten where another one has the same patient and
-    week: it was moved.
-    """
+    """Scans by the text of their sources: the known ones, except those that were moved
+    (gone, and there again under another name), and after them the new ones."""
     present = {str(source) for source in sources}
     new = sorted((s for s in sources if str(s) not in known), key=lambda s: s.when)
     new.sort(key=lambda s: s.week is None)  # weeks that names say are taken first

@@ -20,19 +20,11 @@ class Report:
     notes: list[str]
 
     def as_json(self) -> dict:
-        """The report for machines. Keys stay; new ones may be added.
-
-        ``folder``; ``ok``: no fault; ``splits``: see `summary`; ``faults``: of each
-        ``file``, ``what`` and ``remedy``; ``notes``: texts.
-        """
+        """The report for machines. Keys stay; new ones may be added."""
         keys = "file", "what", "remedy"
-        return {
-            "folder": self.folder,
-            "ok": not self.faults,
-            "splits": self.splits,
-            "faults": [dict(zip(keys, map(str, f), strict=True)) for f in self.faults],
-            "notes": self.notes,
-        }
+        faults = [dict(zip(keys, map(str, f), strict=True)) for f in self.faults]
+        report = {"folder": self.folder, "ok": not faults, "splits": self.splits}
+        return report | {"faults": faults, "notes": self.notes}
 
     def as_text(self) -> str:
         """A table of the splits, then a line for each fault and each note."""
@@ -42,26 +34,21 @@ class Report:
 
 
 def summary(slices: list) -> dict:
-    """The figures of one split, from its `pelvis.check.Slice` objects.
-
-    Of ``slices_per_volume`` and ``intensity`` the least and the most; of shapes and
-    what follows the number of slices that have each.
-    """
+    """The figures of one split, from its `pelvis.check.Slice` objects: least and most
+    of slices_per_volume and intensity, and how often each shape, type, ... occurs."""
     readable = [s for s in slices if s.shape]
     maps = [s for s in slices if s.labels is not None]
     sizes = [len(volume) for volume in volumes_of(slices).values()]
-    weeks: dict[str, set[int]] = {}
-    for s in slices:
-        weeks.setdefault(str(s.record.case), set()).add(s.record.week)
+    patients = grouped(slices, lambda s: str(s.record.case))
     low = min((s.low for s in readable), default=None)
     high = max((s.high for s in readable), default=None)
     return {
         "slices": len(slices),
         "unreadable": len(slices) - len(readable),
-        "patients": len(weeks),
+        "patients": len(patients),
         "volumes": len(sizes),
         "labels": sum(s.record.label_path is not None for s in slices),
-        "weeks": {case: sorted(found) for case, found in weeks.items()},
+        "weeks": {k: sorted({s.record.week for s in v}) for k, v in patients.items()},
         "slices_per_volume": [min(sizes), max(sizes)],
         "intensity": [low, high],
         "shapes": count(by(s.shape) for s in readable),
@@ -74,7 +61,7 @@ def summary(slices: list) -> dict:
 
 
 def grouped(slices: Iterable, key: Callable) -> dict[Any, list]:
-    groups: dict[Any, list] = {}
+    groups = {}
     for s in slices:
         groups.setdefault(key(s), []).append(s)
     return groups
@@ -95,23 +82,21 @@ def by(sides) -> str:
     return "x".join(f"{side:.4g}" for side in sides)
 
 
-def listed(counts: dict[str, int], most: int = 3) -> str:
+def listed(counts: dict[str, int]) -> str:
     """int16 (12), float32 (3)"""
     if len(counts) < 2:
         return "".join(counts) or "none"
-    shown = [f"{value} ({count})" for value, count in list(counts.items())[:most]]
-    return ", ".join(shown) + (", …" if len(counts) > most else "")
+    shown = [f"{value} ({count})" for value, count in counts.items()]
+    return ", ".join([*shown[:3], "…"] if len(shown) > 3 else shown)
 
 
 def notes(folder: Path, slices: list) -> list[str]:
     """What is worth knowing about a folder and needs no change."""
     readable = [s for s in slices if s.shape]
-    return [
-        *_notes_on_volumes(slices),
-        *_notes_on_labels([s for s in readable if s.labels is not None], readable),
-        *_notes_on_images(readable),
-        *_unread(folder),
-    ]
+    maps = [s for s in readable if s.labels is not None]
+    labels = _notes_on_labels(maps, readable) if maps else []
+    images = _notes_on_images(readable)
+    return [*_notes_on_volumes(slices), *labels, *images, *_unread(folder)]
 
 
 def _notes_on_volumes(slices: list) -> list[str]:
@@ -121,30 +106,26 @@ def _notes_on_volumes(slices: list) -> list[str]:
         first = next(n for n in range(len(numbers) + 1) if n not in numbers)
         return first if first < max(numbers) else None
 
-    def scan(volume) -> str:
-        return f"patient {volume[0].record.case} week {volume[0].record.week}"
-
-    def gap(volume) -> str:
-        return f"{scan(volume)} lacks {lacks(volume)}"
-
-    volumes = list(volumes_of(slices).values())
-    half = median(map(len, volumes)) / 2 if volumes else 0
-    few = [volume for volume in volumes if len(volume) < half]
-    gaps = [volume for volume in volumes if lacks(volume) is not None]
+    volumes = [
+        (f"patient {case} week {week}", volume)
+        for (_, case, week), volume in volumes_of(slices).items()
+    ]
+    half = median(len(volume) for _, volume in volumes) / 2 if volumes else 0
+    few = [scan for scan, volume in volumes if len(volume) < half]
+    first = [(scan, lacks(volume)) for scan, volume in volumes]
+    gaps = [f"{scan} lacks {number}" for scan, number in first if number is not None]
     return [
-        *_some("volumes with less than half as many slices as most", few, scan),
-        *_some("volumes with gaps in the numbering of their slices", gaps, gap),
+        *_some("volumes with less than half as many slices as most", few),
+        *_some("volumes with gaps in the numbering of their slices", gaps),
     ]
 
 
 def _notes_on_labels(maps: list, slices: list) -> list[str]:
-    if not maps:
-        return []
     found = []
-    having = {s.record.split for s in maps}
-    lacking = {s.record.split for s in slices} - having
+    having = [name for name in SPLITS if any(s.record.split == name for s in maps)]
+    lacking = {s.record.split for s in slices}.difference(having)
     if lacking:
-        having, lacking = (sorted(x, key=SPLITS.index) for x in (having, lacking))
+        lacking = sorted(lacking, key=SPLITS.index)
         found.append(f"labels in {', '.join(having)}, none in {', '.join(lacking)}")
     values = {value for s in maps for value in s.labels}
     never = [name for value, name in enumerate(LABEL_NAMES) if value not in values]
@@ -198,16 +179,16 @@ def _unread(folder: Path) -> list[str]:
             continue
         files = sorted(file.name for file in path.glob("[!.]*"))
         others = [f for f in files if not f.lower().endswith((".nii", ".nii.gz"))]
-        found += _some(f"files in {path.name} that are not read", others, str)
+        found += _some(f"files in {path.name} that are not read", others)
     return found
 
 
-def _some(what: str, which: list, name=lambda s: s.record.path.name) -> list[str]:
-    """A note on some slices or volumes, with the first of them; none if none."""
+def _some(what: str, which: list) -> list[str]:
+    """A note on some slices, volumes or files, with the first of them; none if none."""
     if not which:
         return []
-    more = ", …" if len(which) > 1 else ""
-    return [f"{what}: {len(which)} ({name(which[0])}{more})"]
+    first = which[0] if isinstance(which[0], str) else which[0].record.path.name
+    return [f"{what}: {len(which)} ({first}{', …' if len(which) > 1 else ''})"]
 
 
 def _table(splits: dict[str, dict]) -> list[str]:
@@ -227,9 +208,9 @@ def _cell(key: str, value) -> str:
         value = sorted(map(len, value.values()))
     if key == "label_values":
         return " ".join(sorted(value)) or "none"
-    if isinstance(value, list):
-        low, high = value[0], value[-1]
-        if low is None:
-            return "none"
-        return f"{low:g}" if low == high else f"{low:g} … {high:g}"
-    return listed(value) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return listed(value)
+    if not isinstance(value, list):
+        return str(value)
+    ends = [f"{end:g}" for end in (value[0], value[-1]) if end is not None]
+    return " … ".join(dict.fromkeys(ends)) or "none"

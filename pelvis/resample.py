@@ -6,14 +6,11 @@ patient's left, so that on an upright picture (``img.T`` with ``origin="lower"``
 patient's left is on the right, as on a radiologist's screen.
 
 The field of view keeps its centre, what the grid has beyond it is 0, and slices are
-picked, never made up in between. Two cases:
-
-- *The axes of the patient* are what slices follow as a rule, whatever the tilt.
-- *The slices of the scanner* are kept where a scan is a stack of thick slices (more
-  than twice as far apart as their pixels are wide) that lies within 30 degrees of the
-  plane asked for: between thick slices there is nothing to interpolate from, and cuts
-  across them would be blurred stripes. They are turned within their own plane until
-  the head is up, and their affine says how they are tilted.
+picked, never made up in between. As a rule slices follow *the axes of the patient*,
+whatever the tilt. *The slices of the scanner* are kept where a scan is a stack of thick
+slices (`THICK`) within `MAX_TILT` of the plane asked for: between them there is nothing
+to interpolate from. They are turned within their own plane until the head is up, and
+their affine says how they are tilted.
 """
 
 from typing import NamedTuple
@@ -32,8 +29,6 @@ ANATOMY = 0.05  # of the fullest slice's bright pixels: fewer hold no anatomy
 
 
 class Slice(NamedTuple):
-    """One slice on the grid."""
-
     pixels: np.ndarray  # int16 or float32 [X, Z] (coronal), scanner's units
     labels: np.ndarray | None  # uint8 [X, Z]
     affine: np.ndarray  # [4, 4], mm
@@ -52,18 +47,16 @@ def cut(
 
     Coronal slices run from front to back, axial ones from the feet to the head,
     sagittal ones from right to left. ``slices`` are spread evenly from the first to the
-    last that holds anatomy; all of these where there are fewer, or for ``None``. Images
-    are smoothed as far as the grid is coarser than the scan, so that fine structure
-    does not alias (Cardoso et al. 2015, Scale factor point spread function matching),
-    and interpolated linearly; labels take the nearest voxel. Whole numbers of 16 bits
-    stay so. Pixels within 1 % of the grid's size are not resized, so that a volume on
-    the grid comes out as it went in.
-
-    An empty list means that no slice holds anatomy.
+    last that holds anatomy; all of these where there are fewer, or for ``None``; none
+    where none does. Images are smoothed as far as the grid is coarser than the scan, so
+    that fine structure does not alias (Cardoso et al. 2015, Scale factor point spread
+    function matching), and interpolated linearly; labels take the nearest voxel. Whole
+    numbers of 16 bits stay so. Pixels within 1 % of the grid's size are not resized, so
+    that a volume on the grid comes out as it went in.
     """
     frame, count = _frame(affine, pixels.shape, plane, grid, spacing)
-    to_voxels = np.linalg.inv(affine) @ frame  # from (row, column, slice)
-    to_voxels = to_voxels.round(9)  # an exact half or border stays one
+    # from (row, column, slice); rounded, so that an exact half or border stays one
+    to_voxels = (np.linalg.inv(affine) @ frame).round(9)
     image = _antialias(pixels, to_voxels)
     chosen = _choose(image, to_voxels, grid, count, slices)
     gap = np.diff(chosen).mean() if len(chosen) > 1 else 1
@@ -138,12 +131,10 @@ def _choose(image, to_voxels, grid, count, slices) -> np.ndarray:
     """Numbers of the slices to keep, in order."""
     coarse = to_voxels.copy()
     coarse[:3, :2] *= 4  # every fourth row and column is enough to see a body
-    small = tuple(max(1, side // 4) for side in grid)
+    size = (*(max(1, side // 4) for side in grid), count)
     low, high = np.percentile(image, [5, 99.5])
-    matrix, offset = coarse[:3, :3], coarse[:3, 3]
-    look = affine_transform(
-        image, matrix, offset, (*small, count), order=0, mode="constant", cval=low
-    )
+    place = coarse[:3, :3], coarse[:3, 3], size
+    look = affine_transform(image, *place, order=0, mode="constant", cval=low)
     bright = (look > low + 0.1 * (high - low)).sum(axis=(0, 1))
     held = np.flatnonzero(bright > ANATOMY * bright.max())
     if not held.size:
@@ -156,6 +147,6 @@ def _choose(image, to_voxels, grid, count, slices) -> np.ndarray:
 def _sample(volume, to_voxels, grid, number, order) -> np.ndarray:
     """One slice `[X, Z]`; half a voxel beyond the last centre is still seen."""
     offset = to_voxels[:3, 3] + number * to_voxels[:3, 2]
+    place = to_voxels[:3, :3], offset, (*grid, 1)
     how = {"order": order, "mode": "grid-constant", "prefilter": False}
-    matrix = to_voxels[:3, :3]
-    return affine_transform(volume, matrix, offset, (*grid, 1), **how)[:, :, 0]
+    return affine_transform(volume, *place, **how)[:, :, 0]

@@ -1,6 +1,9 @@
-"""Whose scan a file is, and which file is its label map, as the names say.
+"""Whose scan a file is, and which file is its label map.
 
-**The patient and the week** of a NIfTI file, by the first of these that fits:
+DICOM files say it in their headers; a patient without PatientID is the study's. Of
+NIfTI files only the names are known:
+
+**The patient and the week**, by the first of these that fits:
 
 - ``Case_004_Week0_LFOV.nii.gz`` and ``B004_Week0_LFOV.nii.gz`` are patient 4, week 0,
   numbered by the CSIRO release (Dowling & Greer 2021, doi 10.25919/45t8-p065);
@@ -21,12 +24,22 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
+from tqdm.auto import tqdm
+
+from pelvis.dicom import reading
+from vqlib.errors import UserError
+
 _LABEL = {"semantic", "seg", "dseg", "label", "labels", "mask"}
 _CSIRO = re.compile(r"(?:case_|b)(\d{1,6})_week(\d{1,6})", re.I)
-_WEEK = re.compile(
-    r"(?:^|[_\s])(?:week|wk|ses|session|visit)[-_\s]?(\d{1,6})(?=[_\s]|$)", re.I
-)
+_WEEK = r"(?:^|[_\s])(?:week|wk|ses|session|visit)[-_\s]?(\d{1,6})(?=[_\s]|$)"
+_WEEK = re.compile(_WEEK, re.I)
 _CONTRAST = re.compile(r"t[12](w|star)?|[23]d", re.I)
+
+
+_WHEN = ("StudyDate", "StudyTime", "SeriesNumber")
+_TAGS = ("SOPClassUID", "Modality", "Rows", "PatientID", "StudyInstanceUID")
+_TAGS += ("SeriesInstanceUID", *_WHEN)
 
 
 @dataclass(frozen=True)
@@ -47,11 +60,8 @@ class Source:
 
 
 def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[str]]:
-    """The scans among NIfTI files of a folder with their labels, and the faults.
-
-    Scans that are there twice, labels without an image and scans with two label maps
-    are faults and left out.
-    """
+    """The scans among NIfTI files with their labels; and a line for each scan that is
+    there twice, label without an image, and scan with two label maps."""
     groups = defaultdict(lambda: ([], []))  # name -> images, labels
     for path in paths:
         stem, is_label = _stem(path)
@@ -64,14 +74,12 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
             pairs.append((images, labels))
             continue
         for parent in sorted({path.parent for path in images + labels}):
-            both = [
-                [p for p in some if p.parent == parent] for some in (images, labels)
-            ]
-            pairs.append(both)
+            here = [[p for p in x if p.parent == parent] for x in (images, labels)]
+            pairs.append(here)
     faults, same = [], defaultdict(list)
     for images, labels in pairs:
-        twins = next((some for some in (images, labels) if len(some) > 1), None)
-        if twins:
+        twins = images if len(images) > 1 else labels
+        if len(twins) > 1:
             faults.append(f"{twins[1]} is the same scan as {twins[0].name}; remove one")
         elif images:
             source = _source(folder, images[0], *labels)
@@ -85,6 +93,46 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
             whose = f"patient {found[0].patient}, week {found[0].week}"
             faults.append(f"{second} is {whose}, as is {first}; remove or rename one")
     return [found[0] for found in same.values() if len(found) == 1], faults
+
+
+def dicom_sources(
+    folder: Path, paths: list[Path], progress: bool = True
+) -> tuple[list[Source], list[str], int]:
+    """The MR series among some files, a line for each damaged file, and the number of
+    DICOM files that are no MR images. Files that are no DICOM at all are passed over.
+    """
+    series, faults, ignored = defaultdict(list), [], 0
+    quiet = not (progress and paths)
+    for path in tqdm(paths, "reading headers", disable=quiet, leave=False):
+        try:
+            header = _header(path)
+        except UserError as fault:
+            faults.append(str(fault))
+            continue
+        if header is None:
+            continue
+        if header["Modality"] != "MR" or not header["Rows"]:
+            ignored += 1
+        elif header["SeriesInstanceUID"]:
+            series[header["SeriesInstanceUID"]].append((path, header))
+        else:
+            faults.append(f"{path} has no SeriesInstanceUID; get the file again")
+    sources = []
+    for uid, found in series.items():
+        files, headers = zip(*found, strict=True)
+        # the study's, where PatientID was removed
+        patients = {
+            h["PatientID"].lower() or f"study {h['StudyInstanceUID']}" for h in headers
+        }
+        if len(patients) > 1:
+            of = f"{files[0].parent} (series {uid}) belongs to {len(patients)} patients"
+            faults.append(f"{of}; correct PatientID, or leave it out")
+            continue
+        name = printable(files[0].parent.relative_to(folder))
+        when = natural(" ".join([*(headers[0][key] for key in _WHEN), uid]))
+        source = Source(name, files, patients.pop(), series=uid, when=tuple(when))
+        sources.append(source)
+    return sources, faults, ignored
 
 
 def printable(path: Path) -> str:
@@ -126,3 +174,20 @@ def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
         # a week still needs a patient: the folder's, or what is left of the name
         patient = printable(path.with_name(rest).relative_to(folder))
     return Source(name, (path,), patient, label, None, week, when=tuple(natural(name)))
+
+
+def _header(path: Path) -> dict[str, str] | None:
+    """What says whose image a file is; None where it is no DICOM."""
+    with reading(path):
+        with path.open("rb") as file:
+            dicom = file.read(132)[128:] == b"DICM"
+        named = path.suffix.lower() in (".dcm", ".ima")
+        if not (dicom or named) or path.name.upper() == "DICOMDIR":
+            return None
+        header = pydicom.dcmread(
+            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+        )
+        found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
+        if not (found["SOPClassUID"] or found["Modality"]):
+            raise ValueError("no image in it")
+        return found

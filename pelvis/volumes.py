@@ -1,20 +1,16 @@
-"""3D scans in a folder: which are there, and one of them read, with suspicion.
-
-`find_volumes` goes through a folder of any depth and looks at names and DICOM headers
-only. `read_volume` reads one scan, judges it, and says in one line what is wrong with
-it. How names give patients, weeks and labels: `pelvis.sources`.
-"""
+"""3D scans in a folder: which are there (`pelvis.sources`), and one of them, read and
+judged: one line says what is wrong with it."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from pelvis.dicom import dicom_sources, read_series
-from pelvis.sources import Source, nifti_sources
+from pelvis.dicom import read_series
+from pelvis.sources import Source, dicom_sources, nifti_sources
 from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
@@ -26,8 +22,7 @@ _DEFLATE = 1032  # gzip shrinks nothing further than this
 _UNKNOWN = "left and right are unknown; export it from DICOM with dcm2niix"
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(NamedTuple):
     """One scan, read."""
 
     pixels: np.ndarray  # integers or float32 [I, J, K], finite, not constant
@@ -52,8 +47,8 @@ def find_volumes(
     files, faults, seen = [], [], set()
 
     def unreadable(fault: OSError) -> None:
-        what = f"{fault.filename} cannot be read ({fault.strerror})"
-        faults.append(f"{what}; change its permissions, or move it away")
+        remedy = "change its permissions, or move it away"
+        faults.append(f"{fault.filename} cannot be read ({fault.strerror}); {remedy}")
 
     for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
         true = os.path.realpath(here)
@@ -80,11 +75,10 @@ def find_volumes(
 def read_volume(source: Source) -> Volume:
     """Read one scan and its label map.
 
-    Raises `UserError` for what `vqlib.data.slices.read_array` refuses; for more or less
-    than three dimensions, colours or complex numbers; for voxels that are not finite,
-    or all alike; for sizes, spacings or an affine that cannot be; for a label map on
-    another grid or with other values than `LABEL_NAMES`; for a DICOM series that is no
-    volume (`pelvis.dicom.read_series`).
+    Raises `UserError` for what `vqlib.data.slices.read_array` refuses; for what is not
+    three-dimensional, grey, finite and of more than one value; for sizes, spacings or
+    an affine that cannot be; for a label map on another grid or with other values than
+    `LABEL_NAMES`; for a DICOM series that is no volume (`pelvis.dicom.read_series`).
     """
     if source.series:
         name, pixels, affine = read_series(source.files)
@@ -94,18 +88,17 @@ def read_volume(source: Source) -> Volume:
     values, header, affine = read_array(path, _volume_shape)
     pixels = _judge_pixels(path, values)
     note = _judge_header(path, header, affine)
-    labels = None
-    if source.label is not None:
-        values, header, where = read_array(source.label, _volume_shape)
-        _judge_header(source.label, header, where)
-        shape = pixels.shape
-        if values.shape != shape or _apart(shape, affine, where) > SAME_GRID:
-            raise UserError(
-                f"{source.label} is not on the grid of {path.name} (other size or "
-                "affine); resample the label to its image"
-            )
-        labels = as_labels(source.label, values)
-    return Volume(pixels, labels, affine, note)
+    if source.label is None:
+        return Volume(pixels, None, affine, note)
+    values, header, where = read_array(source.label, _volume_shape)
+    _judge_header(source.label, header, where)
+    shape = pixels.shape
+    if values.shape != shape or _apart(shape, affine, where) > SAME_GRID:
+        raise UserError(
+            f"{source.label} is not on the grid of {path.name} (other size or affine); "
+            "resample the label to its image"
+        )
+    return Volume(pixels, as_labels(source.label, values), affine, note)
 
 
 def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
@@ -120,8 +113,7 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
     held = path.stat().st_size * (_DEFLATE if path.name.lower().endswith("gz") else 1)
     if max(shape) > MAX_SIDE or voxels > MAX_VOXELS or voxels * dtype.itemsize > held:
         raise UserError(
-            f"{path} declares {size} voxels, more than it can hold or than a volume "
-            "has; get the file again"
+            f"{path} declares {size} voxels, more than it can hold; get the file again"
         )
     if dtype.kind not in "iuf":
         kind = "complex" if dtype.kind == "c" else "colour"
@@ -134,19 +126,13 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
     not say where its voxels lie."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if max(codes) <= 0:
-        raise UserError(
-            f"{path} does not say how it lies in the patient (no sform or qform code), "
-            f"so {_UNKNOWN}"
-        )
+        raise UserError(f"{path} has no sform or qform code, so {_UNKNOWN}")
     declared = header["pixdim"][1:4]
-    _judge_affine(path, affine)
-    widths = np.linalg.norm(affine[:3, :3], axis=0)
+    widths = _judge_affine(path, affine)
     if not np.allclose(widths, declared, rtol=0.02):
-        pair = ["x".join(f"{w:.3g}" for w in sizes) for sizes in (declared, widths)]
-        raise UserError(
-            f"{path} declares voxels of {pair[0]} mm in pixdim but {pair[1]} mm in its "
-            "affine; export it again"
-        )
+        one, two = ("x".join(f"{w:.3g}" for w in x) for x in (declared, widths))
+        sizes = f"voxels of {one} mm in pixdim but {two} mm in its affine"
+        raise UserError(f"{path} declares {sizes}; export it again")
     if min(codes) <= 0:
         return ""
     try:
@@ -158,18 +144,16 @@ def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> s
         lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
         cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
     if not (cosines > np.cos(np.radians(SAME_WAY))).all():
-        raise UserError(
-            f"{path} has sform and qform that point different ways, so {_UNKNOWN}"
-        )
-    shift = _apart(header.get_data_shape()[:3], affine, other)
-    return (
-        "" if shift < SHIFT else f"{path}: sform and qform differ; the sform is taken"
-    )
+        ways = "has sform and qform that point different ways"
+        raise UserError(f"{path} {ways}, so {_UNKNOWN}")
+    if _apart(header.get_data_shape()[:3], affine, other) < SHIFT:
+        return ""
+    return f"{path}: sform and qform differ; the sform is taken"
 
 
-def _judge_affine(name: str | Path, affine: np.ndarray) -> None:
-    """Raises `UserError` for an affine that is not finite or singular, and for voxels
-    of a size that no scanner makes."""
+def _judge_affine(name: str | Path, affine: np.ndarray) -> np.ndarray:
+    """The sides of a voxel in mm; raises `UserError` for an affine that is not finite
+    or singular, and for sides that no scanner makes."""
     finite = np.isfinite(affine).all()
     widths = np.linalg.norm(affine[:3, :3], axis=0)
     low, high = SPACING_RANGE
@@ -178,9 +162,9 @@ def _judge_affine(name: str | Path, affine: np.ndarray) -> None:
         raise UserError(f"{name} has voxels of {sizes} mm; export it again")
     # 1 for a box, 0 for one that is flat
     if not finite or abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(widths):
-        raise UserError(
-            f"{name} has an affine that is singular or not finite; export it again"
-        )
+        fault = "has an affine that is singular or not finite"
+        raise UserError(f"{name} {fault}; export it again")
+    return widths
 
 
 def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
@@ -190,8 +174,8 @@ def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
             raise UserError(f"{name} has NaN or infinite voxels; export it again")
     if values.min() == values.max():
-        value = f"{values.flat[0]:g}"
-        raise UserError(f"{name} has the value {value} everywhere; export it again")
+        value = values.flat[0]
+        raise UserError(f"{name} has the value {value:g} everywhere; export it again")
     return values
 
 

@@ -2,8 +2,8 @@
 
 Processes are spawned, since a fork of one that runs threads (torch, Jupyter) may hang.
 A spawned process would first import the caller's script, and fail where that has no
-``if __name__ == "__main__"`` or came from standard input. Our jobs live in modules of
-`pelvis`, so the script is not needed, and is kept out of sight while processes start.
+``if __name__ == "__main__"``. Our jobs live in modules of `pelvis`, so the script is
+kept out of sight while processes start.
 """
 
 import multiprocessing
@@ -25,8 +25,8 @@ def run(
 ) -> Iterator[tuple[Any, Any]]:
     """Calls a function with each job; yields (job, result) as they are ready.
 
-    ``processes`` work at once, by default one a core; one alone is this process. What
-    the function raises is raised here, and a `UserError` where a process is killed.
+    ``processes`` work at once, by default one a core; one alone is this process. Raises
+    what the function does, and `UserError` where a process is killed.
     """
     jobs = list(jobs)
     processes = min(processes or os.cpu_count() or 1, len(jobs))

@@ -18,7 +18,8 @@ from archive_index import series, table
 from click.testing import CliRunner
 from scan_files import coronal_series, write_dicom
 
-from pelvis import archive, download
+from pelvis import archive
+from pelvis import fetch as download
 from pelvis.convert import Report, convert
 from vqlib.cli import main
 from vqlib.data import SliceIndex
