@@ -1,4 +1,4 @@
-"""A small index of an archive, as idc-index has one, and series that fit it."""
+"""An index of an archive, as idc-index has one, for the tests here."""
 
 from types import SimpleNamespace
 
@@ -30,11 +30,8 @@ def table(*rows) -> pd.DataFrame:
 
 
 def write_index(folder, rows, citations=()):
-    """A stand-in for the module ``idc_index_data``, with its two tables as files.
-
-    ``rows`` are as from `series`, and may name a Modality; ``citations`` are pairs of
-    DOI and text.
-    """
+    """A stand-in for the module ``idc_index_data``, with its two tables as files, of
+    rows as from `series`, and of pairs of DOI and text."""
     found = table(*({"Modality": "MR"} | row for row in rows))
     found["size"] /= 1e6
     found = found.rename(columns={ours: theirs for theirs, ours in COLUMNS.items()})

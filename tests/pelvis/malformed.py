@@ -105,17 +105,17 @@ REFUSED = {
 _COMMENT = (
     b"\1\0\0\0" + np.array([32, 6], "<i4").tobytes() + b"a comment".ljust(24, b"\0")
 )
-# name: ((ending, content), the pixels that must come)
+# name: (ending, content); the pixels are PIXELS all the same
 RIGHT = {
-    "NIfTI-2": (packed(version=2), PIXELS),
-    "slope 0": (packed(scl_slope=0, scl_inter=5), PIXELS),
-    "5 dimensions": (plain(PIXELS[..., None, None, None]), PIXELS),
-    "comment": (packed(gap=_COMMENT), PIXELS),
-    "nonsense for extensions": (packed(gap=b"\1\0\0\0" + b"\xff" * 60), PIXELS),
-    "pixels at an odd byte": (plain(gap=bytes(5)), PIXELS),
-    "micrometres": (plain(xyzt_units=3, pixdim=(slice(1, 3), (1680, 1560))), PIXELS),
-    "two gz members": ((".nii.gz", gz(nifti()[:700]) + gz(nifti()[700:])), PIXELS),
-    "gz padded with zeros": ((".nii.gz", GOOD + bytes(512)), PIXELS),
+    "NIfTI-2": packed(version=2),
+    "slope 0": packed(scl_slope=0, scl_inter=5),
+    "5 dimensions": plain(PIXELS[..., None, None, None]),
+    "comment": packed(gap=_COMMENT),
+    "nonsense for extensions": packed(gap=b"\1\0\0\0" + b"\xff" * 60),
+    "pixels at an odd byte": plain(gap=bytes(5)),
+    "micrometres": plain(xyzt_units=3, pixdim=(slice(1, 3), (1680, 1560))),
+    "two gz members": (".nii.gz", gz(nifti()[:700]) + gz(nifti()[700:])),
+    "gz padded with zeros": (".nii.gz", GOOD + bytes(512)),
 }
 
 _TWICE = np.array([1.0, 1, 0, 0])

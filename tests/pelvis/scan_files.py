@@ -76,27 +76,28 @@ def dicom_image(
     image = pydicom.Dataset()
     image.file_meta = pydicom.dataset.FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.SOPClassUID = MRImageStorage
-    image.SOPInstanceUID = f"1.2.{series}.9.{number}"
-    image.SeriesInstanceUID = f"1.2.{series}"
-    image.StudyInstanceUID = "1.2.3"
-    image.PatientID = "Man 7"
-    image.Modality = "MR"
-    image.Manufacturer = "MAKER"
-    image.SeriesNumber = int(series.split(".")[0])
-    image.SeriesDescription = "t2 cor"
-    image.InstanceNumber = number
-    image.ImagePositionPatient = [round(float(v), 6) for v in position]
-    image.ImageOrientationPatient = [round(float(v), 9) for v in orientation]
-    image.PixelSpacing = list(spacing)
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.Rows, image.Columns = pixels.shape
-    image.BitsAllocated = image.BitsStored = 16
-    image.HighBit = 15
-    image.PixelRepresentation = 0
-    image.PixelData = pixels.astype("<u2").tobytes()
-    for name, value in tags.items():
+    own = {
+        "SOPClassUID": MRImageStorage,
+        "SOPInstanceUID": f"1.2.{series}.9.{number}",
+        "SeriesInstanceUID": f"1.2.{series}",
+        "StudyInstanceUID": "1.2.3",
+        "PatientID": "Man 7",
+        "Modality": "MR",
+        "Manufacturer": "MAKER",
+        "SeriesNumber": int(series),
+        "SeriesDescription": "t2 cor",
+        "InstanceNumber": number,
+        "ImagePositionPatient": [round(float(v), 6) for v in position],
+        "ImageOrientationPatient": [round(float(v), 9) for v in orientation],
+        "PixelSpacing": list(spacing),
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "PixelData": pixels.astype("<u2").tobytes(),
+    }
+    own |= {"SamplesPerPixel": 1, "PixelRepresentation": 0, "HighBit": 15}
+    own |= {"BitsAllocated": 16, "BitsStored": 16}
+    for name, value in (own | tags).items():
         setattr(image, name, value)
     return image
 

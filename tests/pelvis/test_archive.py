@@ -11,18 +11,6 @@ from archive_index import series, table, write_index
 
 from pelvis import archive
 
-INDEX = table(
-    series("1.1", "man-1"),
-    series("1.2", "man-1", "t1_tse_cor"),
-    series("1.3", "man-2", "t1_tse_cor", size=4_000_000),
-    series("1.4", "man-3", "COR T2 FRFSE"),
-    series("1.5", "man-3", "t2_tse_tra"),
-    series("1.6", "man-4", "t2_localizer"),
-    series("2.1", "w-1", "Cor T1", "beta_mri", sex="F", body_part="PELVIS"),
-    series("2.2", "w-2", "Cor T1", "beta_mri", sex="F", body_part="UTERUS"),
-    series("2.3", "w-3", "Cor T1", "beta_mri", sex="", licence="CC BY-NC 4.0"),
-)
-
 
 def test_the_index_lists_open_pelvic_mr_and_how_to_cite_it(tmp_path, monkeypatch):
     empty = {"sex": None, "description": None, "doi": None}
@@ -64,46 +52,17 @@ def test_coronal_by_the_description():
         assert (archive.is_coronal(found["description"]) == wanted).all()
 
 
-def test_offers_count_and_name():
-    alpha, beta = archive.offers(archive.select(INDEX)).to_dict("records")
-    assert list(alpha.values()) == [
-        *("alpha", 4, 3, 10_000_000),
-        *("CC BY 4.0", "prostate; men"),
-    ]
-    assert beta["licence"] == "CC BY 4.0, CC BY-NC 4.0 (non-commercial)"
-    assert beta["shows"] == "pelvis/prostate/uterus; women, sex not given"
-
-
-@pytest.mark.parametrize(
-    ("where", "how", "uids"),
-    [
-        (("Beta-MRI",), {}, ["2.1", "2.2", "2.3"]),
-        (("alpha", "LOCALIZER"), {}, ["1.6"]),
-        ((None, "tra"), {}, ["1.5"]),
-        (("alpha",), {}, ["1.1", "1.3", "1.4"]),  # T2 before T1
-        (("alpha",), {"patients": 2}, ["1.1", "1.3"]),
-        (("alpha",), {"patients": 2, "every_series": True}, ["1.1", "1.2", "1.3"]),
-    ],
-)
-def test_choices(where, how, uids):
-    assert list(archive.take(archive.select(INDEX, *where), **how)["uid"]) == uids
-
-
-def test_the_common_are_preferred_and_then_the_larger():
-    found = table(
+def test_one_series_a_patient():
+    """T2-weighted, then as most patients have it, then the one of most images."""
+    rows = [
         series("1", "a", "cor rare", images=90),
         series("2", "a", "cor", images=20),
         series("3", "a", "cor", images=30),
         series("4", "b", "cor"),
-    )
-    assert list(archive.take(found, patients=1)["uid"]) == ["3"]
-
-
-def test_a_smaller_choice_is_part_of_a_larger():
-    found = table(*(series(f"1.{n}", f"man-{n % 7}") for n in range(20)))
-    few, more = archive.take(found, 3), archive.take(found[::-1], None)
-    assert set(few["uid"]) < set(more["uid"])
-    assert len(more) == 7
+        series("5", "b", "COR T2 FRFSE", images=10),
+    ]
+    assert list(archive.take(table(*rows))["uid"]) == ["3", "5"]
+    assert list(archive.take(table(*rows[::-1]), patients=1)["uid"]) == ["3"]
 
 
 def test_the_real_index():

@@ -1,7 +1,7 @@
 """Whatever a file holds: the right pixels or one clear line, and never more memory.
 
-Each file of the tables is read alone, opened within a data set, and checked within a
-folder whose other files are sound. Folders with a fault and random damage follow.
+Each file of the tables is checked within a folder whose other files are sound. Folders
+with a fault and random damage follow.
 """
 
 import json
@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from malformed import FUZZ, HEADERS, PIXELS, flipped, gz, nifti
 from slice_files import refusal
 
-from vqlib import profiles
 from vqlib.cli import main
 from vqlib.data import open_data, read_slice
 from vqlib.errors import UserError
@@ -70,10 +69,6 @@ def check(folder):
     return report
 
 
-def opening(folder):
-    return refusal(lambda: open_data(folder, profiles.get("smoke"), progress=False))
-
-
 def only_fault(study, path, sound=4) -> str:
     """What the one fault of a folder says; it names the file and a remedy, and at least
     so many slices are read all the same."""
@@ -92,7 +87,7 @@ def test_a_sound_folder_has_no_fault(study):
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
     report = check(study)
     assert report["ok"]
-    assert len(open_data(study, profiles.get("smoke"), progress=False).train) == 2
+    assert len(open_data(study, "smoke", progress=False).train) == 2
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
 
@@ -105,10 +100,8 @@ def test_files_that_are_refused(case, study):
 
 @pytest.mark.parametrize("case", malformed.RIGHT)
 def test_files_that_are_odd_but_right(case, study):
-    file, pixels = malformed.RIGHT[case]
-    read = read_slice(put(study, file))
-    assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, pixels.astype(np.float32))
+    read = read_slice(put(study, malformed.RIGHT[case]))
+    np.testing.assert_array_equal(read, PIXELS)
     assert check(study)["ok"]
 
 
@@ -116,10 +109,8 @@ def test_files_that_are_odd_but_right(case, study):
 def test_files_that_are_read_but_are_a_fault(case, study):
     file, words = malformed.LISTED[case]
     path = put(study, file)
-    assert np.isfinite(read_slice(path)).all()
-    (fault,) = (f for f in check(study)["faults"] if f["file"] == str(path))
-    assert words in fault["what"]
-    assert fault["remedy"]
+    np.testing.assert_array_equal(read_slice(path), PIXELS)
+    assert words in only_fault(study, path)
 
 
 @pytest.mark.parametrize("head", [b"", b"\1\0\0\0" + bytes(28)])
@@ -142,17 +133,14 @@ def copy(study, name):
     shutil.copy(study / ONE, study / name)
 
 
-def link(study, name):
-    try:
-        (study / name).symlink_to("gone")
-    except OSError:
-        pytest.skip("this system has no links")
+def special(make):
+    def spoil(study, name):
+        try:
+            make(study / name)
+        except (OSError, AttributeError):
+            pytest.skip("this system has no links or pipes")
 
-
-def pipe(study, name):
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("this system has no pipes")
-    os.mkfifo(study / name)
+    return spoil
 
 
 NOT_A_FILE = "is a folder, a pipe or a broken link, not a file.*remove it"
@@ -161,9 +149,9 @@ FOLDERS = [
     (f"{SEG}/case_004_week_0_slice_1.nii", copy, "is not named seg_NNN.*rename it"),
     (f"{TRAIN}/case_٠٠٤_week_٠_slice_٧.nii.gz", copy, "is not named case_NNN"),
     (seg(ONE), lambda study, name: (study / ONE).unlink(), "has no image.*slice_1.nii"),
-    (NEW, lambda study, name: (study / name).mkdir(), NOT_A_FILE),
-    (NEW, link, NOT_A_FILE),
-    (NEW, pipe, NOT_A_FILE),
+    (NEW, special(lambda path: path.mkdir()), NOT_A_FILE),
+    (NEW, special(lambda path: path.symlink_to("gone")), NOT_A_FILE),
+    (NEW, special(lambda path: os.mkfifo(path)), NOT_A_FILE),
 ]
 
 
@@ -177,17 +165,7 @@ def test_a_blank_volume_is_a_fault_but_opens(study):
     for name in NAMES[:2]:
         put(study, malformed.packed(-PIXELS), name)
     assert "without a positive pixel" in only_fault(study, study / NAMES[0])
-    open_data(study, profiles.get("smoke"), progress=False)
-
-
-def test_a_link_that_leads_round_in_a_circle(study):
-    try:
-        (study / TRAIN / "loop").symlink_to(study, target_is_directory=True)
-        (study.parent / "round").symlink_to("round")
-    except OSError:
-        pytest.skip("this system has no links")
-    assert check(study)["ok"]
-    assert "does not exist" in check(study.parent / "round")["faults"][0]["what"]
+    open_data(study, "smoke", progress=False)
 
 
 def test_spaces_and_other_scripts_in_paths(study):
@@ -210,7 +188,7 @@ def test_names_that_cannot_be_printed(study):
     assert len(faults) == 2
     assert "case_004\\nweek.nii.gz is not named" in faults[0]
     assert "\\udcff" in faults[1]
-    assert "\n" not in opening(study)
+    assert "\n" not in refusal(open_data, study, "smoke")
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,11 @@ import tracemalloc
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
-from malformed import FUZZ, HEADERS
 from scan_files import SHAPE, STACK, sample, turn, write_label, write_volume
 from slice_files import refusal
 
 from pelvis.sources import Source
 from pelvis.volumes import find_volumes, read_volume
-from vqlib.errors import UserError
 
 PIXELS = np.rint(sample(SHAPE, STACK)).astype(np.int16)
 
@@ -147,26 +144,6 @@ def test_a_huge_header_takes_no_memory(tmp_path, shape):
     tracemalloc.stop()
     assert " x ".join(map(str, shape)) in line
     assert peak < 5e6
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory):
-    """A folder for one file, which the examples of hypothesis write in turn."""
-    return tmp_path_factory.mktemp("random")
-
-
-@FUZZ
-@given(fields=HEADERS)
-def test_any_header_gives_a_volume_or_a_refusal(scratch, fields):
-    path = with_header(scratch / "c.nii.gz", **fields)
-    try:
-        volume = read_volume(source(path))
-    except UserError:
-        refused(path)
-    else:
-        assert np.isfinite(volume.pixels.astype(float)).all()
-        assert np.isfinite(volume.affine).all()
-        assert volume.pixels.ndim == 3
 
 
 def test_what_is_found(tmp_path):
