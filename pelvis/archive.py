@@ -46,10 +46,7 @@ _OPEN = r"CC0\b.*|CC BY(?:-NC)?(?:-SA)? \d.*"
 
 
 def read_index() -> DataFrame:
-    """Every pelvic MR series with an open licence, coronal or not, by patient.
-
-    Raises `UserError` where the extra ``fetch`` is not installed.
-    """
+    """Every pelvic MR series with an open licence, coronal or not, by patient."""
     wanted = [("Modality", "==", "MR"), ("BodyPartExamined", "in", BODY_PARTS)]
     wanted.append(("instanceCount", ">=", MIN_IMAGES))
     path = needs_fetch("idc_index_data").IDC_INDEX_PARQUET_FILEPATH
@@ -90,20 +87,18 @@ def is_coronal(descriptions: pd.Series) -> pd.Series:
 
 
 def offers(found: DataFrame, by: str = "collection") -> DataFrame:
-    """Series counted by their collection, or ``by`` their description: columns name,
-    series, patients, size (bytes), licence and shows; the one with most patients first.
-    """
-    listed = found.groupby(by).agg(
+    """Series counted by collection or description: columns name, series, patients, size
+    (bytes), licence and shows; the one with most patients first."""
+    groups = found.groupby(by)
+    listed = groups.agg(
         series=("uid", "size"),
         patients=("patient", "nunique"),
         size=("size", "sum"),
         licence=("licence", lambda some: ", ".join(sorted(set(map(named, some))))),
     )
-    listed["shows"] = [_shows(group) for _, group in found.groupby(by)]
-    listed = listed.rename_axis("name").reset_index()  # sorted by name
-    return listed.sort_values(
-        "patients", ascending=False, kind="stable", ignore_index=True
-    )
+    listed["shows"] = [_shows(group) for _, group in groups]
+    listed = listed.sort_values("patients", ascending=False, kind="stable")
+    return listed.rename_axis("name").reset_index()
 
 
 def named(licence: str) -> str:
@@ -114,10 +109,9 @@ def named(licence: str) -> str:
 def _shows(group: DataFrame) -> str:
     """Body parts and who was scanned, as far as the index says."""
     parts = "/".join(sorted(set(group["body_part"].str.lower())))
-    sexes = set(group["sex"])
-    people = [who for sex, who in (("M", "men"), ("F", "women")) if sex in sexes]
-    if sexes - {"M", "F"}:
-        people.append("sex not given")
+    known = {"M": "men", "F": "women"}
+    found = {known.get(sex, "sex not given") for sex in group["sex"]}
+    people = [who for who in (*known.values(), "sex not given") if who in found]
     return f"{parts}; {', '.join(people)}"
 
 
@@ -202,7 +196,7 @@ def size_text(size: float) -> str:
 
 
 def needs_fetch(module: str):
-    """Import a module of the extra ``fetch``; raises `UserError`."""
+    """Import a module of the extra ``fetch``; raises `UserError` without it."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:

@@ -63,10 +63,7 @@ class Slice:
 
 
 def check(folder: str | Path, progress: bool = False) -> Report:
-    """Read every slice and label map of a folder, and report.
-
-    Whatever is wrong with the folder is in the report; nothing is raised.
-    """
+    """Read every slice and label map of a folder; what is wrong is in the report."""
     folder = Path(folder).expanduser()
     records, faults = scan_folder(folder)
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -126,11 +123,12 @@ def _image(found: Slice, values, header, affine) -> Iterator[tuple[str, str]]:
     found.spacing = tuple((header["pixdim"][1:3] * unit).tolist())
     low, high = SPACING_RANGE
     found.possible = all(low <= side <= high for side in found.spacing)
+    again = "or convert the volume again"
     if not found.possible:
         what = f"has a spacing of {by(found.spacing)} mm, which cannot be"
-        yield what, "correct its header (pixdim), or convert the volume again"
+        yield what, f"correct its header (pixdim), {again}"
     if affine is None:
-        remedy = "write it into the header (sform), or convert the volume again"
+        remedy = f"write it into the header (sform), {again}"
         yield "has no affine, so nothing says which side is left", remedy
     else:
         found.affine, axes = affine, affine[:3, :3]
@@ -139,7 +137,7 @@ def _image(found: Slice, values, header, affine) -> Iterator[tuple[str, str]]:
         if np.isfinite(sides).all() and abs(np.linalg.det(axes)) > 1e-3 * sides.prod():
             found.axes = "".join(nib.aff2axcodes(affine))
         else:
-            remedy = "correct its header (sform, qform), or convert the volume again"
+            remedy = f"correct its header (sform, qform), {again}"
             yield "has a singular affine: its axes span no volume", remedy
     if found.low == found.high != 0:
         yield f"is constant: every pixel is {found.low:g}", "export the slice again"
@@ -180,9 +178,7 @@ def _cropped(slices: list[Slice]) -> Iterator[Fault]:
         whole, kept = np.sum([s.signal for s in some], axis=0)
         if kept < (1 - MAY_LOSE) * whole:
             lost = f"{1 - kept / whole:.0%}".replace("%", " %")
-            what = (
-                f"holds slices of {by(shape)} ({len(some)}), and the crop to "
-                f"{by(NATIVE_SIZE)} cuts off {lost} of what they show"
-            )
+            crop = f"the crop to {by(NATIVE_SIZE)} cuts off {lost} of what they show"
+            what = f"holds slices of {by(shape)} ({len(some)}), and {crop}"
             remedy = "transpose them if left–right is not their first axis, or convert "
             yield Fault(folder, what, remedy + "the scans with `vqlib data convert`")

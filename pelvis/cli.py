@@ -24,11 +24,7 @@ def data() -> None:
 @click.option("--weeks", type=click.IntRange(min=1), default=2)
 @click.option("--seed", type=int, default=0)
 @click.option("--slices", type=click.IntRange(min=1), default=60)
-@click.option(
-    "--volumes",
-    is_flag=True,
-    help="As 3D volumes, named as in the CSIRO release, for `vqlib data convert`.",
-)
+@click.option("--volumes", is_flag=True, help="3D volumes, for `vqlib data convert`.")
 def phantom(folder, patients, **settings) -> None:
     """Write a synthetic male pelvis, many patients and weeks, in the HipMRI layout."""
     import pelvis
@@ -41,10 +37,8 @@ def phantom(folder, patients, **settings) -> None:
         if len(counts) != 3 or min(counts) < 1:
             raise ValueError
     except ValueError:
-        raise UserError(
-            f"--patients {patients!r} must be three positive numbers such as "
-            "12,4,5, or at least 3"
-        ) from None
+        wanted = "three positive numbers such as 12,4,5, or at least 3"
+        raise UserError(f"--patients {patients!r} must be {wanted}") from None
     pelvis.write_phantom(Path(folder), patients=counts, **settings)
     click.echo(f"the phantom is in {folder}")
 

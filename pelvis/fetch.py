@@ -99,10 +99,8 @@ def get(
 
 def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
     """The series that are not in the download folder with all their files."""
-    there = [
-        [path.stat().st_size for path in (downloads / uid).glob("*")]
-        for uid in chosen["uid"]
-    ]
+    folders = (downloads / uid for uid in chosen["uid"])
+    there = [[path.stat().st_size for path in folder.glob("*")] for folder in folders]
     wanted = zip(there, chosen["images"], chosen["size"], strict=True)
     return chosen[[(len(s), sum(s)) != (images, size) for s, images, size in wanted]]
 
@@ -128,10 +126,9 @@ def check_target(chosen: DataFrame, folder: Path, downloads: Path) -> None:
     parents = (downloads.absolute(), *downloads.absolute().parents)
     free = shutil.disk_usage(next(place for place in parents if place.exists())).free
     if free < needed:
-        raise UserError(
-            f"{downloads.parent} has {size_text(free)} free, and this choice takes "
-            f"{size_text(needed)}; take fewer --patients or another disk"
-        )
+        takes = f"{size_text(free)} free, and this choice takes {size_text(needed)}"
+        remedy = "take fewer --patients or another disk"
+        raise UserError(f"{downloads.parent} has {takes}; {remedy}")
 
 
 def download(chosen: DataFrame, downloads: Path) -> dict[str, str]:

@@ -40,8 +40,7 @@ def summary(slices: list) -> dict:
     maps = [s for s in slices if s.labels is not None]
     sizes = [len(volume) for volume in volumes_of(slices).values()]
     patients = grouped(slices, lambda s: str(s.record.case))
-    low = min((s.low for s in readable), default=None)
-    high = max((s.high for s in readable), default=None)
+    grey = [grey for s in readable for grey in (s.low, s.high)]
     return {
         "slices": len(slices),
         "unreadable": len(slices) - len(readable),
@@ -50,7 +49,7 @@ def summary(slices: list) -> dict:
         "labels": sum(s.record.label_path is not None for s in slices),
         "weeks": {k: sorted({s.record.week for s in v}) for k, v in patients.items()},
         "slices_per_volume": [min(sizes), max(sizes)],
-        "intensity": [low, high],
+        "intensity": [min(grey, default=None), max(grey, default=None)],
         "shapes": count(by(s.shape) for s in readable),
         "dtypes": count(s.dtype for s in readable),
         "spacings_mm": count(by(s.spacing) for s in readable),
@@ -114,10 +113,8 @@ def _notes_on_volumes(slices: list) -> list[str]:
     few = [scan for scan, volume in volumes if len(volume) < half]
     first = [(scan, lacks(volume)) for scan, volume in volumes]
     gaps = [f"{scan} lacks {number}" for scan, number in first if number is not None]
-    return [
-        *_some("volumes with less than half as many slices as most", few),
-        *_some("volumes with gaps in the numbering of their slices", gaps),
-    ]
+    found = _some("volumes with less than half as many slices as most", few)
+    return found + _some("volumes with gaps in the numbering of their slices", gaps)
 
 
 def _notes_on_labels(maps: list, slices: list) -> list[str]:
@@ -132,12 +129,9 @@ def _notes_on_labels(maps: list, slices: list) -> list[str]:
     if never:
         found.append(f"labels that occur nowhere: {', '.join(never)}")
     empty = [s for s in maps if s.labels == (0,) and not s.blank]
+    found += _some("slices that are not blank, but whose label map is", empty)
     elsewhere = [s for s in maps if not s.same_grid]
-    return [
-        *found,
-        *_some("slices that are not blank, but whose label map is", empty),
-        *_some("label maps whose affine is not their image's", elsewhere),
-    ]
+    return found + _some("label maps whose affine is not their image's", elsewhere)
 
 
 def _notes_on_images(slices: list) -> list[str]:
@@ -153,8 +147,8 @@ def _notes_on_images(slices: list) -> list[str]:
     found += _some(f"slices not of {usual} mm as figures assume, but {spacings}", odd)
     axes = count(s.axes for s in slices if s.axes)
     if any(not a.startswith("LS") for a in axes):
-        rest = "only LS… is shown upright, left on the right"
-        found.append(f"axes point to {listed(axes)}; {rest}")
+        upright = "only LS… is shown upright, left on the right"
+        found.append(f"axes point to {listed(axes)}; {upright}")
     dtypes = count(s.dtype for s in slices)
     if len(dtypes) > 1:
         found.append(f"types of image files: {listed(dtypes)}")
@@ -195,11 +189,11 @@ def _table(splits: dict[str, dict]) -> list[str]:
     """The figures of the splits side by side."""
     if not splits:
         return []
-    rows = [["", *splits]]
-    for key in next(iter(splits.values())):
-        cells = [_cell(key, figures[key]) for figures in splits.values()]
-        rows.append([key.replace("_", " "), *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = [["", *(key.replace("_", " ") for key in next(iter(splits.values())))]]
+    for name, figures in splits.items():
+        columns.append([name, *(_cell(key, value) for key, value in figures.items())])
+    widths = [max(map(len, column)) for column in columns]
+    rows = zip(*columns, strict=True)
     return [*("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows), ""]
 
 

@@ -37,9 +37,9 @@ _WEEK = re.compile(_WEEK, re.I)
 _CONTRAST = re.compile(r"t[12](w|star)?|[23]d", re.I)
 
 
+_STUDY, _SERIES = "StudyInstanceUID", "SeriesInstanceUID"
 _WHEN = ("StudyDate", "StudyTime", "SeriesNumber")
-_TAGS = ("SOPClassUID", "Modality", "Rows", "PatientID", "StudyInstanceUID")
-_TAGS += ("SeriesInstanceUID", *_WHEN)
+_TAGS = ["SOPClassUID", "Modality", "Rows", "PatientID", _STUDY, _SERIES, *_WHEN]
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
         key = (int(csiro[1]), int(csiro[2])) if csiro else stem.lower()
         groups[key][is_label].append(path)
     pairs = []
-    for images, labels in groups.values():
-        if max(len(images), len(labels)) == 1:
-            pairs.append((images, labels))
+    for both in groups.values():
+        if max(map(len, both)) == 1:
+            pairs.append(both)
             continue
-        for parent in sorted({path.parent for path in images + labels}):
-            here = [[p for p in x if p.parent == parent] for x in (images, labels)]
-            pairs.append(here)
+        for parent in sorted({path.parent for some in both for path in some}):
+            pairs.append([[p for p in x if p.parent == parent] for x in both])
     faults, same = [], defaultdict(list)
     for images, labels in pairs:
         twins = images if len(images) > 1 else labels
@@ -98,9 +97,8 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
 def dicom_sources(
     folder: Path, paths: list[Path], progress: bool = True
 ) -> tuple[list[Source], list[str], int]:
-    """The MR series among some files, a line for each damaged file, and the number of
-    DICOM files that are no MR images. Files that are no DICOM at all are passed over.
-    """
+    """The MR series among some files, a line for each damaged one, and the number of
+    DICOM files that are no MR images."""
     series, faults, ignored = defaultdict(list), [], 0
     quiet = not (progress and paths)
     for path in tqdm(paths, "reading headers", disable=quiet, leave=False):
@@ -113,25 +111,22 @@ def dicom_sources(
             continue
         if header["Modality"] != "MR" or not header["Rows"]:
             ignored += 1
-        elif header["SeriesInstanceUID"]:
-            series[header["SeriesInstanceUID"]].append((path, header))
+        elif header[_SERIES]:
+            series[header[_SERIES]].append((path, header))
         else:
             faults.append(f"{path} has no SeriesInstanceUID; get the file again")
     sources = []
     for uid, found in series.items():
         files, headers = zip(*found, strict=True)
-        # the study's, where PatientID was removed
-        patients = {
-            h["PatientID"].lower() or f"study {h['StudyInstanceUID']}" for h in headers
-        }
+        patients = {h["PatientID"].lower() or f"study {h[_STUDY]}" for h in headers}
         if len(patients) > 1:
             of = f"{files[0].parent} (series {uid}) belongs to {len(patients)} patients"
             faults.append(f"{of}; correct PatientID, or leave it out")
             continue
         name = printable(files[0].parent.relative_to(folder))
         when = natural(" ".join([*(headers[0][key] for key in _WHEN), uid]))
-        source = Source(name, files, patients.pop(), series=uid, when=tuple(when))
-        sources.append(source)
+        (patient,) = patients
+        sources.append(Source(name, files, patient, series=uid, when=tuple(when)))
     return sources, faults, ignored
 
 
@@ -184,9 +179,8 @@ def _header(path: Path) -> dict[str, str] | None:
         named = path.suffix.lower() in (".dcm", ".ima")
         if not (dicom or named) or path.name.upper() == "DICOMDIR":
             return None
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
-        )
+        how = {"stop_before_pixels": True, "force": True, "specific_tags": _TAGS}
+        header = pydicom.dcmread(path, **how)
         found = {key: " ".join(str(header.get(key, "")).split()) for key in _TAGS}
         if not (found["SOPClassUID"] or found["Modality"]):
             raise ValueError("no image in it")

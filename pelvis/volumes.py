@@ -35,11 +35,8 @@ def find_volumes(
     folder: str | Path, progress: bool = True
 ) -> tuple[list[Source], list[str], int]:
     """The scans below a folder, one line for each fault, and the number of DICOM files
-    that are no MR images (reports, segmentations, other scanners).
-
-    Links to folders are followed, each folder once; hidden files are left out. Raises
-    `UserError` where the folder is none, or holds slices.
-    """
+    that are no MR images. Links to folders are followed; hidden files are left out.
+    Raises `UserError` where the folder is none, or holds slices."""
     folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -57,10 +54,8 @@ def find_volumes(
             continue
         seen.add(true)
         if any(name.startswith("keras_slices_") for name in below):
-            raise UserError(
-                f"{here} holds slices already, and no scans; give it as --data-dir, or "
-                "move it out of the folder of the scans"
-            )
+            remedy = "give it as --data-dir, or move it out of the folder of the scans"
+            raise UserError(f"{here} holds slices already, and no scans; {remedy}")
         below[:] = sorted(name for name in below if not name.startswith("."))
         paths = [Path(here, name) for name in names if not name.startswith(".")]
         # pipes and devices never end; a broken link is named when it is read
@@ -94,10 +89,8 @@ def read_volume(source: Source) -> Volume:
     _judge_header(source.label, header, where)
     shape = pixels.shape
     if values.shape != shape or _apart(shape, affine, where) > SAME_GRID:
-        raise UserError(
-            f"{source.label} is not on the grid of {path.name} (other size or affine); "
-            "resample the label to its image"
-        )
+        fault = f"is not on the grid of {path.name} (other size or affine)"
+        raise UserError(f"{source.label} {fault}; resample the label to its image")
     return Volume(pixels, as_labels(source.label, values), affine, note)
 
 
@@ -112,9 +105,8 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
     voxels = int(np.prod(shape, dtype=np.int64))
     held = path.stat().st_size * (_DEFLATE if path.name.lower().endswith("gz") else 1)
     if max(shape) > MAX_SIDE or voxels > MAX_VOXELS or voxels * dtype.itemsize > held:
-        raise UserError(
-            f"{path} declares {size} voxels, more than it can hold; get the file again"
-        )
+        fault = f"declares {size} voxels, more than it can hold"
+        raise UserError(f"{path} {fault}; get the file again")
     if dtype.kind not in "iuf":
         kind = "complex" if dtype.kind == "c" else "colour"
         raise UserError(f"{path} holds {kind} voxels; export it as grey values")
