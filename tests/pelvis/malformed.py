@@ -9,7 +9,6 @@ import gzip
 import nibabel as nib
 import numpy as np
 from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 
 SHAPE = (32, 16)
 PIXELS = np.random.default_rng(0).integers(1, 300, SHAPE).astype(np.int16)
@@ -133,21 +132,4 @@ FUZZ = settings(
     derandomize=True,
     max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
-)
-_SHORT, _FLOAT = st.integers(-(2**15), 2**15 - 1), st.floats(width=32)
-HEADERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "datatype": _SHORT | st.sampled_from([2, 4, 8, 16, 64]),
-        "bitpix": _SHORT | st.sampled_from([8, 16, 32, 64]),
-        "vox_offset": _FLOAT,
-        "magic": st.binary(max_size=4),
-        "dim": st.tuples(st.integers(0, 7), _SHORT),
-        "pixdim": st.tuples(st.integers(0, 7), _FLOAT),
-        "sform_code": st.integers(-9, 9),
-        "qform_code": st.integers(-9, 9),
-        "quatern_b": _FLOAT,
-        "srow_x": st.tuples(st.integers(0, 3), _FLOAT),
-        "xyzt_units": st.integers(0, 255),
-    },
 )

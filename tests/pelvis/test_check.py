@@ -108,7 +108,7 @@ def scan():
     return make_volume(4, 0, 6)[0].astype(np.int16)
 
 
-@pytest.mark.parametrize("shape", [(256, 128), (256, 144), (256, 256), (128, 256)])
+@pytest.mark.parametrize("shape", [(256, 144), (256, 256), (128, 256)])
 def test_what_the_crop_cuts_off(tmp_path, scan, shape):
     """Little is a note, of a folder of transposed slices a fault."""
     if shape == (128, 256):
@@ -120,7 +120,7 @@ def test_what_the_crop_cuts_off(tmp_path, scan, shape):
     report = check(tmp_path)
     faults = [fault for fault in report.faults if "crop" in fault.what]
     notes = [note for note in report.notes if "cropped or padded" in note]
-    assert len(notes) == (shape != (256, 128))
+    assert len(notes) == 1
     if shape == (128, 256):
         assert [f.file.name for f in faults] == [f"keras_slices_{s}" for s in SPLITS]
         assert re.search(r"128x256 \(6\), and the crop .* 3\d % of", faults[0].what)
