@@ -44,11 +44,6 @@ def test_every_command_has_help():
         assert run(*page, "--help").exit_code == 0, page
 
 
-def test_unknown_names_get_the_nearest(home):
-    assert "did you mean 'tutorial'" in refused("tutorail")
-    assert "did you mean 'phantom'" in refused("data", "fantom", "x")
-
-
 def test_tutorial_outside_the_project(home):
     assert "no notebooks in" in refused("tutorial")
     assert "as --seed 3" in refused("tutorial", "-p", "seed", "3")
@@ -80,14 +75,6 @@ def test_tutorial_outside_the_project(home):
 def test_train_refuses_in_one_line_before_any_work(home, given, words):
     assert words in refused("train", *given.split())
     assert not any(home.iterdir())
-
-
-def test_what_the_disk_refuses_is_one_line_in_every_command(home, monkeypatch):
-    def full(_):
-        raise PermissionError(13, "Permission denied", "a file")
-
-    monkeypatch.setattr("vqlib.results.collect", full)
-    assert refused("results") == "error: a file: Permission denied"
 
 
 def test_one_process_of_several_tells_an_error(home, monkeypatch):

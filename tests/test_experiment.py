@@ -12,7 +12,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from made_slices import lab_on, made_data
-from safetensors import safe_open
 
 from vqlib import metrics, recipes
 from vqlib.cli import main
@@ -215,21 +214,6 @@ def test_a_prior_depends_on_its_vqvae_and_on_its_own_network(data):
         lab_on(data, codebook_size=8).load("prior")
 
 
-def test_a_setting_that_a_run_does_not_name_counts_as_its_default(data):
-    lab = lab_on(data)
-    lab.train("vqvae")
-    path = lab.folder("vqvae") / "settings.json"
-    stored = load_json(path)
-    del stored["quantizer"], stored["restarts"]
-    path.write_text(json.dumps(stored))
-    lab.load("vqvae")
-    with pytest.raises(UserError, match="quantizer: 'ema' there, 'gradient' now"):
-        lab_on(data, quantizer="gradient").load("vqvae")
-    path.write_text("[1]")
-    with pytest.raises(UserError, match=r"settings\.json holds no JSON object"):
-        lab.load("vqvae")
-
-
 def test_scores_are_those_of_the_weights(data):
     """Weights that are gone or other leave no score behind."""
     lab = lab_on(data)
@@ -246,15 +230,6 @@ def test_scores_are_those_of_the_weights(data):
     path.unlink()
     other.train("vqvae")
     assert load_json(path) == right
-
-
-def test_a_folder_without_a_model_belongs_to_no_settings(data):
-    """A setting with which no training could begin can be corrected."""
-    with pytest.raises(UserError, match="smaller batch_size"):
-        lab_on(data, batch_size=99).train("vae")
-    lab = lab_on(data)
-    lab.train("vae")
-    assert lab.score("vae")["slices"] == 8
 
 
 HOLD = """
@@ -344,17 +319,6 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     assert means[1] > means[0] + 0.05
     lab_on(data, "mirrored", augment=True, flip=True).train("autoencoder")
     assert flips == [False, True]
-
-
-@pytest.mark.parametrize("kind", ["vae", "prior"])
-def test_average_and_patience_of_the_profile_reach_the_training(data, kind):
-    lab = lab_on(data, weight_ema=0.5, patience=1, epochs=3, prior_epochs=3)
-    lab.train("vqvae")
-    lab.train(kind)
-    with safe_open(lab.folder(kind) / "last.safetensors", framework="pt") as file:
-        assert any(name.startswith("average/") for name in file.keys())  # noqa: SIM118
-    losses = lab.history(kind)["val_loss"]
-    assert len(losses) == 3 or losses[-1] >= min(losses)
 
 
 @pytest.mark.parametrize(

@@ -178,18 +178,6 @@ def test_conda_environment_installs_what_pyproject_declares():
     assert {"lab", "test"} <= PROJECT["optional-dependencies"].keys()
 
 
-def test_test_extra_includes_lab():
-    assert "vqlib[lab]" in PROJECT["optional-dependencies"]["test"]
-
-
-def test_makefile_installs_the_extras_that_exist():
-    text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = {
-        e for group in re.findall(r'"\.\[([\w,]+)\]"', text) for e in group.split(",")
-    }
-    assert named == {"lab", "test"}
-
-
 def make(*arguments):
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
@@ -227,20 +215,6 @@ def test_make_refuses_an_old_python(tmp_path):
         assert errors[0].startswith("error: ")
         assert "3.11" in errors[0]
         assert not (tmp_path / "venv").exists()
-
-
-@needs_make
-def test_make_installs_once(tmp_path):
-    """With the stamps there, `make tutorial` and `make test` only run."""
-    for stamp in (".lab-installed", ".test-installed"):
-        (tmp_path / stamp).touch()
-    plan = make("-n", "tutorial", f"VENV={tmp_path}").stdout
-    assert plan.strip() == f"{tmp_path}/bin/vqlib tutorial"
-    plan = make("-n", "test", f"VENV={tmp_path}").stdout
-    assert "pip install" not in plan
-    assert "--nbval-lax" in plan
-    plan = make("-n", "test", f"VENV={tmp_path / 'new'}", "TORCH=cpu").stdout
-    assert plan.index("--torch-backend=cpu") < plan.index('".[lab]"')
 
 
 def test_citation_and_licence_agree_with_pyproject():

@@ -6,32 +6,12 @@ import torch
 from made_slices import made_data, slices
 
 from vqlib import metrics, profiles, recipes
-from vqlib.errors import UserError
 from vqlib.models.quantizers import rotate, straight_through
 from vqlib.models.vqvae2 import Codes
 from vqlib.recipes.autoencoders import validate
 from vqlib.recipes.segmenter import soften
 
 SETTINGS = profiles.get("smoke")
-
-
-def test_every_recipe_names_settings_that_exist():
-    known = SETTINGS.as_dict()
-    for kind, recipe in recipes.RECIPES.items():
-        assert set(recipe.settings) <= known.keys(), kind
-        assert len(set(recipe.settings)) == len(recipe.settings), kind
-        assert recipe.source in (None, *recipes.RECIPES)
-
-
-def test_vae_and_vqvae_share_one_encoder_and_decoder():
-    vae, vqvae = (recipes.build(kind, SETTINGS) for kind in ("vae", "vqvae"))
-
-    def shapes(module):
-        return [tuple(p.shape) for p in module.parameters()]
-
-    # Only the layers that touch the latent know its number of channels.
-    assert shapes(vae.encoder)[:-2] == shapes(vqvae.encoder)[:-2]
-    assert shapes(vae.decoder)[1:] == shapes(vqvae.decoder)[1:]
 
 
 def test_the_quantizer_is_what_the_profile_says():
@@ -52,14 +32,6 @@ def test_the_quantizer_is_what_the_profile_says():
     strict = SETTINGS.changed(commitment_weight=0.7)
     objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)
     assert objective.beta == 0.7
-
-
-def test_the_levels_of_a_two_level_model_start_apart():
-    model = recipes.build("vqvae2", SETTINGS, seed=3)
-    assert not torch.equal(model.quantizer.codebook, model.top_quantizer.codebook)
-    odd = profiles.get("smoke", size="40x20", grid="10x5")
-    with pytest.raises(UserError, match="grid 10x5 cannot be halved"):
-        recipes.build("vqvae2", odd)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +79,6 @@ def test_organs_come_from_labels_and_are_unknown_without(tmp_path):
     unknown = recipes.evaluate_prior(prior, without)
     assert "with_organs_nats_per_code" not in unknown
     assert unknown["nats_per_code"] == pytest.approx(known["nats_per_code"])
-
-
-def test_controls_are_made_from_the_train_slices(tmp_path):
-    data = made_data(tmp_path)
-    vqvae = recipes.build("vqvae", SETTINGS).eval()
-    train, test = (recipes.CodeDataset(vqvae, x) for x in (data.train, data.test))
-    controls = recipes.control_priors(train, 16)
-    counts = train.codes.flatten().bincount(minlength=16) + 1
-    p = counts / counts.sum()
-    nats = recipes.code_nats(controls["order0"], test)
-    assert torch.allclose(nats, -p[test.codes].log(), atol=1e-5)
 
 
 def test_soften_blurs_every_second_slice_each_by_its_own_width():

@@ -4,7 +4,7 @@ import pytest
 
 from vqlib import results
 from vqlib.errors import UserError
-from vqlib.runs import Run, make_folder, save_json
+from vqlib.runs import Run, save_json
 
 
 def write_part(run, part, **measured):
@@ -63,27 +63,9 @@ def test_each_model_has_the_bits_of_its_own_priors(run):
     assert rows["… under the prior"] == ["3,000", "2,700"]
 
 
-def test_text_is_aligned_and_markdown_is_a_table(run):
-    write_part(run, "vqvae", bits_per_slice=4608.0)
-    write_part(run, "vae_global", bits_per_slice=88.0)
-    found = results.collect(run)
-    lines = results.as_text(found).splitlines()
-    assert {len(line) for line in lines} == {len(lines[0])}
-    markdown = results.as_markdown(found).splitlines()
-    assert markdown[0] == "| test split | VAE, one vector | VQ-VAE |"
-    assert markdown[1] == "| --- | ---: | ---: |"
-    assert len(markdown) == len(lines)
-
-
 def test_nothing_measured_yet(run):
     with pytest.raises(UserError, match="vqlib tutorial --run trial"):
         results.collect(run)
-
-
-def test_a_stored_benchmark_is_found_or_missing(run, tmp_path):
-    assert results.stored_benchmark("quantizer") is None
-    save_json(make_folder(tmp_path / "benchmarks/results") / "quantizer.json", {"a": 1})
-    assert results.stored_benchmark("quantizer") == {"a": 1}
 
 
 def test_scores_of_other_weights_are_left_out(run):

@@ -51,11 +51,8 @@ def centres(images):
     return torch.stack(found, 1)
 
 
-def test_zeros_give_back_the_very_images(images):
-    assert torch.equal(NONE(images), images)
-
-
 def test_everything_at_once_keeps_shape_type_range_and_device(images):
+    assert torch.equal(NONE(images), images)
     changed = STRONG(images, seeded())
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert 0 <= changed.min() < changed.max() <= 1
@@ -74,23 +71,6 @@ def test_the_seed_decides_and_the_images_stay_as_they_were(images):
     torch.manual_seed(3)
     assert torch.equal(second, STRONG(images))
     assert not torch.equal(second, third)
-
-
-@pytest.mark.parametrize("effect", ["shift_mm", "rotate_degrees", "scale", "gamma"])
-def test_each_slice_draws_its_own_change(images, effect):
-    same = images[:1].expand(4, -1, -1, -1)
-    changed = replace(NONE, **{effect: getattr(STRONG, effect)})(same, seeded())
-    assert all(not torch.equal(changed[0], other) for other in changed[1:])
-
-
-def test_one_effect_switched_off_leaves_the_others_as_they_were(images):
-    geometry_and_gamma = replace(STRONG, bias=0, flip=False)
-    only_gamma = replace(NONE, gamma=STRONG.gamma)
-    only_geometry = replace(geometry_and_gamma, gamma=0)
-    moved = only_geometry(images, seeded())
-    torch.testing.assert_close(
-        geometry_and_gamma(images, seeded()), only_gamma(moved, seeded())
-    )
 
 
 def test_a_shift_is_in_millimetres_and_stays_within_its_limit(blobs):
@@ -152,15 +132,6 @@ def test_a_bias_field_is_a_smooth_factor():
     assert factor.diff(dim=3).abs().max() < 0.03
     black = torch.zeros(2, 1, 64, 32)
     assert torch.equal(replace(NONE, bias=0.2)(black, seeded()), black)
-
-
-def test_resampling_keeps_fine_texture():
-    """A linear one leaves about a third of this power."""
-    noise = torch.rand(16, 1, 128, 64, generator=seeded()) * 0.4 + 0.3
-    moved = replace(NONE, shift_mm=8)(noise, seeded())
-    power = torch.fft.rfft2(noise - 0.5).abs().square().mean(0)[0, 32, 16]
-    kept = torch.fft.rfft2(moved - 0.5).abs().square().mean(0)[0, 32, 16]
-    assert kept > 0.7 * power
 
 
 def test_what_comes_in_at_a_border_is_not_black():

@@ -31,14 +31,6 @@ def test_a_dataset_holds_what_the_files_hold(slices):
     assert item["index"] == 3
 
 
-def test_each_volume_is_scaled_by_itself(slices):
-    dim = np.random.default_rng(0).integers(1, 300, (256, 128)).astype(np.int16)
-    write_slice(slices, "train", 13, 0, 0, dim)
-    write_slice(slices, "train", 14, 0, 0, dim * 50)
-    data = read(slices)
-    torch.testing.assert_close(data.images[-2], data.images[-1])
-
-
 def test_both_shapes_and_labels(slices):
     label = np.zeros((256, 144), np.uint8)
     label[100:140, 60:80] = 3
@@ -68,13 +60,6 @@ def test_shapes_that_do_not_fit(slices, misfit):
     write_slice(slices, split, *key, np.ones(shape, np.int16), label)
     with pytest.raises(UserError, match=words):
         read(slices, split)
-
-
-def test_a_size_is_refused_before_files_are_read(slices):
-    path = slices / "keras_slices_train" / "case_012_week_0_slice_3.nii.gz"
-    path.write_bytes(b"")
-    with pytest.raises(UserError, match="size 99x50"):
-        read(slices, size=(99, 50))
 
 
 def test_loader_depends_on_the_seed_alone(slices):

@@ -24,14 +24,6 @@ def test_index_is_in_natural_order(slices):
     assert not index.has_labels
 
 
-def test_split_keeps_its_part(slices):
-    train = SliceIndex.from_folder(slices).split("train")
-    assert train.patients == [4, 12]
-    assert train.volumes[(12, 0)] == [12]
-    assert "did you mean 'train'" in refusal(train.split, "trian")
-    assert "keras_slices_test is missing or empty" in refusal(train.split, "test")
-
-
 def copy(name):
     def spoil(slices):
         shutil.copy(slices / TRAIN / "case_012_week_0_slice_3.nii.gz", slices / name)

@@ -1,7 +1,5 @@
 """What holds for every autoencoder, and what is particular to each."""
 
-import math
-
 import pytest
 import torch
 
@@ -17,9 +15,7 @@ from vqlib.models import (
     Encoder,
     GlobalVAE,
     VectorQuantizer,
-    reparameterise,
 )
-from vqlib.models.networks import ResidualBlock
 
 BOOK = {"codebook_size": 16, "dim": 6, "width": 8}
 MODELS = {
@@ -122,30 +118,6 @@ def test_ready_parts_are_taken():
     assert model.reconstruct(slices(2)).shape == (2, 6, 32, 16)
 
 
-def test_encoder_keeps_every_pixel_in_its_own_patch():
-    x = torch.rand(1, 1, 32, 16, requires_grad=True)
-    Encoder(4, 6, 8, 0)(x)[0, :, 0, 0].sum().backward()
-    rows, columns = x.grad[0, 0].nonzero(as_tuple=True)
-    assert rows.max() < 8  # a patch of 4 and, by one 3x3 convolution, its neighbour
-    assert columns.max() < 8
-
-
-def test_residual_blocks_leave_the_skip_path_alone():
-    block, x = ResidualBlock(4), torch.randn(1, 4, 5, 5)
-    torch.nn.init.zeros_(block.conv2.weight)
-    torch.nn.init.zeros_(block.conv2.bias)
-    kept = x.clone()
-    torch.testing.assert_close(block(x), kept)
-    torch.testing.assert_close(x, kept)
-
-
-def test_reparameterised_draws_have_the_stated_mean_and_variance():
-    mu, logvar = torch.full((100_000,), 2.0), torch.full((100_000,), math.log(9.0))
-    z = reparameterise(mu, logvar)
-    assert z.mean() == pytest.approx(2, abs=0.05)
-    assert z.std() == pytest.approx(3, abs=0.05)
-
-
 @pytest.mark.parametrize("build", [MODELS["vqvae"], MODELS["fsq"], MODELS["vqvae2"]])
 def test_decoding_the_codes_is_the_training_path_and_encoding_changes_no_state(build):
     model, x = build().train(), slices()
@@ -191,20 +163,6 @@ def test_both_levels_of_a_vqvae2_reach_the_slice():
     top_again, otherwise = model.encode(slices())
     assert torch.equal(top, top_again)
     assert not torch.equal(bottom, otherwise)  # bottom codes depend on that
-
-
-def test_the_top_of_a_vqvae2_sees_further_than_the_bottom():
-    model = VQVAE2(width=8, blocks=0, quantizer=FSQ((5, 5)), top_quantizer=FSQ((5, 5)))
-    x = slices(1).requires_grad_()
-
-    def reach(features):
-        x.grad = None
-        features.sum().backward()
-        return int(x.grad[0, 0].any(1).sum())
-
-    assert reach(model.encoder(x)[0, :, 4, 2]) < reach(
-        model.top_encoder(model.encoder(x))[0, :, 2, 1]
-    )
 
 
 def test_the_losses_of_a_vqvae2_are_those_of_both_levels():

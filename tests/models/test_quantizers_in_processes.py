@@ -6,8 +6,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 
-from vqlib.models.kmeans import spread_centres
-from vqlib.models.quantizers import VectorQuantizer, nearest_codes
+from vqlib.models.quantizers import VectorQuantizer
 
 KINDS = {
     "averages alone": {"kmeans_steps": 0, "patience": 0},
@@ -69,26 +68,3 @@ def test_averages_are_those_of_one_process_with_the_joint_batch(states):
         alone(z_e)
     for key, value in alone.state_dict().items():
         torch.testing.assert_close(states["averages alone"][0][key], value)
-
-
-def test_kmeans_starts_from_all_vectors(states):
-    def rows(rank):
-        return batches(rank)[0].permute(0, 2, 3, 1).reshape(-1, 2)
-
-    random = torch.Generator().manual_seed(1)  # seed + 1
-    centres = spread_centres(rows(0), 32, random)
-    vectors = torch.cat([rows(0), rows(1)])
-    for _ in range(10):
-        codes = nearest_codes(vectors, centres)
-        for code in codes.unique():
-            centres[code] = vectors[codes == code].mean(0)
-    state = states["k-means alone"][0]
-    torch.testing.assert_close(state["codebook"], centres)
-    assert state["counts"].sum() == len(vectors)
-
-
-def test_restarts_happened(states):
-    untouched = VectorQuantizer(32, 2, patience=0, kmeans_steps=0)
-    assert (states["all"][0]["idle"] < 2).all()
-    assert (states["averages alone"][0]["idle"] >= 2).any()
-    assert not torch.equal(states["all"][0]["codebook"], untouched.codebook)

@@ -40,24 +40,6 @@ def test_by_place_pulls_towards_the_coarser_table(codes):
     torch.testing.assert_close(found.table.exp().sum(-1), torch.ones(2, *GRID))
 
 
-def test_a_stretch_without_slices_has_the_whole_volumes_table(codes):
-    found = by_place(codes, POSITIONS, K, bins=5)
-    whole = by_place(codes, POSITIONS, K, bins=1)
-    torch.testing.assert_close(found.table[2], whole.table[0])
-
-
-def test_the_more_a_control_knows_the_fewer_nats_it_pays(codes):
-    controls = (
-        uniform(GRID, K),
-        order0(codes, K),
-        by_place(codes, POSITIONS, K, bins=1, weight=1),
-        by_place(codes, POSITIONS, K, bins=2, weight=1),
-    )
-    nats = [-c.log_prob(codes, POSITIONS).mean() for c in controls]
-    assert nats == sorted(nats, reverse=True)
-    assert len(set(nats)) == 4
-
-
 def test_draws_have_the_tables_frequencies_and_their_own_seed(codes):
     control = by_place(codes, POSITIONS, K, bins=2, weight=1)
     position = torch.full((4000,), 0.05)

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vqlib.errors import UserError
 from vqlib.losses import PriorObjective
@@ -39,16 +38,6 @@ def test_gradients_come_from_all_codes_before_and_from_no_other(make, kind, grid
         )
         seen = gradient[:-1].abs().sum(1) > 0
         assert seen.tolist() == [j < i for j in range(length)], i
-
-
-def test_codes_with_like_vectors_are_alike_to_the_network(prior, codes):
-    book = torch.randn(7, 5)
-    book[4] = book[2]
-    prior.use_codebook(book)
-    codes[1] = codes[0]
-    codes[:, 1, 1] = torch.tensor([2, 4])
-    one, other = prior(codes, torch.tensor([0.5, 0.5]))
-    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,21 +100,6 @@ def test_every_weight_has_a_gradient_whatever_is_known(prior, codes, organs):
     assert without == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_training_step_asks_a_gpu_for_no_value(make, kind):
-    """A fake tensor has none: whatever asks for one raises."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        prior = make(kind)
-        batch = {
-            "codes": torch.randint(7, (2, 4, 3)),
-            "position": torch.rand(2),
-            "organs": torch.zeros(2, 2, dtype=torch.int64),
-        }
-        PriorObjective(prior).train()(batch)["loss"].backward()
-        with pytest.raises(Exception, match="scalar_dense"):
-            prior.log_prob(batch["codes"], batch["position"])
-
-
 def test_a_prior_knows_its_codebook(prior):
     book = torch.randn(7, 5)
     prior.use_codebook(book)
@@ -154,13 +128,6 @@ def test_what_does_not_fit_is_refused(prior, codes, position, organs, message):
     with pytest.raises(UserError, match=message) as fault:
         prior.log_prob(codes, torch.tensor([position]), organs)
     assert "\n" not in str(fault.value)
-
-
-def test_the_transformer_is_shown_codes_before_its_place(make):
-    codes = torch.arange(12).view(1, 4, 3) % 7  # in raster order: 4 rows of 3
-    around = make("transformer").neighbours(codes)[0]
-    assert around[7].tolist() == [6, 5, 5, 4, 3, 1]
-    assert around[0].tolist() == [7] * 6  # the first has none
 
 
 def test_the_heads_share_the_width_evenly():

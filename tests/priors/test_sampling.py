@@ -78,20 +78,6 @@ def test_guidance_goes_from_the_free_logits_to_the_conditional_and_beyond(prior)
     assert not torch.equal(prior.sample(many, organs=organs, guidance=0.0), without)
 
 
-def test_guided_codes_follow_the_condition_more(prior):
-    position = torch.full((200,), 0.2)
-    organs = torch.tensor([[1, 0]]).expand(200, -1)
-
-    def gain(guidance):
-        """How much likelier the codes are with the condition than without."""
-        codes = prior.sample(position, organs=organs, guidance=guidance)
-        free = prior(codes, position, organs, torch.ones(200, dtype=torch.bool))
-        free = free.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
-        return (prior.log_prob(codes, position, organs) - free).sum((1, 2)).mean()
-
-    assert gain(3.0) > gain(1.0) > gain(0.0)
-
-
 def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     codes = torch.randint(7, (3, 4, 3))
     keep = torch.rand(3, 4, 3) < 0.5
@@ -102,15 +88,6 @@ def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     for_all[:2] = True
     drawn = prior.sample(HALF, codes=codes, keep=for_all)
     assert torch.equal(drawn[:, :2], codes[:, :2])
-
-
-def test_rows_are_shown_as_they_are_drawn(prior):
-    shown = []
-    codes = prior.sample(HALF, seed=1, guidance=2.0, on_row=shown.append)
-    assert len(shown) == 4
-    for row, so_far in enumerate(shown):
-        assert torch.equal(so_far[:, : row + 1], codes[:, : row + 1])
-        assert (so_far[:, row + 1 :] == -1).all()
 
 
 def test_what_is_drawn_depends_on_what_is_kept(prior):

@@ -5,7 +5,7 @@ import torch
 from lightning_fabric.loggers import tensorboard
 
 from vqlib.errors import UserError
-from vqlib.training import devices, first_then_others, make_fabric, make_logger
+from vqlib.training import first_then_others, make_fabric, make_logger
 
 
 @pytest.mark.parametrize(
@@ -28,47 +28,6 @@ def test_what_cannot_be_is_refused_in_one_line(settings, message):
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(UserError, match="no GPU"):
         make_fabric("cuda")
-
-
-def test_more_devices_than_there_are_are_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="2 devices asked for, but torch sees 1"):
-        devices._processes("cuda", 2, None)
-
-
-def test_a_notebook_trains_in_one_process(monkeypatch):
-    monkeypatch.setattr(devices.sys, "ps1", ">>>", raising=False)
-    with pytest.raises(UserError, match="`vqlib train` in a shell"):
-        devices._processes("cpu", 2, None)
-    assert devices._processes("cpu", None, None) == {"devices": 1, "num_nodes": 1}
-
-
-def test_torchrun_says_how_many_processes_there_are(monkeypatch):
-    for name, value in {
-        "TORCHELASTIC_RUN_ID": "x",
-        "WORLD_SIZE": "8",
-        "LOCAL_WORLD_SIZE": "4",
-    }.items():
-        monkeypatch.setenv(name, value)
-    expected = {"devices": 4, "num_nodes": 2}
-    assert devices._processes("cuda", None, None) == expected
-    assert devices._processes("cuda", 4, 2) == expected
-    with pytest.raises(UserError, match="has started 4 processes on each of 2"):
-        devices._processes("cuda", 8, None)
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"MASTER_ADDR": "10.0.0.1", "NODE_RANK": "1"},
-        {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"},
-    ],
-)
-def test_machines_that_know_of_each_other_are_believed(monkeypatch, variables):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    expected = {"devices": 2, "num_nodes": 2}
-    assert devices._processes("cpu", 2, 2) == expected
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -1,10 +1,8 @@
 import dataclasses
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -14,7 +12,7 @@ from vqlib.errors import UserError
 from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.runs import load_checkpoint, read_history
-from vqlib.training import FitSettings, fit, learning_rate_at, loop, make_fabric, state
+from vqlib.training import FitSettings, fit, learning_rate_at, make_fabric, state
 
 SETTINGS = FitSettings(epochs=4, batch_size=4, learning_rate=1e-3, warmup_steps=2)
 STEPS = 12 // 4  # of an epoch
@@ -160,28 +158,6 @@ def test_a_training_interrupted_while_it_writes_goes_on_bit_for_bit(
     assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
 
 
-def test_moments_of_the_optimizer_follow_the_weights_when_resumed(tmp_path):
-    """Fabric moves the weights, here to another type as on a GPU to another device."""
-
-    def validate_double(objective):
-        out = objective({"image": Slices().images.double()})
-        return {key: float(value) for key, value in out.items()}
-
-    def train(folder, on_epoch=None):
-        objective = vae_objective()
-        fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
-        arguments = (folder, SETTINGS, validate_double, fabric)
-        fit(objective, Slices(), *arguments, on_epoch=on_epoch)
-        return objective
-
-    def interrupt(history):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut", interrupt)
-    assert same(train(tmp_path / "whole"), train(tmp_path / "cut"))
-
-
 def test_the_best_epoch_by_validation_is_what_one_gets(tmp_path):
     scores = iter([3.0, 1.0, 2.0, 4.0])
     weights = []
@@ -311,33 +287,6 @@ def test_mixed_precision_is_for_the_networks_and_not_for_the_losses(tmp_path):
     full = fit(vae_objective(), Slices(), tmp_path / "32", SETTINGS, validate)
     assert history["loss"] == pytest.approx(full["loss"], rel=0.02)
     assert all(v.dtype != torch.bfloat16 for v in objective.state_dict().values())
-
-
-def test_processes_share_every_batch_evenly():
-    images = Slices().images
-
-    def batches(processes):
-        """The batches of one epoch, put together from all processes' shares."""
-        shares = []
-        for rank in range(processes):
-            order = torch.Generator().manual_seed(5)
-            stand_in = SimpleNamespace(
-                world_size=processes,
-                global_rank=rank,
-                setup_dataloaders=lambda loader, use_distributed_sampler: loader,
-            )
-            loader = loop._loader(Slices(), 4, order, stand_in)
-            shares.append([batch["image"] for batch in loader])
-        assert {len(image) for share in shares for image in share} == {4 // processes}
-        return [torch.cat(parts) for parts in zip(*shares, strict=True)]
-
-    def members(batch):
-        return {int((images == image).flatten(1).all(1).nonzero()) for image in batch}
-
-    alone, shared = batches(1), batches(2)
-    assert [members(batch) for batch in shared] == [members(batch) for batch in alone]
-    with pytest.raises(UserError, match="3 processes cannot share batches of 4 evenly"):
-        batches(3)
 
 
 def test_the_scale_of_gradients_survives_an_interruption(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import vqlib
 from vqlib import recipes
 from vqlib.cli import main
 from vqlib.runs import load_checkpoint, read_history
@@ -91,51 +89,3 @@ def test_two_processes_train_as_one_does(home, monkeypatch):
     assert one.keys() == two.keys()
     for column in one:
         assert two[column] == pytest.approx(one[column], rel=1e-3), column
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
-
-
-TORCHRUN = ["torch.distributed.run", "--nproc-per-node", "1", "--nnodes", "2"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["vqlib starts both", "fabric run", "two machines"])
-def test_other_ways_to_start_two_processes_train_alike(home, way):
-    run = way.replace(" ", "-")
-    train = [*COMMAND, "--data-dir", home / "slices", "--run", run]
-    if way == "two machines":  # both are this one; each has its own torchrun
-        meet = ["--master-addr", "127.0.0.1", "--master-port", free_port()]
-        starts = [
-            [*TORCHRUN, *meet, "--node-rank", str(rank), "-m", "--", "vqlib", *train]
-            for rank in range(2)
-        ]
-    elif way == "fabric run":
-        script = Path(vqlib.__file__).with_name("__main__.py")
-        given = ["--accelerator", "cpu", "--devices", "2"]
-        starts = [["lightning_fabric.cli", *given, script, "--", "--", *train]]
-    else:
-        starts = [["vqlib", *train, "--devices", "2"]]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", *start],
-            env=os.environ
-            | {"VQLIB_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for start in starts
-    ]
-    for process in processes:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output[-3000:]
-    ours, torchruns = (
-        read_history(home / "runs" / name / "autoencoder" / "history.csv")
-        for name in (run, "two")
-    )
-    for column in torchruns:
-        assert ours[column] == pytest.approx(torchruns[column], rel=1e-6), column
