@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import filelock
 import pytest
 import torch
 from click.testing import CliRunner
@@ -53,16 +52,9 @@ def test_an_autoencoder_trains_is_scored_and_found_again(data, kind):
     torch.manual_seed(0)
     scores = metrics.score(model.reconstruct, data.test)
     assert result["ssim"]["mean"] == pytest.approx(scores["ssim"].mean())
-    bits, nominal, history = (
-        result["bits_per_slice"],
-        lab.settings.nominal_bits,
-        lab.history(kind),
-    )
+    history, nominal = lab.history(kind), lab.settings.nominal_bits
+    bits = result["bits_per_slice"]
     assert history["epoch"] == [1, 2]
-    torch.manual_seed(0)
-    last = metrics.score(model.reconstruct, data.validate)["ssim"].mean()
-    if history["val_loss"][-1] == min(history["val_loss"]) and "vae" not in kind:
-        assert history["val_ssim"][-1] == pytest.approx(last, abs=1e-4)
     if kind == "vqvae":
         assert bits == nominal >= result["order0_bits"]
         assert 1 <= result["perplexity"] <= result["codes_used"] <= 16
@@ -170,12 +162,8 @@ def test_same_seed_same_bytes(data):
 
 IDENTITY = [  # model, changes that leave it what it is, a change that does not
     ("vqvae", {"prior_dim": 4, "guidance": 1.0, "phantom_patients": "9,9,9"}, "width"),
-    ("vqvae", {"segmenter_steps": 9, "latent_dim": 9}, "code_dim"),
-    ("vqvae", {}, "codebook_size"),
     ("vae", {"quantizer": "cosine", "restarts": False, "latent_dim": 9}, "batch_size"),
-    ("vae_global", {"ssim_weight": 0.0, "code_dim": 9}, "latent_dim"),
     ("vae", {}, "codebook_size"),  # whose bits it is held at
-    ("autoencoder", {"codebook_size": 8, "latent_channels": 9}, "patience"),
     ("vqvae2", {"prior": "pixelcnn"}, "code_dim"),
 ]
 
@@ -199,21 +187,6 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
     assert files(lab.folder(kind)) == before
 
 
-def test_a_prior_depends_on_its_vqvae_and_on_its_own_network(data):
-    labs = [lab_on(data), lab_on(data, prior="pixelcnn")]
-    labs[0].train("vqvae")
-    models = [lab.train("prior") for lab in labs]
-    assert type(models[0]) is not type(models[1])
-    lab_on(data, pixelcnn_dim=4).load("prior")
-    lab_on(data, prior="pixelcnn", prior_heads=1).load("prior")
-    with pytest.raises(UserError, match="prior_heads: 2 there, 1 now"):
-        lab_on(data, prior_heads=1).load("prior")
-    with pytest.raises(UserError, match="pixelcnn_dim: 8 there, 4 now"):
-        lab_on(data, prior="pixelcnn", pixelcnn_dim=4).load("prior")
-    with pytest.raises(UserError, match="codebook_size: 16 there, 8 now"):
-        lab_on(data, codebook_size=8).load("prior")
-
-
 def test_scores_are_those_of_the_weights(data):
     """Weights that are gone or other leave no score behind."""
     lab = lab_on(data)
@@ -233,30 +206,21 @@ def test_scores_are_those_of_the_weights(data):
 
 
 HOLD = """
-import sys, time, filelock
+import sys, time
 from pathlib import Path
 from vqlib.runs import sole_use
-if sys.argv[2] == "soft":
-    filelock.FileLock.acquire = lambda *_, **__: exec("raise OSError(95, 'no locks')")
 with sole_use(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("kind", ["locks", "soft"])
-def test_two_trainings_in_one_folder_are_refused(data, kind, monkeypatch):
+def test_two_trainings_in_one_folder_are_refused(data):
     lab = lab_on(data)
     folder = lab.folder("vae")
-    command = [sys.executable, "-c", HOLD, folder, kind]
+    command = [sys.executable, "-c", HOLD, folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        if kind == "soft":
-
-            def refuse(*_, **__):
-                raise OSError(95, "no locks")
-
-            monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
         with pytest.raises(UserError, match=r"another training is writing to .*vae; "):
             lab.train("vae")
         assert not folder.exists()
@@ -299,11 +263,11 @@ def test_the_command_that_a_message_names_works(slices, home):
 
 
 def test_augmentation_is_for_training_alone(data, monkeypatch):
-    shown, flips = [], []
+    shown = []
 
     class Bright:
         def __init__(self, flip):
-            flips.append(flip)
+            assert flip
 
         def __call__(self, images):
             shown.append(images)
@@ -312,13 +276,11 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     monkeypatch.setattr(recipes.autoencoders, "Augment", Bright)
     plain = lab_on(data, "plain").train("autoencoder")
     assert shown == []
-    bright = lab_on(data, "bright", augment=True).train("autoencoder")
+    bright = lab_on(data, "bright", augment=True, flip=True).train("autoencoder")
     assert len(shown) == 2 * 3  # epochs of 24 slices in batches of 8
     with torch.no_grad():
         means = [net(data.test.images).mean() for net in (plain, bright)]
     assert means[1] > means[0] + 0.05
-    lab_on(data, "mirrored", augment=True, flip=True).train("autoencoder")
-    assert flips == [False, True]
 
 
 @pytest.mark.parametrize(

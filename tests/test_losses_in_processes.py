@@ -9,18 +9,7 @@ from vqlib import losses
 from vqlib.models import Segmenter
 
 SLICES, LABELS = 4, 3
-NAMES = ("Gaussian", "Laplace", "free bits", "segmentation", "segmenter")
-
-
-class Given(torch.nn.Module):
-    """Logits that were chosen, as a model of the slice that carries its number."""
-
-    def __init__(self, logits):
-        super().__init__()
-        self.logits = logits
-
-    def forward(self, numbers):
-        return self.logits[numbers.flatten().long()]
+NAMES = ("Gaussian", "Laplace", "free bits", "segmenter")
 
 
 def objectives(rows):
@@ -32,22 +21,17 @@ def objectives(rows):
     r = (x + size * torch.randn(x.shape, generator=random)).requires_grad_()
     mu = (size[..., 0, 0] * torch.randn(SLICES, 6, generator=random)).requires_grad_()
     logvar = torch.randn(SLICES, 6, generator=random).requires_grad_()
-    logits = torch.randn(SLICES, LABELS, 8, 4, generator=random).requires_grad_()
     truth = torch.randint(LABELS, (SLICES, 8, 4), generator=random)
     truth[:2] = 0  # organs in the other half only
-    batch = {"image": torch.arange(SLICES)[rows], "label": truth[rows]}
+    batch = {"image": x[rows], "label": truth[rows]}
     torch.manual_seed(0)
     network = Segmenter(LABELS, widths=(8, 16))
     return {
         "Gaussian": (losses.gaussian_nll(r[rows], x[rows]), r),
         "Laplace": (losses.laplace_nll(r[rows], x[rows]), r),
         "free bits": (losses.kl_with_free_bits(mu[rows], logvar[rows], 0.6), mu),
-        "segmentation": (
-            losses.SegmentationObjective(Given(logits))(batch)["loss"],
-            logits,
-        ),
         "segmenter": (
-            losses.SegmentationObjective(network)(batch | {"image": x[rows]})["loss"],
+            losses.SegmentationObjective(network)(batch)["loss"],
             network.down[0][0].weight,
         ),
     }

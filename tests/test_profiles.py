@@ -64,13 +64,6 @@ def test_steps_become_whole_epochs_unless_epochs_are_given():
 
 
 @pytest.mark.parametrize("name", ["quick", "full", "smoke"])
-def test_steps_that_are_asked_for_win_over_epochs_of_the_profile(name):
-    profile = profiles.get(name, steps=500, batch_size=10, prior_steps=50)
-    assert profile.training_epochs(slices=1000) == 5
-    assert profile.training_epochs(profile.prior.batch_size, "prior") == 50
-
-
-@pytest.mark.parametrize("name", ["quick", "full", "smoke"])
 def test_every_profile_is_consistent(name):
     profile = profiles.get(name, quantizer="fsq")
     assert profile.factor in (2, 4, 8)
@@ -85,22 +78,14 @@ def test_every_profile_is_consistent(name):
         ({"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"name": "x"}, "unknown setting 'name'"),
         ({"epochs": "3"}, "epochs must be int"),
-        ({"epochs": 0}, "epochs must be from 1 to 1000000, not 0"),
         ({"epochs": 3, "steps": 4}, "steps and epochs were both given; leave one out"),
-        ({"prior_epochs": 3, "prior_steps": 4}, "prior_steps and prior_epochs were"),
         ({"augment": 1}, "augment must be bool"),
         ({"flip": True}, "set augment to true as well"),
         ({"size": "16x8", "grid": "4x2"}, "size 16x8 is out of range: sides of 16 to"),
-        ({"size": "99999x64"}, "out of range: sides of 16 to 2048"),
         ({"grid": "32"}, "grid '32' is not of the form"),
-        ({"grid": "0x16"}, "not of the form"),
         ({"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
-        ({"grid": "30x15"}, "does not fit"),
-        ({"grid": "128x64"}, "does not fit"),
         ({"phantom_patients": "1,2"}, "not three whole numbers"),
         ({"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
-        ({"gradient_estimator": "rotate"}, "did you mean 'rotation'"),
-        ({"prior": "pixelcn"}, "unknown prior 'pixelcn'; did you mean"),
         ({"prior_heads": 5}, "5 prior_heads cannot share prior_dim 96 evenly"),
         ({"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
         ({"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from vqlib import metrics, profiles, recipes
 from vqlib.models.quantizers import rotate, straight_through
 from vqlib.models.vqvae2 import Codes
 from vqlib.recipes.autoencoders import validate
-from vqlib.recipes.segmenter import soften
 
 SETTINGS = profiles.get("smoke")
 
@@ -79,29 +76,3 @@ def test_organs_come_from_labels_and_are_unknown_without(tmp_path):
     unknown = recipes.evaluate_prior(prior, without)
     assert "with_organs_nats_per_code" not in unknown
     assert unknown["nats_per_code"] == pytest.approx(known["nats_per_code"])
-
-
-def test_soften_blurs_every_second_slice_each_by_its_own_width():
-    torch.manual_seed(0)
-    spot = torch.zeros(200, 1, 32, 16)
-    spot[:, :, 16, 8] = 1
-    soft = soften(spot, 2.0)
-    assert torch.allclose(soft.sum((1, 2, 3)), torch.ones(200), atol=1e-4)
-    peaks = soft[:, 0, 16, 8]
-    sharp = peaks > 0.999
-    assert 60 < sharp.sum() < 140  # some are blurred by next to nothing
-    assert len(peaks[~sharp].unique()) > 50
-    assert peaks.min() == pytest.approx(1 / (2 * math.pi * 4), rel=0.1)  # σ = 2
-    flat = torch.full((9, 1, 32, 16), 0.7)
-    assert torch.allclose(soften(flat, 2.0), flat)  # to the border
-
-
-def test_slices_with_rare_organs_are_shown_over_again():
-    labels = torch.ones(10, 4, 4, dtype=torch.uint8)
-    labels[3, 0, 0] = 5
-    labels[7, 0, 0] = 4
-    labels[:8, 1, 1] = 2  # not rare
-    labels[:4, 2, 2] = 3  # in four of ten: 2.5 times
-    slices = recipes.LabelledSlices(torch.rand(10, 1, 4, 4), labels)
-    counts = torch.tensor(recipes.balanced(slices).indices).bincount(minlength=10)
-    assert counts.tolist() == [2, 2, 2, 8, 1, 1, 1, 8, 1, 1]  # at most 8 times

@@ -40,32 +40,21 @@ def test_models_side_by_side(run):
     assert rows["… under the prior"] == ["–", "1,900", "–"]
 
 
-def test_two_levels_of_codes_share_a_cell(run):
-    write_part(run, "vqvae", perplexity=301.26, codes_used=498)
-    use = {"perplexity_top": 90.04, "perplexity_bottom": 210.5}
-    write_part(run, "vqvae2", codes_used_top=120, codes_used_bottom=300, **use)
-    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["test split"] == ["VQ-VAE", "VQ-VAE-2"]
-    assert rows["codebook perplexity"] == ["301.3", "90.0 / 210.5"]
-    assert rows["codes used"] == ["498", "120 / 300"]
-
-
-def test_each_model_has_the_bits_of_its_own_priors(run):
-    write_part(run, "vqvae")
-    write_part(run, "vqvae2")
+def test_two_levels_share_a_cell_and_each_model_has_the_bits_of_its_own_priors(run):
+    with pytest.raises(UserError, match="vqlib tutorial --run trial"):
+        results.collect(run)
+    write_part(run, "vqvae", perplexity=301.26)
+    write_part(run, "vqvae2", perplexity_top=90.04, perplexity_bottom=210.5)
     lengths = {"prior": 3000.0, "prior_top": 700.0, "prior_top_pixelcnn": 600.0}
     for part, bits in lengths.items():
         save_json(run.part(part) / "metrics.json", {"bits_per_slice": bits})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
+    assert rows["test split"] == ["VQ-VAE", "VQ-VAE-2"]
+    assert rows["codebook perplexity"] == ["301.3", "90.0 / 210.5"]
     assert rows["… under the prior"] == ["3,000", "–"]  # one level alone is no slice
     save_json(run.part("prior_bottom") / "metrics.json", {"bits_per_slice": 2000.0})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
     assert rows["… under the prior"] == ["3,000", "2,700"]
-
-
-def test_nothing_measured_yet(run):
-    with pytest.raises(UserError, match="vqlib tutorial --run trial"):
-        results.collect(run)
 
 
 def test_scores_of_other_weights_are_left_out(run):

@@ -96,13 +96,6 @@ def test_a_rotation_is_one_of_millimetres_though_pixels_are_not_square(blobs):
     assert degrees.max() > 10
 
 
-def test_scale_changes_distances_by_no_more_than_asked(blobs):
-    sized = replace(NONE, scale=0.1)(blobs, seeded())
-    ratio = (centres(sized)[:, 1] - centres(sized)[:, 0])[:, 1] / 80
-    assert math.exp(-0.1) - 0.01 < ratio.min() < 0.95
-    assert 1.05 < ratio.max() < math.exp(0.1) + 0.01
-
-
 def test_flip_mirrors_left_and_right_of_about_half_the_slices(images):
     many = images[:1].expand(200, -1, -1, -1)
     flipped = replace(NONE, flip=True)(many, seeded())
@@ -132,11 +125,6 @@ def test_a_bias_field_is_a_smooth_factor():
     assert factor.diff(dim=3).abs().max() < 0.03
     black = torch.zeros(2, 1, 64, 32)
     assert torch.equal(replace(NONE, bias=0.2)(black, seeded()), black)
-
-
-def test_what_comes_in_at_a_border_is_not_black():
-    white = torch.full([8, 1, 64, 32], 0.8)
-    torch.testing.assert_close(replace(STRONG, gamma=0, bias=0)(white, seeded()), white)
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])

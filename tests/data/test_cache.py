@@ -171,17 +171,6 @@ def test_a_change_is_seen(study, root, act):
     assert len(entries(root)) == 1  # what was decoded before is gone
 
 
-def test_a_file_that_changes_while_it_is_read(study, root, monkeypatch):
-    def read(path):
-        os.utime(path, ns=(1, 1))
-        return read_slice(path)
-
-    read_slice = cache.read_slice
-    monkeypatch.setattr(cache, "read_slice", read)
-    assert "changed while it was read; open it again" in refusal(opened, study)
-    assert entries(root) == []
-
-
 def test_each_size_and_version_has_its_entry(study, root, decoded, monkeypatch):
     for name in ("smoke", "quick", "smoke", "quick"):
         opened(study, name)
@@ -283,57 +272,6 @@ def test_a_fault_or_an_interruption_leaves_nothing(study, root, monkeypatch):
     assert entries(root) == []
     monkeypatch.setattr(cache, "read_label", read_label)
     assert content(opened(study)) == content(opened(study, cache=False))
-
-
-OPEN_IN_A_PROCESS = """
-import os, sys, time
-from pathlib import Path
-from vqlib.data import cache
-from vqlib.data.layout import SliceIndex
-folder, meeting, others = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-read = cache.read_slice
-
-def slow(path):
-    (meeting / f"decoding-{os.getpid()}").touch()
-    if not others:
-        os._exit(9)
-    time.sleep(0.05)
-    return read(path)
-
-cache.read_slice = slow
-(meeting / f"ready-{os.getpid()}").touch()
-while len(list(meeting.glob("ready-*"))) < others:
-    time.sleep(0.01)
-print(cache.load_slices(SliceIndex.from_folder(folder), (64, 32), False).fingerprint)
-"""
-
-
-def start(study, meeting, others):
-    meeting.mkdir(exist_ok=True)
-    words = [sys.executable, "-c", OPEN_IN_A_PROCESS, study, meeting, others]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(list(map(str, words)), stdout=pipe, stderr=pipe, text=True)
-
-
-@pytest.mark.slow
-def test_processes_and_a_killed_one(study, root, tmp_path, decoded):
-    """One process dies while it decodes; then two open the folder at once."""
-    killed = start(study, tmp_path / "first", 0)
-    killed.communicate(timeout=120)
-    assert killed.returncode == 9
-    (left,) = entries(root)
-    assert left.suffix == ".part"
-
-    meeting = tmp_path / "second"
-    both = [start(study, meeting, 2) for _ in range(2)]
-    printed = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], printed
-    assert len(list(meeting.glob("decoding-*"))) == 1
-    (entry,) = entries(root)
-    assert entry.suffix == ""
-    # the same slices, and no complaint
-    assert printed == [(opened(study).fingerprint + "\n", "")] * 2
-    assert decoded == []
 
 
 @pytest.mark.parametrize("word", ["off", "0", "scratch", ""])

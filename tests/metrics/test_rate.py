@@ -13,30 +13,20 @@ from vqlib.metrics import (
 )
 
 
-def test_nominal_bits():
-    assert nominal_bits((32, 16), 512) == 4608
-    assert nominal_bits(torch.zeros(2, 4, 4).shape[1:], 1) == 0
-
-
-def test_codes_that_are_all_used_alike_cost_their_nominal_bits():
-    codes = torch.arange(16).repeat(8).reshape(2, 8, 8)
-    assert code_entropy_bits(codes, 16) == pytest.approx(nominal_bits((8, 8), 16))
-    assert perplexity(codes, 16) == pytest.approx(16)
-    assert codes_used(codes, 16) == 16
-
-
-def test_codes_that_are_used_unevenly():
-    codes = torch.tensor([0, 0, 1, 2]).reshape(1, 2, 2)  # entropy 1.5 bits
-    assert code_entropy_bits(codes, 512) == pytest.approx(4 * 1.5)
-    assert perplexity(codes, 512) == pytest.approx(2**1.5)
-    assert codes_used(codes, 512) == 3
-
-
-def test_collapse():
-    codes = torch.full((3, 4, 4), 7)
-    assert code_entropy_bits(codes, 8) == 0
-    assert perplexity(codes, 8) == 1
-    assert codes_used(codes, 8) == 1
+@pytest.mark.parametrize(
+    ("codes", "bits", "used"),
+    [
+        (torch.arange(16).repeat(8).reshape(2, 8, 8), 4, 16),  # all alike: nominal
+        (torch.tensor([0, 0, 1, 2]).reshape(1, 2, 2), 1.5, 3),
+        (torch.full((3, 4, 4), 7), 0, 1),  # collapse
+    ],
+)
+def test_entropy_perplexity_and_codes_in_use(codes, bits, used):
+    places = codes[0].numel()
+    assert code_entropy_bits(codes, 16) == pytest.approx(places * bits)
+    assert perplexity(codes, 16) == pytest.approx(2**bits)
+    assert codes_used(codes, 16) == used
+    assert nominal_bits(codes.shape[1:], 16) == 4 * places
 
 
 @pytest.mark.parametrize("codes", [[8], [-1], []])

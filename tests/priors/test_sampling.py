@@ -103,26 +103,16 @@ REFUSED = [
     ({"temperature": -1}, "temperature"),
     ({"position": torch.tensor([0.5, 1.01, 0.5])}, "position"),
     ({"temperature": math.nan}, "temperature"),
-    ({"temperature": math.inf}, "temperature"),
-    ({"guidance": math.inf}, "guidance"),
     ({"top_k": 0}, "top_k"),
     ({"top_p": 0.0}, "top_p"),
-    ({"top_p": 1.1}, "top_p"),
-    ({"guidance": -1}, "guidance"),
     ({"organs": torch.ones(3, 3)}, "organ presence must be"),
     ({"keep": torch.ones(4, 3, dtype=torch.bool)}, "belong together"),
-    ({"codes": torch.zeros(3, 4, 3)}, "belong together"),
-    ({"codes": torch.zeros(3, 4, 3), "keep": torch.ones(4, 3)}, "a mask"),
     (
         {"codes": torch.zeros(3, 4, 3), "keep": torch.ones(3, 4).bool()},
         "a mask .* of shape",
     ),
     (
         {"codes": torch.full((3, 4, 3), 7), "keep": torch.ones(4, 3).bool()},
-        "must be numbers in",
-    ),
-    (
-        {"codes": torch.zeros(3, 5, 3), "keep": torch.ones(5, 3).bool()},
         "must be numbers in",
     ),
 ]

@@ -106,9 +106,13 @@ def equal(one, other):
     return True
 
 
-@pytest.mark.parametrize("make", [vqvae_objective, vae_objective])
 @pytest.mark.parametrize(
-    ("settings", "step"), [(SETTINGS, 0), (SETTINGS, 4), (ALL, 3 * STEPS - 1)]
+    ("make", "settings", "step"),
+    [
+        (vqvae_objective, SETTINGS, 0),
+        (vqvae_objective, ALL, 3 * STEPS - 1),
+        (vae_objective, ALL, 4),
+    ],
 )
 def test_a_training_interrupted_at_a_step_goes_on_bit_for_bit(
     tmp_path, make, settings, step
@@ -133,7 +137,7 @@ def test_a_training_interrupted_at_a_step_goes_on_bit_for_bit(
     assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, 4, 7])
+@pytest.mark.parametrize("number", [1, 3, 7])
 def test_a_training_interrupted_while_it_writes_goes_on_bit_for_bit(
     tmp_path, monkeypatch, number
 ):
@@ -190,8 +194,7 @@ class Breaks(losses.VQVAEObjective):
 
 
 @pytest.mark.parametrize(
-    ("step", "where"),
-    [(2 * STEPS + 1, "loss"), (3 * STEPS - 1, "loss"), (3 * STEPS - 1, "gradient")],
+    ("step", "where"), [(2 * STEPS + 1, "loss"), (3 * STEPS - 1, "gradient")]
 )
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     tmp_path, step, where
@@ -235,30 +238,13 @@ def test_the_average_of_the_weights_is_what_is_judged_and_kept(tmp_path):
     assert not torch.equal(last, objective.state_dict()["model.encoder.net.0.weight"])
 
 
-@pytest.mark.parametrize("resumed", [False, True])
-def test_training_stops_when_validation_no_longer_improves(tmp_path, resumed):
+def test_training_stops_when_validation_no_longer_improves(tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=9, patience=3)
-    scores = [3.0, 1.0, 2.0, 1.0, 1.5, 0.5, 0.5, 0.5, 0.5]  # from epoch 1
-
-    def train():
-        done = load_checkpoint(tmp_path / "last.safetensors")[1]["epoch"] if seen else 0
-        rest = iter(scores[done:])
-        judge = lambda objective: {"loss": next(rest)}  # noqa: E731
-        return fit(vqvae_objective(), Slices(), tmp_path, settings, judge, on_epoch=on)
-
-    seen = []
-
-    def on(history):
-        seen.append(len(history["loss"]))
-        if resumed and len(seen) == 4:
-            raise KeyboardInterrupt
-
-    if resumed:
-        with pytest.raises(KeyboardInterrupt):
-            train()
-    assert train()["val_loss"] == scores[:5]
-    assert train()["val_loss"] == scores[:5]  # and is finished
-    assert seen == [1, 2, 3, 4, 5]
+    scores = iter([3.0, 1.0, 2.0, 1.0, 1.5, 0.5])  # from epoch 1
+    judge = lambda objective: {"loss": next(scores)}  # noqa: E731
+    for _ in range(2):  # the second time it is finished
+        history = fit(vqvae_objective(), Slices(), tmp_path, settings, judge)
+        assert history["val_loss"] == [3.0, 1.0, 2.0, 1.0, 1.5]
     assert load_checkpoint(tmp_path / "best.safetensors")[1]["epoch"] == 2
 
 
@@ -267,11 +253,8 @@ def test_mixed_precision_is_for_the_networks_and_not_for_the_losses(tmp_path):
 
     def look(name):
         def hook(module, arguments, result):
-            batch = arguments[0]
-            x = batch["image"] if isinstance(batch, dict) else batch
-            y = result["bits"] if isinstance(result, dict) else result
             if objective.training:
-                types[name] = x.dtype, y.dtype
+                types[name] = result["loss"] if name == "objective" else result
 
         return hook
 
@@ -279,11 +262,8 @@ def test_mixed_precision_is_for_the_networks_and_not_for_the_losses(tmp_path):
     objective.model.decoder.net[1].conv1.register_forward_hook(look("convolution"))
     fabric = make_fabric("cpu", precision="bf16-mixed")
     history = fit(objective, Slices(), tmp_path, SETTINGS, validate, fabric)
-    assert types["objective"] == (torch.float32, torch.float32)
-    assert types["convolution"][1] == torch.bfloat16
-    assert history["val_loss"][-1] < history["val_loss"][0]
-    # a multiple of a power of two would show that it once had 8 bits
-    assert (torch.tensor(history["bits"]) * STEPS % 0.5).count_nonzero() > 2
+    assert types["objective"].dtype == torch.float32
+    assert types["convolution"].dtype == torch.bfloat16
     full = fit(vae_objective(), Slices(), tmp_path / "32", SETTINGS, validate)
     assert history["loss"] == pytest.approx(full["loss"], rel=0.02)
     assert all(v.dtype != torch.bfloat16 for v in objective.state_dict().values())
