@@ -1,7 +1,5 @@
 """The command line: what it prints and how it exits."""
 
-import json
-import re
 import subprocess
 import sys
 
@@ -111,18 +109,6 @@ def test_phantom_wants_three_numbers_or_one(home, monkeypatch):
     for given in ("3", "40", "5,1,2"):
         assert run("data", "phantom", "x", "--patients", given).exit_code == 0
     assert [how["patients"] for how in asked] == [(1, 1, 1), (32, 4, 4), (5, 1, 2)]
-
-
-def test_check_for_machines(slices):
-    result = run("data", "check", str(slices), "--json")
-    report = json.loads(result.stdout)
-    assert report["ok"] is True
-    assert result.exit_code == 0
-    keys = re.findall(r"\w+", run("data", "check", "--help").stdout)
-    assert {*report, *report["splits"]["train"]} <= set(keys)
-    result = run("data", "check", str(slices / "none"), "--json")
-    assert result.exit_code == 1
-    assert json.loads(result.stdout)["faults"][0]["remedy"]
 
 
 def test_results(home):

@@ -1,12 +1,9 @@
-import numpy as np
 import pytest
 import torch
-from made_slices import made_data, slices
+from made_slices import made_data
 
-from vqlib import metrics, profiles, recipes
+from vqlib import profiles, recipes
 from vqlib.models.quantizers import rotate, straight_through
-from vqlib.models.vqvae2 import Codes
-from vqlib.recipes.autoencoders import validate
 
 SETTINGS = profiles.get("smoke")
 
@@ -29,31 +26,6 @@ def test_the_quantizer_is_what_the_profile_says():
     strict = SETTINGS.changed(commitment_weight=0.7)
     objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)
     assert objective.beta == 0.7
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("vqvae", {"": 16}), ("vqvae2", {"_top": 8, "_bottom": 16})]
-)
-def test_perplexity_of_validation_is_of_all_slices_together(
-    monkeypatch, kind, expected
-):
-    """Not the mean over batches: each of these has few codes, which no other has."""
-
-    def codes_by_shade(self, x):
-        bottom = (16 * x[:, 0, ::4, ::4]).long().clamp(max=15)
-        return bottom if kind == "vqvae" else Codes(bottom[:, ::2, ::2] // 2, bottom)
-
-    many = slices(160, 5, 1)
-    shades = (torch.arange(160) + 0.5) / 160
-    many.images = shades.view(-1, 1, 1, 1).repeat(1, 1, 64, 32)
-    model = recipes.build(kind, SETTINGS)
-    monkeypatch.setattr(type(model), "encode", codes_by_shade)
-    objective = recipes.objective_for(kind, model, SETTINGS)
-    row = validate(objective, many)
-    for suffix, joint in expected.items():
-        assert row[f"perplexity{suffix}"] == pytest.approx(joint)
-    scores = metrics.score(model.reconstruct, many)["ssim"]
-    assert row["ssim"] == pytest.approx(np.mean(scores), abs=1e-5)
 
 
 def test_organs_come_from_labels_and_are_unknown_without(tmp_path):

@@ -1,13 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 from slice_files import write_slice
 
-from pelvis.phantom.write import VERSION
 from vqlib import profiles
-from vqlib.data import SPLITS, SliceDataset, SliceIndex, make_loader, open_data
+from vqlib.data import SliceDataset, SliceIndex, make_loader, open_data
 from vqlib.errors import UserError
 
 
@@ -88,56 +85,16 @@ def test_open_data(slices):
         open_data(slices, "smok", progress=False)
 
 
-def test_open_data_needs_every_split(slices):
-    (slices / "keras_slices_test").rename(slices / "aside")
-    with pytest.raises(UserError, match="keras_slices_test is missing or empty"):
-        open_data(slices, "smoke", progress=False)
-
-
-@pytest.fixture
-def phantom_calls(monkeypatch, tmp_path):
-    """Stands in for the generator: records its calls and writes one slice each."""
-    calls = []
-
-    def write_phantom(folder, patients, weeks, seed, slices, progress):
-        calls.append((patients, weeks, slices))
-        for case, split in enumerate(SPLITS):
-            write_slice(folder, split, case, 0, 0)
-        counts = dict(zip(SPLITS, patients, strict=True))
-        made = {"version": VERSION, "seed": seed, "patients": counts}
-        made |= {"weeks": weeks, "slices": slices}
-        (folder / "phantom.json").write_text(json.dumps(made))
-
-    monkeypatch.setattr("pelvis.phantom.write.write_phantom", write_phantom)
-    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
-    return calls
-
-
-def test_the_phantom_is_made_once(phantom_calls, tmp_path):
-    profile = profiles.get("smoke")
-    for _ in range(2):
-        data = open_data(None, profile, progress=False)
-        assert data.name == "phantom"
-        assert data.folder == tmp_path / "data" / "phantom-smoke"
-    assert phantom_calls == [((2, 1, 2), 1, 8)]
-
-
-def test_a_phantom_made_otherwise_is_refused(phantom_calls, monkeypatch):
-    open_data(None, "smoke", progress=False)
-    with pytest.raises(UserError, match=r"other settings \(weeks: 1 there, 3 now"):
-        open_data(None, profiles.get("smoke", phantom_weeks=3), progress=False)
-    with pytest.raises(UserError, match="not three whole numbers"):
-        open_data(None, profiles.get("smoke", phantom_patients="2;3"), progress=False)
-    monkeypatch.setattr("pelvis.phantom.write.VERSION", -1)
-    with pytest.raises(UserError, match="delete it to have it made again"):
-        open_data(None, "smoke", progress=False)
-
-
 @pytest.mark.slow
-def test_the_real_phantom(tmp_path, monkeypatch):
+def test_the_phantom_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
-    profile = profiles.get("smoke", phantom_patients="1,1,1", phantom_slices=2)
+    small = {"phantom_patients": "1,1,1", "phantom_slices": 2}
+    profile = profiles.get("smoke", **small)
     data = open_data(None, profile, progress=False)
-    assert data.has_labels
+    monkeypatch.setattr("pelvis.phantom.write.write_phantom", None)
+    assert open_data(None, profile, progress=False).fingerprint == data.fingerprint
+    assert data.folder == tmp_path / "data" / "phantom-smoke"
+    assert (data.name, data.has_labels) == ("phantom", True)
     assert data.train.images.shape == (2, 1, 64, 32)
-    assert data.train.images.max() == 1
+    with pytest.raises(UserError, match=r"other settings \(weeks: 1 there, 3 now"):
+        open_data(None, profiles.get("smoke", phantom_weeks=3, **small), progress=False)

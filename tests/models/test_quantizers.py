@@ -85,7 +85,7 @@ def test_mixed_precision_chooses_and_learns_as_float32_does(kind, dtype):
 # The nearest code, and the gradient past the choice.
 
 
-@pytest.mark.parametrize("size", [17, 64, 4096])
+@pytest.mark.parametrize("size", [17, 4096])
 def test_nearest_codes_agree_with_all_distances_ties_included(size):
     random = torch.Generator().manual_seed(0)
     vectors = torch.randn(5000, 5, generator=random)

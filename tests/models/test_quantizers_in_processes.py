@@ -10,7 +10,6 @@ from vqlib.models.quantizers import VectorQuantizer
 
 KINDS = {
     "averages alone": {"kmeans_steps": 0, "patience": 0},
-    "k-means alone": {"decay": 1.0, "patience": 0},
     "all": {"patience": 2},
     "cosine": {"patience": 2, "cosine": True},
     "gradient": {"patience": 2, "ema": False},

@@ -22,17 +22,6 @@ def make_prior(kind, codebook_size=7, grid=(4, 3), organs=2, **how):
     return model.eval()
 
 
-def step_by_step(prior, codes, **condition):
-    """Logits [B, N, K] by the cache, one code after the other."""
-    cache, flat = prior.start(prior.conditioning(**condition)), codes.flatten(1)
-    known = torch.full((len(flat), flat.shape[1] + 1), prior.codebook_size)
-    found = []
-    for i in range(flat.shape[1]):
-        found.append(prior.step(cache, known, i))
-        known[:, i] = flat[:, i]
-    return torch.stack(found, dim=1)
-
-
 @pytest.fixture(params=KINDS)
 def prior(request):
     return make_prior(request.param)
@@ -47,11 +36,6 @@ def bottom(request):
 @pytest.fixture
 def make():
     return make_prior
-
-
-@pytest.fixture
-def cached_logits():
-    return step_by_step
 
 
 @pytest.fixture

@@ -48,19 +48,6 @@ def test_probabilities_over_all_grids_sum_to_one(make, kind):
     assert total.item() == pytest.approx(1, abs=1e-5)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("organs", [None, [[1, 0], [-1, 1]]])
-def test_step_by_step_is_the_whole_pass(prior, codes, organs, cached_logits):
-    condition = {
-        "position": torch.tensor([0.0, 1.0]),
-        "organs": None if organs is None else torch.tensor(organs),
-        "unconditional": torch.tensor([False, True]),
-    }
-    whole = prior(codes, **condition).flatten(1, 2)
-    steps = cached_logits(prior, codes, **condition)
-    torch.testing.assert_close(steps, whole, atol=1e-5, rtol=1e-4)
-
-
 def test_position_and_organs_matter_and_can_be_dropped(prior, codes):
     codes = codes[:1].expand(5, -1, -1)
     position = torch.tensor([0.1, 0.9, 0.1, 0.1, 0.1])

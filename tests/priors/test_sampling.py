@@ -10,13 +10,19 @@ from vqlib.priors.sampling import gumbel
 HALF = torch.full((3,), 0.5)
 
 
-def test_cached_sampling_is_the_uncached_model(prior):
-    position = torch.tensor([0.0, 1.0])
-    codes = prior.sample(position, temperature=0)
-    grown = torch.zeros_like(codes)
+@pytest.mark.parametrize(
+    "how", [{}, {"organs": torch.tensor([[1, 0], [-1, 1]]), "guidance": 3.0}]
+)
+@torch.no_grad()
+def test_cached_sampling_is_the_uncached_model(prior, how):
+    """With guidance, from the free logits to the conditional ones and beyond."""
+    position, organs = torch.tensor([0.0, 1.0]), how.get("organs")
+    codes = prior.sample(position, temperature=0, **how)
+    grown, without = torch.zeros_like(codes), torch.ones(2, dtype=torch.bool)
     for i in range(12):  # no cache: the whole pass for every code
-        logits = prior(grown, position).flatten(1, 2)[:, i]
-        grown.view(2, -1)[:, i] = logits.argmax(-1)
+        free, logits = (prior(grown, position, organs, w) for w in (without, None))
+        logits = free + how.get("guidance", 1) * (logits - free)
+        grown.view(2, -1)[:, i] = logits.flatten(1, 2)[:, i].argmax(-1)
     assert torch.equal(codes, grown)
 
 
@@ -61,23 +67,6 @@ def test_draws_follow_temperature_top_k_and_top_p():
     assert shares(temperature=0.0)[1] == 1
 
 
-def test_guidance_goes_from_the_free_logits_to_the_conditional_and_beyond(prior):
-    position, organs = HALF[:1], torch.tensor([[1, 0]])
-    none = torch.zeros(1, 4, 3, dtype=torch.int64)
-    free, conditional = (
-        prior(none, position, organs, torch.tensor([without]))[:, 0, 0]
-        for without in (True, False)
-    )
-    for w in (0.0, 1.0, 3.0):
-        wanted = (free + w * (conditional - free)).argmax(-1)
-        drawn = prior.sample(position, 0, organs=organs, guidance=w)
-        assert drawn[0, 0, 0] == wanted
-    many, organs = HALF[:1].expand(50), organs.expand(50, -1)
-    without = prior.sample(many, organs=organs)
-    assert torch.equal(prior.sample(many, organs=organs, guidance=1.0), without)
-    assert not torch.equal(prior.sample(many, organs=organs, guidance=0.0), without)
-
-
 def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     codes = torch.randint(7, (3, 4, 3))
     keep = torch.rand(3, 4, 3) < 0.5
@@ -88,15 +77,6 @@ def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
     for_all[:2] = True
     drawn = prior.sample(HALF, codes=codes, keep=for_all)
     assert torch.equal(drawn[:, :2], codes[:, :2])
-
-
-def test_what_is_drawn_depends_on_what_is_kept(prior):
-    keep = torch.ones(4, 3, dtype=torch.bool)
-    keep[3, 2] = False
-    codes = torch.randint(7, (2, 4, 3))
-    drawn = prior.sample(HALF[:2], temperature=0, codes=codes, keep=keep)
-    wanted = prior(codes, HALF[:2])[:, 3, 2].argmax(-1)
-    assert torch.equal(drawn[:, 3, 2], wanted)
 
 
 REFUSED = [

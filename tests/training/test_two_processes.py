@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from slice_files import write_slice
 
 from vqlib import recipes
 from vqlib.cli import main
@@ -28,12 +28,9 @@ def home(tmp_path_factory):
     for case, (split, count) in enumerate(
         {"train": 8, "validate": 2, "test": 2}.items(), start=4
     ):
-        folder = home / "slices" / f"keras_slices_{split}"
-        folder.mkdir(parents=True)
         for number in range(count):
             pixels = random.random((32, 16), dtype=np.float32).repeat(8, 0).repeat(8, 1)
-            name = f"case_{case:03d}_week_0_slice_{number}.nii.gz"
-            nib.save(nib.Nifti1Image(pixels, np.eye(4)), folder / name)
+            write_slice(home / "slices", split, case, 0, number, pixels)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     ended = subprocess.run(
         [*command, HERE / "shared_training.py", home / "slices", home],
