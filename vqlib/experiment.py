@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from vqlib.runs import (
     save_json,
     sole_use,
 )
+from vqlib.settings import TrainingSettings
 from vqlib.training import (
     FitSettings,
     first_then_others,
@@ -89,8 +91,7 @@ class Experiment:
     def data(self) -> SliceData:
         """The slices, opened when they are first asked for."""
         # of several processes the first one makes what is missing
-        first = self.fabric.is_global_zero
-        given = self._data_dir, self.settings
+        first, given = self.fabric.is_global_zero, (self._data_dir, self.settings)
         return first_then_others(
             self.fabric, lambda: open_data(*given, progress=first, cache=self._cache)
         )
@@ -127,9 +128,31 @@ class Experiment:
         model = self.build(kind)
         if source is not None:
             model.use_codebook(*(x.cpu() for x in recipe.codebooks(source)))
+        schedule = getattr(self.settings, recipe.schedule)
+        # the segmenter neither averages its weights nor stops early
+        common = TrainingSettings() if kind == "segmenter" else self.settings.training
+        settings = FitSettings(
+            self.settings.training_epochs(len(splits.train), recipe.schedule),
+            schedule.batch_size,
+            schedule.learning_rate,
+            weight_decay=recipe.weight_decay,
+            seed=self.seed,
+            **asdict(common),
+            **computing,
+        )
         with ExitStack() as held:
             first_then_others(self.fabric, lambda: self._claim(kind, held))
-            self._fit(kind, model, splits, on_epoch, computing)
+            fit(
+                recipe.objective(model, self.settings),
+                splits.train,
+                folder,
+                settings,
+                lambda objective: recipe.validate(objective, splits.validate),
+                self.fabric,
+                f"training {kind}",
+                recipe.augment(self.settings),
+                on_epoch,
+            )
             if source is not None:
                 model.check_codebook(*recipe.codebooks(source))
             if self.fabric.is_global_zero:
@@ -145,17 +168,16 @@ class Experiment:
         with other settings."""
         recipe, folder = recipes.find(kind), self.folder(kind)
         if not (folder / "best.safetensors").exists():
-            notebook = recipe.notebook
-            way = f"run notebook {notebook} first, or " if notebook else "run "
+            first = f"notebook {recipe.notebook} first, or " if recipe.notebook else ""
             raise UserError(
-                f"{folder} holds no trained model; {way}`{self.command(kind)}`"
+                f"{folder} holds no trained model; run {first}`{self.command(kind)}`"
             )
         self._refuse_other_settings(kind)
         model = self.build(kind)
         load_weights(recipe.objective(model, self.settings), folder)
         if recipe.source:
-            vectors = recipe.codebooks(self.load(recipe.source))
-            model.check_codebook(*(x.cpu() for x in vectors))
+            source = self.load(recipe.source)
+            model.check_codebook(*(x.cpu() for x in recipe.codebooks(source)))
         return model.to(self.device).eval()
 
     def score(self, kind: str) -> dict:
@@ -180,36 +202,8 @@ class Experiment:
         if self.seed:
             words += ["--seed", str(self.seed)]
         for name, value in self._changes.items():
-            if value is not None:
-                words += ["-p", name, str(value)]
+            words += [] if value is None else ["-p", name, str(value)]
         return shlex.join(words)
-
-    def _fit(self, kind, model, splits, on_epoch, computing) -> None:
-        settings, recipe = self.settings, recipes.find(kind)
-        schedule = getattr(settings, recipe.schedule)
-        common = settings.training
-        if recipe.schedule == "segmenter":
-            common = type(common)()  # neither averages nor stops early
-        fit(
-            recipe.objective(model, settings),
-            splits.train,
-            self.folder(kind),
-            FitSettings(
-                settings.training_epochs(len(splits.train), recipe.schedule),
-                schedule.batch_size,
-                schedule.learning_rate,
-                weight_decay=recipe.weight_decay,
-                weight_ema=common.weight_ema,
-                patience=common.patience,
-                seed=self.seed,
-                **computing,
-            ),
-            validate=lambda objective: recipe.validate(objective, splits.validate),
-            fabric=self.fabric,
-            description=f"training {kind}",
-            augment=recipe.augment(settings),
-            on_epoch=on_epoch,
-        )
 
     def _is_scored(self, kind: str) -> bool:
         """Whether a training has ended, and its scores are those of its weights."""
@@ -228,12 +222,9 @@ class Experiment:
         for network, own in recipes.NETWORKS.items():
             if network != self.settings.prior.network:
                 names -= set(own)
-        return {
-            "name": self.settings.name,
-            "seed": self.seed,
-            "data": self.data.name,
-            "data_fingerprint": self.data.fingerprint,
-        } | {name: flat[name] for name in sorted(names)}
+        made = {"name": self.settings.name, "seed": self.seed, "data": self.data.name}
+        made["data_fingerprint"] = self.data.fingerprint
+        return made | {name: flat[name] for name in sorted(names)}
 
     def _refuse_other_settings(self, kind: str) -> None:
         defaults = Profile("").as_dict()

@@ -119,62 +119,48 @@ class Profile:
         return getattr(getattr(self, group), setting.name)
 
 
-_PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            "quick",
-            # the PixelCNN learns more in the same minutes
-            prior=PriorSettings(network="pixelcnn", steps=2520),
-            segmenter=SegmenterSettings(blur=2.0),
-        ),
-        Profile(
-            "full",
-            DataSettings("256x128", "32,4,3", phantom_weeks=5),
-            AutoencoderSettings(
-                grid="64x32",
-                width=128,
-                blocks=3,
-                epochs=60,
-                batch_size=64,
-                learning_rate=1e-3,
-            ),
-            prior=PriorSettings(
-                dim=512,
-                layers=12,
-                heads=8,
-                epochs=60,
-                batch_size=32,
-                learning_rate=3e-4,
-                pixelcnn_dim=192,
-                pixelcnn_layers=6,
-            ),
-            segmenter=SegmenterSettings(steps=4000, batch_size=32, blur=4.0),
-        ),
-        Profile(
-            "smoke",
-            DataSettings("64x32", "2,1,2", phantom_weeks=1, phantom_slices=8),
-            AutoencoderSettings(
-                grid="16x8",
-                codebook_size=16,
-                width=16,
-                latent_channels=4,
-                latent_dim=8,
-                epochs=2,
-            ),
-            QuantizerSettings(fsq_levels="4x4"),
-            prior=PriorSettings(
-                dim=16,
-                layers=1,
-                heads=2,
-                epochs=2,
-                pixelcnn_dim=8,
-                pixelcnn_layers=1,
-            ),
-            segmenter=SegmenterSettings(steps=8, batch_size=4, blur=1.0),
-        ),
-    )
-}
+_QUICK = Profile(
+    "quick",
+    # the PixelCNN learns more in the same minutes
+    prior=PriorSettings(network="pixelcnn", steps=2520),
+    segmenter=SegmenterSettings(blur=2.0),
+)
+_FULL = Profile(
+    "full",
+    DataSettings("256x128", "32,4,3", phantom_weeks=5),
+    AutoencoderSettings(
+        grid="64x32", width=128, blocks=3, epochs=60, batch_size=64, learning_rate=1e-3
+    ),
+    prior=PriorSettings(
+        dim=512,
+        layers=12,
+        heads=8,
+        epochs=60,
+        batch_size=32,
+        learning_rate=3e-4,
+        pixelcnn_dim=192,
+        pixelcnn_layers=6,
+    ),
+    segmenter=SegmenterSettings(steps=4000, batch_size=32, blur=4.0),
+)
+_SMOKE = Profile(
+    "smoke",
+    DataSettings("64x32", "2,1,2", phantom_weeks=1, phantom_slices=8),
+    AutoencoderSettings(
+        grid="16x8",
+        codebook_size=16,
+        width=16,
+        latent_channels=4,
+        latent_dim=8,
+        epochs=2,
+    ),
+    QuantizerSettings(fsq_levels="4x4"),
+    prior=PriorSettings(
+        dim=16, layers=1, heads=2, epochs=2, pixelcnn_dim=8, pixelcnn_layers=1
+    ),
+    segmenter=SegmenterSettings(steps=8, batch_size=4, blur=1.0),
+)
+_PROFILES = {profile.name: profile for profile in (_QUICK, _FULL, _SMOKE)}
 
 
 def get(name: str, /, **changes) -> Profile:

@@ -88,16 +88,13 @@ def table(results: dict) -> list[list[str]]:
 
 
 def _cell(measured: dict, key: str, form: str) -> str:
-    """One quantity of a model; of two levels of codes that of the top and the bottom
-    ones. ``form`` is how to format it, or "interval"."""
+    """One quantity of a model; of two levels of codes that of the top one first."""
     cells = []
     for name in (key, f"{key}_top", f"{key}_bottom"):
         value = measured.get(name)
-        if value is None:
-            continue
-        if form == "interval":
+        if form == "interval" and value is not None:
             cells.append(f"{value['low']:.3f}–{value['high']:.3f}")
-        else:
+        elif value is not None:
             cells.append(format(value["mean"] if type(value) is dict else value, form))
     return " / ".join(cells) or MISSING
 
@@ -106,11 +103,11 @@ def as_text(results: dict) -> str:
     """The table for a terminal, columns aligned."""
     rows = table(results)
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = [
-        "  ".join([f"{row[0]:<{first}}", *map(str.rjust, row[1:], widths)])
-        for row in rows
-    ]
-    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
+    head, *lines = (
+        "  ".join([label.ljust(first), *map(str.rjust, cells, widths)])
+        for label, *cells in rows
+    )
+    return "\n".join([head, "─" * len(head), *lines])
 
 
 def as_markdown(results: dict) -> str:

@@ -23,11 +23,8 @@ if TYPE_CHECKING:  # whoever writes JSON only need not load PyTorch
 
 
 def project_root() -> Path:
-    """The folder that holds ``runs/`` and ``data/``.
-
-    ``VQLIB_HOME`` where it is set; else the nearest folder upwards of the current one
-    that holds the notebooks; else the current folder.
-    """
+    """The folder that holds ``runs/`` and ``data/``: ``VQLIB_HOME`` where it is set;
+    else the nearest one upwards that holds the notebooks; else the current one."""
     if home := os.environ.get("VQLIB_HOME"):
         return Path(home)
     here = Path.cwd()
@@ -120,9 +117,8 @@ def _write_atomically(path: Path, write) -> None:
 
 def save_text(path: Path, text: str) -> None:
     """Write a text file in one step: it is there whole or not at all."""
-    _write_atomically(
-        path, lambda p: p.write_text(text, encoding="utf-8", newline="\n")
-    )
+    data = text.encode()
+    _write_atomically(path, lambda p: p.write_bytes(data))
 
 
 def save_json(path: Path, value: dict) -> None:
@@ -142,11 +138,9 @@ def load_json(path: Path) -> dict:
         raise UserError(
             f"{path} is not valid JSON ({fault}); delete it and run the step again"
         ) from None
-    if not isinstance(found, dict):
-        raise UserError(
-            f"{path} holds no JSON object; delete it and run the step again"
-        )
-    return found
+    if isinstance(found, dict):
+        return found
+    raise UserError(f"{path} holds no JSON object; delete it and run the step again")
 
 
 def save_checkpoint(path: Path, tensors: dict[str, "Tensor"], meta: dict) -> None:
@@ -177,8 +171,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
 def refuse_other_settings(folder: Path, settings: dict, defaults: dict) -> None:
     """Raise `UserError` where the folder holds a model made with other settings.
 
-    ``defaults`` stand for settings that its ``settings.json`` does not name, which may
-    be older than they. A folder without any model belongs to no settings yet.
+    ``defaults`` stand for those that its ``settings.json``, perhaps older than they,
+    does not name. A folder without any model belongs to no settings yet.
     """
     path = folder / "settings.json"
     if not any(folder.glob("*.safetensors")) or not path.exists():
@@ -211,14 +205,13 @@ def checkpoint_sum(*folders: Path) -> str:
 def read_scores(folder: Path, *sources: Path) -> dict | None:
     """``metrics.json`` of a folder; None where it is missing, or was made from other
     weights than those beside it (and, of a prior, in the folder of its VQ-VAE)."""
-    path = folder / "metrics.json"
+    path, folders = folder / "metrics.json", (folder, *sources)
     if not path.exists():
         return None
-    found, folders = load_json(path), (folder, *sources)
-    weights = all((folder / "best.safetensors").exists() for folder in folders)
-    if weights and found.get("checkpoint") != checkpoint_sum(*folders):
-        return None
-    return found
+    found = load_json(path)
+    there = all((folder / "best.safetensors").exists() for folder in folders)
+    others = there and found.get("checkpoint") != checkpoint_sum(*folders)
+    return None if others else found
 
 
 def save_history(path: Path, history: dict[str, list[float]]) -> None:

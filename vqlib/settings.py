@@ -99,9 +99,7 @@ class SegmenterSettings:
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(8, 1, 65536)
     learning_rate: float = _number(5e-3, 1e-9, 1.0)
-    blur: float = _number(
-        0.0, 0.0, 100.0
-    )  # of half of the slices, up to so many pixels
+    blur: float = _number(0.0, 0.0, 100.0)  # of every second slice, at most, in pixels
 
 
 GROUPS = {
@@ -112,15 +110,13 @@ GROUPS = {
     "prior": PriorSettings,
     "segmenter": SegmenterSettings,
 }
-_PREFIX = {"prior": "prior_", "segmenter": "segmenter_"}
-_EXCEPT = {"prior_network": "prior", "kind": "quantizer"} | {
-    f"prior_{name}": name for name in ("pixelcnn_dim", "pixelcnn_layers", "guidance")
-}
+_EXCEPT = {"network": "prior", "kind": "quantizer"}
+_EXCEPT |= {name: name for name in ("pixelcnn_dim", "pixelcnn_layers", "guidance")}
 FLAT = {}  # flat name -> group, field
 for _group, _class in GROUPS.items():
     for _field in fields(_class):
-        _name = _PREFIX.get(_group, "") + _field.name
-        FLAT[_EXCEPT.get(_name, _name)] = (_group, _field)
+        _prefix = f"{_group}_" if _group in ("prior", "segmenter") else ""
+        FLAT[_EXCEPT.get(_field.name, _prefix + _field.name)] = (_group, _field)
 RANGES = {  # every number that a user can give: the least and the largest
     **{k: f.metadata["range"] for k, (_, f) in FLAT.items() if "range" in f.metadata},
     # parameters of commands and notebooks
@@ -155,10 +151,10 @@ def check(name: str, value):
 
 def parse_shape(what: str, text: str) -> tuple[int, int]:
     """Turn ``"128x64"`` into ``(128, 64)``; raises `UserError`."""
-    numbers = _whole_numbers(str(text), "x")
+    numbers = tuple(_whole_numbers(str(text), "x"))
     if len(numbers) != 2 or min(numbers) < 1:
         raise UserError(f"{what} {text!r} is not of the form 128x64")
-    return numbers[0], numbers[1]
+    return numbers
 
 
 def fsq_levels(text: str, codebook_size: int) -> tuple[int, ...]:
@@ -169,9 +165,9 @@ def fsq_levels(text: str, codebook_size: int) -> tuple[int, ...]:
         raise UserError(
             f"fsq_levels {text!r} is not of the form 8x8x8, with 3 or more levels each"
         )
-    if math.prod(levels) != codebook_size:
+    if (codes := math.prod(levels)) != codebook_size:
         raise UserError(
-            f"fsq_levels {text} make {math.prod(levels)} codes, but codebook_size is "
+            f"fsq_levels {text} make {codes} codes, but codebook_size is "
             f"{codebook_size}; change one of them"
         )
     return levels
@@ -185,33 +181,35 @@ def _whole_numbers(text: str, separator: str) -> list[int]:
 
 def refuse_what_does_not_fit(profile) -> None:
     """Raise `UserError` for values that are fine alone and impossible together."""
-    size, grid, (low, high) = profile.data.size, profile.autoencoder.grid, SIDES
-    height, width = profile.shape
+    p, (height, width), (low, high) = profile, profile.shape, SIDES
     if not low <= min(height, width) <= max(height, width) <= high:
-        raise UserError(f"size {size} is out of range: sides of {low} to {high} pixels")
-    f, (h, w) = profile.factor, profile.grid_shape
+        raise UserError(
+            f"size {p.size} is out of range: sides of {low} to {high} pixels"
+        )
+    f, (h, w) = p.factor, p.grid_shape
     if (h * f, w * f) != (height, width) or f not in (2, 4, 8, 16, 32, 64):
         raise UserError(
-            f"grid {grid} does not fit slices of {size}: both sides must shrink by the "
-            f"same power of two; choose for example grid {height // 4}x{width // 4}"
+            f"grid {p.grid} does not fit slices of {p.size}: both sides must shrink by "
+            f"the same power of two; choose for example grid {height // 4}x{width // 4}"
         )
-    patients = _whole_numbers(profile.data.phantom_patients, ",")
+    patients = _whole_numbers(p.phantom_patients, ",")
     if len(patients) != 3 or min(patients) < 1:
         raise UserError(
-            f"phantom_patients {profile.data.phantom_patients!r} is not three whole "
-            "numbers; give for example 16,4,5"
+            f"phantom_patients {p.phantom_patients!r} is not three whole numbers; give "
+            "for example 16,4,5"
         )
-    if profile.autoencoder.flip and not profile.autoencoder.augment:
+    if p.flip and not p.augment:
         raise UserError("flip is a part of augmentation; set augment to true as well")
-    if profile.prior.dim % profile.prior.heads:
+    if p.prior.dim % p.prior.heads:
         raise UserError(
-            f"{profile.prior.heads} prior_heads cannot share prior_dim "
-            f"{profile.prior.dim} evenly; choose a multiple"
+            f"{p.prior.heads} prior_heads cannot share prior_dim {p.prior.dim} evenly; "
+            "choose a multiple"
         )
-    if profile.quantizer.kind == "fsq":
-        _ = profile.levels
-        if profile.quantizer.gradient_estimator != "straight_through":
-            raise UserError(
-                "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
-                "straight_through"
-            )
+    if p.quantizer.kind != "fsq":
+        return
+    fsq_levels(p.fsq_levels, p.codebook_size)
+    if p.gradient_estimator != "straight_through":
+        raise UserError(
+            "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
+            "straight_through"
+        )

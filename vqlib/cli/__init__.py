@@ -11,18 +11,12 @@ from vqlib import __version__
 from vqlib.cli.group import Group
 from vqlib.cli.train import train
 
+ELSEWHERE = {"data": "pelvis.cli"}  # by name, since imports go down only
+ELSEWHERE |= dict.fromkeys(("lab", "notebooks", "tutorial"), "lessons.cli")
+HELP = {"help_option_names": ["-h", "--help"]}
 
-@click.group(
-    cls=Group,
-    # by name, since imports go down only
-    elsewhere={
-        "data": "pelvis.cli",
-        "lab": "lessons.cli",
-        "notebooks": "lessons.cli",
-        "tutorial": "lessons.cli",
-    },
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+@click.group(cls=Group, elsewhere=ELSEWHERE, context_settings=HELP)
 @click.version_option(__version__, prog_name="vqlib")
 def main() -> None:
     """VAE and VQ-VAE on MR images of the male pelvis: the tutorial's commands."""

@@ -23,9 +23,9 @@ class Group(click.Group):
         return sorted({*super().list_commands(ctx), *self.elsewhere})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in self.elsewhere:
-            return getattr(import_module(self.elsewhere[name]), name)
-        return super().get_command(ctx, name)
+        if name not in self.elsewhere:
+            return super().get_command(ctx, name)
+        return getattr(import_module(self.elsewhere[name]), name)
 
     def invoke(self, ctx: click.Context):
         try:
@@ -48,28 +48,15 @@ class Group(click.Group):
 
 def shared_options(command):
     """Options that the notebooks and the trainings have in common."""
-    for option in reversed(
-        (
-            click.option(
-                "--profile", default="quick", show_default=True, help="quick or full."
-            ),
-            click.option(
-                "--data-dir",
-                metavar="DIR",
-                help="Slices in the HipMRI layout. Left out: the phantom, made when "
-                "missing.",
-            ),
-            click.option(
-                "--run", metavar="NAME", help="Folder under runs/.  [default: PROFILE]"
-            ),
-            click.option("--seed", type=int, default=0, show_default=True),
-            click.option(
-                "--device",
-                default="auto",
-                show_default=True,
-                help="auto, cpu or cuda.",
-            ),
-        )
+    shown = {"show_default": True}
+    data = "Slices in the HipMRI layout. Left out: the phantom, made when missing."
+    run = "Folder under runs/.  [default: PROFILE]"
+    for option in (  # from the last to the first
+        click.option("--device", default="auto", help="auto, cpu or cuda.", **shown),
+        click.option("--seed", type=int, default=0, **shown),
+        click.option("--run", metavar="NAME", help=run),
+        click.option("--data-dir", metavar="DIR", help=data),
+        click.option("--profile", default="quick", help="quick or full.", **shown),
     ):
         command = option(command)
     return command

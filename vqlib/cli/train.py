@@ -45,7 +45,7 @@ from vqlib.errors import UserError
     "--logger", metavar="KIND", help="csv or tensorboard: log to RUN/MODEL/logs too."
 )
 def train(
-    model, profile, data_dir, run, seed, device, settings, no_cache, logger, **computing
+    model, profile, data_dir, run, seed, settings, no_cache, logger, **where
 ) -> None:
     """Train one MODEL: vae_global, vae, autoencoder, vqvae, prior, segmenter, or of two
     levels vqvae2, prior_top and prior_bottom.
@@ -62,17 +62,13 @@ def train(
     # what is wrong is refused before processes start
     part = recipes.part_name(model, profiles.get(profile, **changes))
     profiles.check("seed", seed)
-    logs = Run(run or profile).folder / part
-    where = ("devices", "num_nodes", "precision", "strategy")
-    fabric = make_fabric(
-        device,
-        loggers=make_logger(logger, logs) if logger else None,
-        **{name: computing.pop(name) for name in where},
-    )
+    folder = Run(run or profile).folder / part
+    logs = make_logger(logger, folder) if logger else None
+    computing = {name: where.pop(name) for name in ("compile", "channels_last")}
+    fabric = make_fabric(**where, loggers=logs)
     lab = Experiment(
         profile, data_dir, run, seed, fabric, cache=not no_cache, **changes
     )
-    folder = lab.folder(model)
     try:
         lab.train(model, **computing)
     except KeyboardInterrupt:
@@ -86,9 +82,9 @@ def train(
     except RuntimeError as fault:
         if not type(fault).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        reason = str(fault).splitlines()[0]
         raise UserError(
-            f"the networks could not be compiled ({reason}); leave out --compile"
+            f"the networks could not be compiled ({str(fault).splitlines()[0]}); "
+            "leave out --compile"
         ) from None
     if fabric.is_global_zero:
         click.echo(f"{model} is in {folder}")

@@ -3,6 +3,7 @@ which settings make it another model, and how it is scored.
 
 A recipe is data about one model; `vqlib.experiment.Experiment` carries it out.
 """
+# ruff: noqa: F401 - the names that notebooks and benchmarks use
 
 import torch
 from torch import nn
@@ -26,27 +27,6 @@ from vqlib.recipes.priors import (
 )
 from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
-
-__all__ = [
-    "AUTOENCODERS",
-    "NETWORKS",
-    "ORGANS",
-    "RECIPES",
-    "CodeDataset",
-    "LabelledSlices",
-    "Recipe",
-    "balanced",
-    "build",
-    "build_quantizer",
-    "code_nats",
-    "control_priors",
-    "encode_codes",
-    "evaluate",
-    "evaluate_prior",
-    "find",
-    "objective_for",
-    "part_name",
-]
 
 RECIPES: dict[str, Recipe] = {**AUTOENCODERS, **PRIORS, "segmenter": SEGMENTER}
 

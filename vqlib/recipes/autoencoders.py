@@ -1,8 +1,6 @@
 """The five autoencoders: how each is built, which objective trains it, how it is
 scored. Taught in notebooks 02 (VAEs) and 03 (VQ-VAEs)."""
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +19,7 @@ from vqlib.models import (
     straight_through,
 )
 from vqlib.profiles import Profile
-from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
+from vqlib.recipes.recipe import Recipe, mean_losses
 
 
 def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
@@ -41,18 +39,13 @@ def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
     )
 
 
-def _augment(p: Profile) -> Augment | None:
-    return Augment(flip=p.autoencoder.flip) if p.autoencoder.augment else None
-
-
 @torch.no_grad()
 def validate(objective: nn.Module, dataset: SliceDataset) -> dict[str, float]:
     """After each epoch: the mean losses, SSIM, and for a VQ-VAE the use of the codebook
     over the whole split (that of a batch depends on its size)."""
     row, model = mean_losses(objective, dataset), objective.model
-    scores = metrics.score(
-        model.reconstruct, dataset, device=device_of(model), names=("ssim",)
-    )
+    names = ("ssim",)
+    scores = metrics.score(model.reconstruct, dataset, device=model.device, names=names)
     row["ssim"] = float(scores["ssim"].mean())
     if isinstance(model, (VQVAE, VQVAE2)):
         row |= _codebook_use(model, encode_levels(model, dataset))
@@ -65,9 +58,8 @@ def evaluate(model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
     with its 95 % interval over patients, the rate in bits, and for a VQ-VAE the use of
     its codebook (of both codebooks of a VQ-VAE-2, whose bits are those of both
     levels)."""
-    device = device_of(model)
     torch.manual_seed(seed)  # a VAE reconstructs from draws
-    scores = metrics.score(model.reconstruct, dataset, device=device)
+    scores = metrics.score(model.reconstruct, dataset, device=model.device)
     patients = dataset.patients.numpy()
     found = {
         name: metrics.patient_bootstrap(values, patients)._asdict()
@@ -81,36 +73,27 @@ def evaluate(model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
         entropy = (metrics.code_entropy_bits(c, size) for c in levels.values())
         found |= {"bits_per_slice": sum(nominal), "order0_bits": sum(entropy)}
     elif isinstance(model, VAE):
-        bits = [
-            metrics.kl_bits(*model.encode(batch["image"].to(device))).cpu()
-            for batch in make_loader(dataset, 64)
-        ]
-        found["bits_per_slice"] = float(torch.cat(bits).mean())
+        images = (batch["image"].to(model.device) for batch in make_loader(dataset, 64))
+        bits = torch.cat([metrics.kl_bits(*model.encode(x)) for x in images])
+        found["bits_per_slice"] = float(bits.cpu().mean())
     return found
 
 
 @torch.no_grad()
-def encode_levels(
-    model: VQVAE | VQVAE2, dataset: SliceDataset, batch_size: int = 64
-) -> dict[str, Tensor]:
+def encode_levels(model: VQVAE | VQVAE2, dataset: SliceDataset) -> dict[str, Tensor]:
     """Codes of every slice of a split, on the CPU, by the suffix of their level: "" for
     the only one, [N, h, w] int64; "_top" and "_bottom" of a VQ-VAE-2."""
-    device = device_of(model)
-    parts = [
-        model.encode(batch["image"].to(device))
-        for batch in make_loader(dataset, batch_size)
-    ]
-    if not isinstance(parts[0], Codes):
-        return {"": torch.cat([codes.cpu() for codes in parts])}
-    return {
-        f"_{level}": torch.cat([codes.cpu() for codes in of_level])
-        for level, of_level in zip(Codes._fields, zip(*parts, strict=True), strict=True)
-    }
+    images = (batch["image"].to(model.device) for batch in make_loader(dataset, 64))
+    parts = [model.encode(x) for x in images]
+    if isinstance(model, VQVAE):
+        return {"": torch.cat(parts).cpu()}
+    levels = (torch.cat(codes).cpu() for codes in zip(*parts, strict=True))
+    return dict(zip((f"_{name}" for name in Codes._fields), levels, strict=True))
 
 
-def encode_codes(model: VQVAE, dataset: SliceDataset, batch_size: int = 64) -> Tensor:
+def encode_codes(model: VQVAE, dataset: SliceDataset) -> Tensor:
     """Codes of every slice of a split: [N, h, w] int64, on the CPU."""
-    return encode_levels(model, dataset, batch_size)[""]
+    return encode_levels(model, dataset)[""]
 
 
 def _codebook_use(model: VQVAE | VQVAE2, levels: dict[str, Tensor]) -> dict:
@@ -139,52 +122,53 @@ def _vqvae_objective(model: nn.Module, p: Profile) -> losses.VQVAEObjective:
     return losses.VQVAEObjective(model, p.autoencoder.ssim_weight, beta)
 
 
-_COMMON = ("size", "grid", "width", "blocks", "augment", "flip")
-_COMMON += ("steps", "epochs", "batch_size", "learning_rate", "weight_ema", "patience")
-_CODEBOOK = ("codebook_size", "code_dim", "quantizer", "gradient_estimator")
-_CODEBOOK += ("commitment_weight", "kmeans_start", "restarts", "restart_after")
-_CODEBOOK += ("fsq_levels", "ssim_weight")
-_recipe = partial(
-    Recipe,
-    splits=lambda data, source: Splits(data.train, data.validate, data.test),
-    score=lambda model, splits, seed: evaluate(model, splits.test, seed),
-    validate=validate,
-    schedule="autoencoder",
-    augment=_augment,
+def _recipe(build, objective, settings: str, notebook: str | None = None) -> Recipe:
+    """What all have in common; ``settings`` are those that not all depend on."""
+    common = "size grid width blocks augment flip steps epochs batch_size learning_rate"
+    return Recipe(
+        build,
+        objective,
+        tuple(f"{common} weight_ema patience {settings}".split()),
+        splits=lambda data, source: data,
+        score=lambda model, data, seed: evaluate(model, data.test, seed),
+        validate=validate,
+        schedule="autoencoder",
+        notebook=notebook,
+        augment=lambda p: Augment(flip=p.flip) if p.augment else None,
+    )
+
+
+_CODEBOOK = (
+    "codebook_size code_dim quantizer gradient_estimator commitment_weight "
+    "kmeans_start restarts restart_after fsq_levels ssim_weight"
 )
 AUTOENCODERS = {
     "vae_global": _recipe(
-        build=lambda p, _: GlobalVAE(p.autoencoder.latent_dim, p.shape, **_network(p)),
-        objective=lambda model, p: losses.ELBOObjective(model),
-        settings=(*_COMMON, "latent_dim"),
-        notebook="02_vae_baseline",
+        lambda p, _: GlobalVAE(p.autoencoder.latent_dim, p.shape, **_network(p)),
+        lambda model, p: losses.ELBOObjective(model),
+        "latent_dim",
+        "02_vae_baseline",
     ),
     "vae": _recipe(
-        build=lambda p, _: VAE(p.autoencoder.latent_channels, **_network(p)),
+        lambda p, _: VAE(p.autoencoder.latent_channels, **_network(p)),
         # held at the bits of the VQ-VAE that it is compared with
-        objective=lambda model, p: losses.RateConstrainedObjective(
+        lambda model, p: losses.RateConstrainedObjective(
             model, p.nominal_bits, p.autoencoder.ssim_weight
         ),
-        settings=(*_COMMON, "latent_channels", "codebook_size", "ssim_weight"),
-        notebook="02_vae_baseline",
+        "latent_channels codebook_size ssim_weight",
+        "02_vae_baseline",
     ),
     "autoencoder": _recipe(
-        build=lambda p, _: Autoencoder(p.autoencoder.code_dim, **_network(p)),
-        objective=lambda model, p: losses.AutoencoderObjective(
-            model, p.autoencoder.ssim_weight
-        ),
-        settings=(*_COMMON, "code_dim", "ssim_weight"),
-        notebook="02_vae_baseline",
+        lambda p, _: Autoencoder(p.autoencoder.code_dim, **_network(p)),
+        lambda model, p: losses.AutoencoderObjective(model, p.autoencoder.ssim_weight),
+        "code_dim ssim_weight",
+        "02_vae_baseline",
     ),
     "vqvae": _recipe(
-        build=lambda p, seed: VQVAE(quantizer=build_quantizer(p, seed), **_network(p)),
-        objective=_vqvae_objective,
-        settings=(*_COMMON, *_CODEBOOK),
-        notebook="03_vqvae_training",
+        lambda p, seed: VQVAE(quantizer=build_quantizer(p, seed), **_network(p)),
+        _vqvae_objective,
+        _CODEBOOK,
+        "03_vqvae_training",
     ),
-    "vqvae2": _recipe(
-        build=_build_vqvae2,
-        objective=_vqvae_objective,
-        settings=(*_COMMON, *_CODEBOOK),
-    ),
+    "vqvae2": _recipe(_build_vqvae2, _vqvae_objective, _CODEBOOK),
 }

@@ -2,7 +2,6 @@
 Taught in notebook 05."""
 
 import math
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from vqlib.priors import (
 )
 from vqlib.profiles import Profile
 from vqlib.recipes.autoencoders import AUTOENCODERS, encode_levels
-from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
+from vqlib.recipes.recipe import Recipe, Splits, mean_losses
 
 ORGANS = len(LABEL_NAMES) - 2  # every slice has background and body
 
@@ -40,29 +39,22 @@ class CodeDataset(Dataset):
         self.codes = levels[level]
         self.top = levels["_top"] if level == "_bottom" else None
         self.positions, self.patients = dataset.positions, dataset.patients
-        self.organs = _presence(dataset.labels, len(dataset))
+        self.organs = torch.full((len(dataset), ORGANS), -1)
+        if dataset.labels is not None:
+            for n in range(ORGANS):  # bone, bladder, rectum, prostate
+                held = (dataset.labels == 2 + n).flatten(1).any(1)
+                self.organs[:, n] = held.long()
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        item = {
-            "codes": self.codes[i],
-            "position": self.positions[i],
-            "organs": self.organs[i],
-        }
+        item = {"codes": self.codes[i], "position": self.positions[i]}
+        item["organs"] = self.organs[i]
         return item if self.top is None else item | {"top": self.top[i]}
 
 
-def _presence(labels: Tensor | None, slices: int) -> Tensor:
-    """Bone, bladder, rectum, prostate: which of them each slice holds, [N, ORGANS]."""
-    if labels is None:
-        return torch.full((slices, ORGANS), -1)
-    held = [(labels == 2 + n).flatten(1).any(1) for n in range(ORGANS)]
-    return torch.stack(held, dim=1).long()
-
-
-def _build(p: Profile, seed: int, level: str) -> CodePrior:
+def _build(p: Profile, level: str) -> CodePrior:
     fsq = p.quantizer.kind == "fsq"
     shared = {
         "codebook_size": p.autoencoder.codebook_size,
@@ -72,17 +64,12 @@ def _build(p: Profile, seed: int, level: str) -> CodePrior:
         "dropout": p.prior.dropout,
         "organs": ORGANS,
     }
-    if p.prior.network == "pixelcnn":
-        layers = p.prior.pixelcnn_layers
-        return PixelCNN(dim=p.prior.pixelcnn_dim, layers=layers, **shared)
+    prior = p.prior
+    if prior.network == "pixelcnn":
+        return PixelCNN(dim=prior.pixelcnn_dim, layers=prior.pixelcnn_layers, **shared)
     return TransformerPrior(
-        dim=p.prior.dim, layers=p.prior.layers, heads=p.prior.heads, **shared
+        dim=prior.dim, layers=prior.layers, heads=prior.heads, **shared
     )
-
-
-def _splits(data: SliceData, source: nn.Module, level: str) -> Splits:
-    parts = (data.train, data.validate, data.test)
-    return Splits(*(CodeDataset(source, part, level) for part in parts))
 
 
 def _codebooks(source: nn.Module, level: str) -> tuple[Tensor, ...]:
@@ -93,21 +80,16 @@ def _codebooks(source: nn.Module, level: str) -> tuple[Tensor, ...]:
     return tuple(quantizer.codebook.detach() for quantizer in used)
 
 
-def _score(prior: CodePrior, splits: Splits, seed: int) -> dict:
-    controls = control_priors(splits.train, prior.codebook_size)
-    return evaluate_prior(prior, splits.test, controls)
-
-
 def control_priors(
     train: CodeDataset, codebook_size: int
 ) -> dict[str, IndependentCodes]:
     """The priors that know nothing of how codes meet, from the train slices."""
-    codes, positions, size = train.codes, train.positions, codebook_size
+    codes, positions = train.codes, train.positions
     return {
-        "uniform": uniform(codes.shape[1:], size),
-        "order0": order0(codes, size),
-        "by_place": by_place(codes, positions, size, bins=1),
-        "by_place_and_position": by_place(codes, positions, size),
+        "uniform": uniform(codes.shape[1:], codebook_size),
+        "order0": order0(codes, codebook_size),
+        "by_place": by_place(codes, positions, codebook_size, bins=1),
+        "by_place_and_position": by_place(codes, positions, codebook_size),
     }
 
 
@@ -149,21 +131,21 @@ def evaluate_prior(
 
 
 @torch.no_grad()
-def code_nats(
-    prior: nn.Module, codes: CodeDataset, batch_size: int = 32, organs: bool = False
-) -> Tensor:
+def code_nats(prior: nn.Module, codes: CodeDataset, organs: bool = False) -> Tensor:
     """−log p of every code of a split, in nats: [N, h, w]. Also called surprisal.
 
     ``prior`` is a network or a control; with ``organs`` it is conditioned on them too.
     """
-    device = device_of(prior)
+    device = next(iter(prior.state_dict().values())).device  # a control: of its table
     parts, over_bottom = [], getattr(prior, "top_grid", None) is not None
-    for rows in torch.arange(len(codes)).split(batch_size):
-        given = [codes.codes[rows], codes.positions[rows]]
+    for rows in torch.arange(len(codes)).split(32):
+        given = {"codes": codes.codes, "position": codes.positions}
         if organs:
-            given.append(codes.organs[rows])
-        top = {"top": codes.top[rows].to(device)} if over_bottom else {}
-        parts.append(-prior.log_prob(*(x.to(device) for x in given), **top).cpu())
+            given["organs"] = codes.organs
+        if over_bottom:
+            given["top"] = codes.top
+        given = {name: value[rows].to(device) for name, value in given.items()}
+        parts.append(-prior.log_prob(**given).cpu())
     return torch.cat(parts)
 
 
@@ -176,17 +158,25 @@ _SETTINGS += ("prior_batch_size", "prior_learning_rate", *sum(NETWORKS.values(),
 
 
 def _recipe(source: str, level: str = "", notebook: str | None = None) -> Recipe:
+    def splits(data: SliceData, model: nn.Module) -> Splits:
+        parts = (data.train, data.validate, data.test)
+        return Splits(*(CodeDataset(model, part, level) for part in parts))
+
+    def score(prior: CodePrior, splits: Splits, seed: int) -> dict:
+        controls = control_priors(splits.train, prior.codebook_size)
+        return evaluate_prior(prior, splits.test, controls)
+
     return Recipe(
-        build=partial(_build, level=level),
+        build=lambda p, _: _build(p, level),
         objective=lambda model, p: losses.PriorObjective(model),
         settings=(*AUTOENCODERS[source].settings, *_SETTINGS),
-        splits=partial(_splits, level=level),
-        score=_score,
+        splits=splits,
+        score=score,
         validate=mean_losses,
         schedule="prior",
         notebook=notebook,
         source=source,
-        codebooks=partial(_codebooks, level=level),
+        codebooks=lambda model: _codebooks(model, level),
         weight_decay=0.05,
     )
 

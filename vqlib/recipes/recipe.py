@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -38,18 +37,13 @@ class Recipe:
     weight_decay: float = 0.0  # of AdamW
 
 
-def mean_losses(objective: nn.Module, dataset: Dataset, batch_size: int = 32) -> dict:
+def mean_losses(objective: nn.Module, dataset: Dataset) -> dict[str, float]:
     """Mean over a split of everything that an objective returns."""
     device = next(objective.parameters()).device
     totals: dict[str, float] = {}
-    for batch in make_loader(dataset, batch_size):
+    for batch in make_loader(dataset, 32):
         size = len(next(iter(batch.values())))
         batch = {key: value.to(device) for key, value in batch.items()}
         for key, value in objective(batch).items():
             totals[key] = totals.get(key, 0.0) + float(value) * size
     return {key: total / len(dataset) for key, total in totals.items()}
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model lies: of a table without parameters, where its buffers do."""
-    return next(iter(model.state_dict().values())).device

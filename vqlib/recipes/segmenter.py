@@ -1,8 +1,6 @@
 """The segmenter: the instrument by which the score card finds organs in slices that
 have no labels. Taught in notebook 05."""
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +11,7 @@ from vqlib.data import SliceData
 from vqlib.errors import UserError
 from vqlib.metrics import dice
 from vqlib.models import Segmenter
-from vqlib.recipes.recipe import Recipe, Splits, device_of, mean_losses
+from vqlib.recipes.recipe import Recipe, Splits, mean_losses
 
 
 class LabelledSlices(Dataset):
@@ -76,7 +74,7 @@ def _splits(data: SliceData, source: None) -> Splits:
 
 def _score(model: Segmenter, splits: Splits, seed: int) -> dict:
     images, labels = splits.test.images, splits.test.labels
-    found = model.segment(images.to(device_of(model))).cpu()
+    found = model.segment(images.to(model.device)).cpu()
     return {"split": "test", "dice": dice(found, labels)}
 
 
@@ -93,6 +91,6 @@ SEGMENTER = Recipe(
     schedule="segmenter",
     notebook="05_prior_generation",
     augment=lambda p: (
-        partial(soften, most=p.segmenter.blur) if p.segmenter.blur else None
+        (lambda x: soften(x, p.segmenter.blur)) if p.segmenter.blur else None
     ),
 )

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -25,7 +24,6 @@ from lightning_fabric.plugins.environments import (
 
 from vqlib.errors import UserError
 
-T = TypeVar("T")
 KNOWN = {
     "device": ("auto", "cpu", "cuda"),
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
@@ -67,7 +65,13 @@ def make_fabric(
     by_fabric_run = os.environ.get("LT_CLI_USED") == "1"
     precision = os.environ.pop("LT_PRECISION", precision)  # of `fabric run`
     _check_known(device=device, precision=precision, strategy=strategy)
-    kind = _accelerator(device)
+    kind = "cpu"
+    if device != "cpu" and torch.cuda.is_available():
+        kind = "cuda"
+    elif device == "cuda":
+        raise UserError("device 'cuda' was asked for, but torch sees no GPU; use cpu")
+    elif device == "auto" and torch.backends.mps.is_available():
+        kind = "mps"
     if precision == "16-mixed" and kind == "cpu":
         raise UserError("precision 16-mixed needs a GPU; on the CPU use bf16-mixed")
     settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
@@ -89,17 +93,6 @@ def _check_known(**given: str) -> None:
         if value not in KNOWN[name]:
             known = ", ".join(KNOWN[name])
             raise UserError(f"{name} {value!r} is unknown; use one of {known}")
-
-
-def _accelerator(device: str) -> str:
-    """``cpu``, ``cuda`` or ``mps``."""
-    if device == "cpu":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise UserError("device 'cuda' was asked for, but torch sees no GPU; use cpu")
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[str, int]:
@@ -129,7 +122,7 @@ def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[st
     return {"devices": devices, "num_nodes": num_nodes}
 
 
-def first_then_others(fabric: Fabric, action: Callable[[], T]) -> T:
+def first_then_others(fabric: Fabric, action: Callable):
     """Let the first process act, and then the others: what makes a file is done once,
     and the others find it. A `UserError` of the first is raised in all of them."""
     result, fault = None, None
@@ -138,8 +131,7 @@ def first_then_others(fabric: Fabric, action: Callable[[], T]) -> T:
             result = action()
         except UserError as error:
             fault = str(error)
-    fault = fabric.broadcast(fault)
-    if fault is not None:
+    if fault := fabric.broadcast(fault):
         raise UserError(fault)
     return result if fabric.is_global_zero else action()
 
@@ -149,9 +141,8 @@ def make_logger(kind: str, folder: Path) -> Logger:
     folder ``logs/version_N`` of its own. Raises `UserError`."""
     _check_known(logger=kind)
     try:
-        return {"csv": CSVLogger, "tensorboard": TensorBoardLogger}[kind](
-            folder, name="logs"
-        )
+        make = CSVLogger if kind == "csv" else TensorBoardLogger
+        return make(folder, name="logs")
     except ModuleNotFoundError:
         raise UserError(
             "the package tensorboard is not installed; pip install tensorboard, or "

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from vqlib.errors import UserError
 from vqlib.runs import make_folder
 from vqlib.training.devices import make_fabric
-from vqlib.training.state import TrainingState
+from vqlib.training.state import TrainingState, load_weights
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,8 @@ def learning_rate_at(step: int, steps: int, settings: FitSettings) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     fraction = (step - warmup) / max(1, steps - warmup)
-    return settings.learning_rate * (
-        0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction))
-    )
+    height = 0.5 * (1 + math.cos(math.pi * fraction))
+    return settings.learning_rate * (0.01 + 0.99 * height)
 
 
 def fit(
@@ -118,11 +117,10 @@ def fit(
     ready, ready_optimizer = fabric.setup(
         torch.compile(objective) if settings.compile else objective, optimizer
     )
-    # Only now, on the device, moments of the optimizer come to lie beside the weights.
     make_folder(folder)
     precision = fabric.strategy.precision
     state = TrainingState(objective, optimizer, folder, settings.weight_ema, precision)
-    state.resume()
+    state.resume()  # now that weights, and so moments, lie on the device
     with tqdm(
         total=settings.epochs * len(loader),
         initial=state.epoch * len(loader),
@@ -138,8 +136,21 @@ def fit(
             row = train_epoch(
                 fabric, ready, ready_optimizer, loader, state, settings, augment, bar
             )
-            row |= _validated(fabric, state.judged, validate, settings.seed)
-            _check_finite(row, state, settings)
+            with torch.no_grad():
+                torch.manual_seed(settings.seed)  # the same draws every epoch
+                found = validate(state.judged.eval())
+            # Every process scores the whole, small split. The numbers of the first one
+            # count, so that all agree on what is best and when to stop.
+            row |= fabric.broadcast({f"val_{k}": value for k, value in found.items()})
+            # The last step can ruin the weights, which only the validation loss shows;
+            # neither may reach the files.
+            if not all(math.isfinite(row[name]) for name in ("loss", "val_loss")):
+                kept = f"{folder} keeps epoch {state.epoch}, the last good one; "
+                raise UserError(
+                    f"the loss is not finite in epoch {state.epoch + 1}; "
+                    f"{kept if state.epoch else ''}to train again, delete {folder} and "
+                    f"try a smaller learning rate than {settings.learning_rate:g}"
+                )
             state.seconds += time.perf_counter() - started
             bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", "val_loss")})
             state.finish_epoch(row, write=fabric.is_global_zero)
@@ -149,35 +160,31 @@ def fit(
             fabric.barrier()
             if on_epoch and fabric.is_global_zero:
                 on_epoch(state.history)
-    state.load_best()
+    load_weights(objective, folder)
     objective.eval()
     return state.history
 
 
 def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
-    """Batches in an order that is the same in all processes; each process takes its
-    share of every batch, so a step is the same step whatever their number."""
+    """Batches in one order for all processes, of which each takes its share of every
+    batch, so a step is the same step whatever their number."""
     processes = fabric.world_size
     if batch_size % processes:
         raise UserError(
             f"{processes} processes cannot share batches of {batch_size} evenly; "
             f"choose a batch_size that is a multiple of {processes}"
         )
-    loader = DataLoader(
-        train,
-        batch_size,
-        shuffle=True,
-        drop_last=True,
-        generator=order,
-        collate_fn=lambda items: default_collate(
-            items[fabric.global_rank :: processes]
-        ),
-    )
-    if not len(loader):
+    if len(train) < batch_size:
         raise UserError(
-            f"{len(train)} training slices do not fill one batch of "
-            f"{batch_size}; choose a smaller batch_size"
+            f"{len(train)} training slices do not fill one batch of {batch_size}; "
+            "choose a smaller batch_size"
         )
+
+    def share(items: list):
+        return default_collate(items[fabric.global_rank :: processes])
+
+    more = {"shuffle": True, "drop_last": True, "generator": order}
+    loader = DataLoader(train, batch_size, collate_fn=share, **more)
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
 
@@ -194,12 +201,10 @@ def train_epoch(
     """One pass over the training slices; returns the mean of what was logged."""
     objective.train()
     totals: dict[str, Tensor] = {}
-    for number, batch in enumerate(loader):
-        step = state.epoch * len(loader) + number
+    for step, batch in enumerate(loader, start=state.epoch * len(loader)):
+        rate = learning_rate_at(step, settings.epochs * len(loader), settings)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(
-                step, settings.epochs * len(loader), settings
-            )
+            group["lr"] = rate
         if augment:
             batch = batch | {"image": augment(batch["image"])}
         losses = objective(batch)
@@ -214,29 +219,3 @@ def train_epoch(
             totals[key] = totals.get(key, 0) + value.detach()
         bar.update()
     return {k: float(fabric.all_reduce(v)) / len(loader) for k, v in totals.items()}
-
-
-def _validated(fabric: Fabric, objective: nn.Module, validate: Validate, seed: int):
-    """What ``validate`` finds. Every process scores the whole split, which is simple
-    and small beside an epoch; the first one's numbers count, so that all agree on what
-    is best and when to stop."""
-    objective.eval()
-    with torch.no_grad():
-        torch.manual_seed(seed)  # the same draws every epoch
-        found = {f"val_{key}": value for key, value in validate(objective).items()}
-    return fabric.broadcast(found)
-
-
-def _check_finite(row: dict[str, float], state: TrainingState, settings: FitSettings):
-    """The weights can be ruined by the last step of an epoch, which only the validation
-    loss shows; neither must reach the files."""
-    if math.isfinite(row["loss"]) and math.isfinite(row["val_loss"]):
-        return
-    kept = f"{state.folder} keeps epoch {state.epoch}, the last good one; " * (
-        state.epoch > 0
-    )
-    raise UserError(
-        f"the loss is not finite in epoch {state.epoch + 1}; {kept}to train again, "
-        f"delete {state.folder} and try a smaller learning rate than "
-        f"{settings.learning_rate:g}"
-    )

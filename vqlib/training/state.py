@@ -19,12 +19,8 @@ from vqlib.runs import load_checkpoint, save_checkpoint, save_history, save_json
 class TrainingState:
     """Weights, their moving average, moments of the optimizer, epoch and history.
 
-    Args:
-        objective: in training, on its device.
-        optimizer: of its parameters.
-        folder: where the files lie.
-        weight_ema: decay of a moving average of the weights, per step; 0: none is kept.
-        precision: Fabric's, which in 16-mixed scales the gradients.
+    ``weight_ema`` is the decay of the moving average, per step; 0: none is kept.
+    ``precision`` is Fabric's, which in 16-mixed scales the gradients.
     """
 
     def __init__(
@@ -76,11 +72,9 @@ class TrainingState:
         if not path.exists():
             return
         tensors, meta = load_checkpoint(path)
-        parts = {"model": self.objective}
+        _load(self.objective, _under("model", tensors), path)
         if self.average is not None:
-            parts["average"] = self.average
-        for name, module in parts.items():
-            _load(module, _under(name, tensors), path)
+            _load(self.average, _under("average", tensors), path)
         moments: dict[int, dict] = {}
         for key, value in _under("optimizer", tensors).items():
             index, name = key.split("/")
@@ -109,10 +103,8 @@ class TrainingState:
             weights = _over("model", self.judged.state_dict())
             save_checkpoint(best, weights, {"epoch": self.epoch})
         save_history(self.folder / "history.csv", self.history)
-        save_json(
-            self.folder / "timing.json",
-            {"train_seconds": round(self.seconds, 2), "epochs": self.epoch},
-        )
+        timing = {"train_seconds": round(self.seconds, 2), "epochs": self.epoch}
+        save_json(self.folder / "timing.json", timing)
         tensors = _over("model", self.objective.state_dict())
         if self.average is not None:
             tensors |= _over("average", self.average.state_dict())
@@ -127,9 +119,6 @@ class TrainingState:
             "precision": self.precision.state_dict(),
         }
         save_checkpoint(self.folder / "last.safetensors", tensors, meta)
-
-    def load_best(self) -> None:
-        load_weights(self.objective, self.folder)
 
 
 def load_weights(objective: nn.Module, folder: Path) -> None:
