@@ -17,28 +17,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from vqlib import recipes
+from vqlib import recipes, runs, training
 from vqlib.data import SliceData, open_data
 from vqlib.errors import UserError
 from vqlib.profiles import Profile, check, get
-from vqlib.runs import (
-    Run,
-    checkpoint_sum,
-    load_json,
-    read_history,
-    read_scores,
-    refuse_other_settings,
-    save_json,
-    sole_use,
-)
 from vqlib.settings import TrainingSettings
-from vqlib.training import (
-    FitSettings,
-    first_then_others,
-    fit,
-    load_weights,
-    make_fabric,
-)
 
 
 class Experiment:
@@ -75,11 +58,12 @@ class Experiment:
         cache: bool = True,
         **changes,
     ):
-        named = isinstance(profile, str)
-        self.settings = (get(profile) if named else profile).changed(**changes)
+        profile = get(profile) if isinstance(profile, str) else profile
+        self.settings = profile.changed(**changes)
         self.seed = check("seed", seed)
-        self.run = Run(self.settings.name if run is None else run)
-        self.fabric = device if isinstance(device, Fabric) else make_fabric(device)
+        self.run = runs.Run(profile.name if run is None else run)
+        ready = isinstance(device, Fabric)
+        self.fabric = device if ready else training.make_fabric(device)
         self._data_dir, self._cache, self._changes = data_dir, cache, changes
 
     @property
@@ -92,7 +76,7 @@ class Experiment:
         """The slices, opened when they are first asked for."""
         # of several processes the first one makes what is missing
         first, given = self.fabric.is_global_zero, (self._data_dir, self.settings)
-        return first_then_others(
+        return training.first_then_others(
             self.fabric, lambda: open_data(*given, progress=first, cache=self._cache)
         )
 
@@ -131,7 +115,7 @@ class Experiment:
         schedule = getattr(self.settings, recipe.schedule)
         # the segmenter neither averages its weights nor stops early
         common = TrainingSettings() if kind == "segmenter" else self.settings.training
-        settings = FitSettings(
+        settings = training.FitSettings(
             self.settings.training_epochs(len(splits.train), recipe.schedule),
             schedule.batch_size,
             schedule.learning_rate,
@@ -141,8 +125,8 @@ class Experiment:
             **computing,
         )
         with ExitStack() as held:
-            first_then_others(self.fabric, lambda: self._claim(kind, held))
-            fit(
+            training.first_then_others(self.fabric, lambda: self._claim(kind, held))
+            training.fit(
                 recipe.objective(model, self.settings),
                 splits.train,
                 folder,
@@ -157,8 +141,8 @@ class Experiment:
                 model.check_codebook(*recipe.codebooks(source))
             if self.fabric.is_global_zero:
                 found = recipe.score(model, splits, self.seed)
-                found["checkpoint"] = checkpoint_sum(*self._weights(kind))
-                save_json(folder / "metrics.json", found)
+                found["checkpoint"] = runs.checkpoint_sum(*self._weights(kind))
+                runs.save_json(folder / "metrics.json", found)
             self.fabric.barrier()
         return model
 
@@ -174,7 +158,7 @@ class Experiment:
             )
         self._refuse_other_settings(kind)
         model = self.build(kind)
-        load_weights(recipe.objective(model, self.settings), folder)
+        training.load_weights(recipe.objective(model, self.settings), folder)
         if recipe.source:
             source = self.load(recipe.source)
             model.check_codebook(*(x.cpu() for x in recipe.codebooks(source)))
@@ -187,11 +171,11 @@ class Experiment:
         if not self._is_scored(kind):
             self.load(kind)  # raises where there is none
             self.train(kind)
-        return load_json(self.folder(kind) / "metrics.json")
+        return runs.load_json(self.folder(kind) / "metrics.json")
 
     def history(self, kind: str) -> dict[str, list[float]]:
         """Losses and scores by epoch, a list a column."""
-        return read_history(self.folder(kind) / "history.csv")
+        return runs.read_history(self.folder(kind) / "history.csv")
 
     def command(self, kind: str) -> str:
         """What trains this model from a shell."""
@@ -209,7 +193,7 @@ class Experiment:
         """Whether a training has ended, and its scores are those of its weights."""
         folders = self._weights(kind)
         trained = all((folder / "best.safetensors").exists() for folder in folders)
-        return trained and read_scores(*folders) is not None
+        return trained and runs.read_scores(*folders) is not None
 
     def _weights(self, kind: str) -> list[Path]:
         """The folders of all weights on which the scores of a model depend."""
@@ -218,25 +202,38 @@ class Experiment:
 
     def _identity(self, kind: str) -> dict:
         """What a model depends on, for ``settings.json``."""
-        flat, names = self.settings.as_dict(), set(recipes.find(kind).settings)
-        for network, own in recipes.NETWORKS.items():
-            if network != self.settings.prior.network:
-                names -= set(own)
+        flat, networks = self.settings.as_dict(), dict(recipes.NETWORKS)
+        networks.pop(flat["prior"])  # the other one's settings do not matter
+        names = set(recipes.find(kind).settings).difference(*networks.values())
         made = {"name": self.settings.name, "seed": self.seed, "data": self.data.name}
         made["data_fingerprint"] = self.data.fingerprint
         return made | {name: flat[name] for name in sorted(names)}
 
     def _refuse_other_settings(self, kind: str) -> None:
-        defaults = Profile("").as_dict()
-        refuse_other_settings(self.folder(kind), self._identity(kind), defaults)
+        """Raise `UserError` where the folder holds a model made with other settings.
+        One without any model belongs to no settings yet."""
+        folder = self.folder(kind)
+        path = folder / "settings.json"
+        if not any(folder.glob("*.safetensors")) or not path.exists():
+            return
+        # the file may be older than a setting, whose default then counts
+        old, now = Profile("").as_dict() | runs.load_json(path), self._identity(kind)
+        differing = sorted(key for key in now if old.get(key) != now[key])
+        if differing:
+            key, *others = differing
+            more = f" and {len(others)} more" if others else ""
+            raise UserError(
+                f"{path} was made with other settings ({key}: {old.get(key)!r} there, "
+                f"{now[key]!r} now{more}); choose another run name, or delete {folder}"
+            )
 
     def _claim(self, kind: str, held: ExitStack) -> None:
         """Of several processes the first one keeps the folder for this training."""
         if not self.fabric.is_global_zero:
             return
         folder = self.folder(kind)
-        held.enter_context(sole_use(folder))
+        held.enter_context(runs.sole_use(folder))
         self._refuse_other_settings(kind)  # again, now that no one else writes
-        path = self.run.part(folder.name) / "settings.json"
+        path = runs.make_folder(folder) / "settings.json"
         if not path.exists() or not any(folder.glob("*.safetensors")):
-            save_json(path, self._identity(kind))
+            runs.save_json(path, self._identity(kind))

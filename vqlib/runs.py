@@ -168,27 +168,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
         ) from None
 
 
-def refuse_other_settings(folder: Path, settings: dict, defaults: dict) -> None:
-    """Raise `UserError` where the folder holds a model made with other settings.
-
-    ``defaults`` stand for those that its ``settings.json``, perhaps older than they,
-    does not name. A folder without any model belongs to no settings yet.
-    """
-    path = folder / "settings.json"
-    if not any(folder.glob("*.safetensors")) or not path.exists():
-        return
-    old = defaults | load_json(path)
-    settings = json.loads(json.dumps(settings))  # as they come back from the file
-    differing = sorted(k for k in settings if old.get(k) != settings[k])
-    if differing:
-        key = differing[0]
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-        raise UserError(
-            f"{path} was made with other settings ({key}: {old.get(key)!r} there, "
-            f"{settings[key]!r} now{more}); choose another run name, or delete {folder}"
-        )
-
-
 def checkpoint_sum(*folders: Path) -> str:
     """A sum over the best weights in some folders, which ties scores to them."""
     sums = []

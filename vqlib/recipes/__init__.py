@@ -40,9 +40,8 @@ def find(kind: str) -> Recipe:
 
 def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
     """An untrained model; its initial weights follow from the seed."""
-    recipe = find(kind)
     torch.manual_seed(seed)
-    return recipe.build(profile, seed)
+    return find(kind).build(profile, seed)
 
 
 def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:

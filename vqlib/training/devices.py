@@ -77,10 +77,9 @@ def make_fabric(
     settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
     if precision != "32-true":
         settings["plugins"] = _MixedPrecision(precision, kind)
+    settings |= {"accelerator": kind, "strategy": strategy, "loggers": loggers}
     try:
-        fabric = Fabric(
-            accelerator=kind, strategy=strategy, loggers=loggers, **settings
-        )
+        fabric = Fabric(**settings)
         if not by_fabric_run:
             fabric.launch()
     except (ValueError, RuntimeError) as fault:  # Fabric's own words on what is amiss
@@ -145,6 +144,5 @@ def make_logger(kind: str, folder: Path) -> Logger:
         return make(folder, name="logs")
     except ModuleNotFoundError:
         raise UserError(
-            "the package tensorboard is not installed; pip install tensorboard, or "
-            "use the logger csv"
+            "tensorboard is not installed; pip install tensorboard, or use logger csv"
         ) from None

@@ -36,11 +36,7 @@ class TrainingState:
         self.history: dict[str, list[float]] = {}
         self.decay, self.precision = weight_ema, precision or Precision()
         self.average = copy.deepcopy(objective).eval() if weight_ema else None
-
-    @property
-    def judged(self) -> nn.Module:
-        """What is validated, and kept as the best: the average where there is one."""
-        return self.objective if self.average is None else self.average
+        self.judged = self.average or objective  # what is validated, and may be best
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
@@ -58,16 +54,14 @@ class TrainingState:
                 slow.copy_(now[name])
 
     def finished(self, settings) -> bool:
-        """Whether all epochs are done, or ``settings.patience`` is exhausted: so many
-        epochs in a row did not improve the validation loss."""
+        """Whether all epochs are done, or so many in a row as ``settings.patience``
+        did not improve the validation loss."""
         losses = self.history.get("val_loss", [])
         waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
-        impatient = settings.patience and waited >= settings.patience
-        return self.epoch >= settings.epochs or bool(impatient)
+        return self.epoch >= settings.epochs or 0 < settings.patience <= waited
 
     def resume(self) -> None:
-        """Take up ``last.safetensors`` where there is one; raises `UserError` where it
-        is broken or of another network."""
+        """Take up ``last.safetensors`` where there is one; raises `UserError`."""
         path = self.folder / "last.safetensors"
         if not path.exists():
             return
@@ -79,8 +73,7 @@ class TrainingState:
         for key, value in _under("optimizer", tensors).items():
             index, name = key.split("/")
             moments.setdefault(int(index), {})[name] = value
-        fresh = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**fresh, "state": moments})
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         if meta.get("precision"):
             self.precision.load_state_dict(meta["precision"])
         self.epoch, self.seconds = meta["epoch"], meta["seconds"]
@@ -123,12 +116,9 @@ class TrainingState:
 
 def load_weights(objective: nn.Module, folder: Path) -> None:
     """Put the best weights of a training folder into an objective of the same form.
-
-    Raises `UserError` where the file is missing, broken, or of another network.
-    """
+    Raises `UserError` where the file is missing, broken, or of another network."""
     path = folder / "best.safetensors"
-    tensors, _ = load_checkpoint(path)
-    _load(objective, _under("model", tensors), path)
+    _load(objective, _under("model", load_checkpoint(path)[0]), path)
 
 
 def _load(module: nn.Module, tensors: dict, path: Path) -> None:
