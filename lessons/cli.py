@@ -36,9 +36,6 @@ NEWS = "@jupyterlab/apputils-extension:announcements"
     metavar="SECONDS",
     help="The most that one cell may take.  [default: 3600 for quick, else none]",
 )
-@click.option(
-    "--no-cache", is_flag=True, help="Read the slices into memory; keep nothing."
-)
 def tutorial(
     profile, data_dir, run, seed, device, parameters, only, timeout, no_cache
 ) -> None:

@@ -171,13 +171,12 @@ def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
 def checkpoint_sum(*folders: Path) -> str:
     """A sum over the best weights in some folders, which ties scores to them."""
     sums = []
-    for folder in folders:
+    for path in (folder / "best.safetensors" for folder in folders):
         try:
-            with (folder / "best.safetensors").open("rb") as file:
+            with path.open("rb") as file:
                 sums.append(hashlib.file_digest(file, "sha256").hexdigest()[:16])
         except OSError as fault:
-            reason = fault.strerror
-            raise UserError(f"{fault.filename} cannot be read ({reason})") from None
+            raise UserError(f"{path} cannot be read ({fault.strerror})") from None
     return "+".join(sums)
 
 

@@ -51,7 +51,9 @@ def shared_options(command):
     shown = {"show_default": True}
     data = "Slices in the HipMRI layout. Left out: the phantom, made when missing."
     run = "Folder under runs/.  [default: PROFILE]"
+    no_cache = "Read the slices into memory; keep nothing."
     for option in (  # from the last to the first
+        click.option("--no-cache", is_flag=True, help=no_cache),
         click.option("--device", default="auto", help="auto, cpu or cuda.", **shown),
         click.option("--seed", type=int, default=0, **shown),
         click.option("--run", metavar="NAME", help=run),

@@ -39,9 +39,6 @@ from vqlib.errors import UserError
     "--channels-last", is_flag=True, help="Keep channels last in memory, not first."
 )
 @click.option(
-    "--no-cache", is_flag=True, help="Read the slices into memory; keep nothing."
-)
-@click.option(
     "--logger", metavar="KIND", help="csv or tensorboard: log to RUN/MODEL/logs too."
 )
 def train(
@@ -73,11 +70,8 @@ def train(
         lab.train(model, **computing)
     except KeyboardInterrupt:
         if fabric.is_global_zero:
-            click.echo(
-                f"stopped; {folder} keeps every finished epoch, and the same command "
-                "goes on from there",
-                err=True,
-            )
+            kept = f"{folder} keeps every finished epoch"
+            click.echo(f"stopped; {kept}, and the same command goes on", err=True)
         raise SystemExit(130) from None
     except RuntimeError as fault:
         if not type(fault).__module__.startswith(("torch._dynamo", "torch._inductor")):

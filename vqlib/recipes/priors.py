@@ -64,12 +64,10 @@ def _build(p: Profile, level: str) -> CodePrior:
         "dropout": p.prior.dropout,
         "organs": ORGANS,
     }
-    prior = p.prior
-    if prior.network == "pixelcnn":
-        return PixelCNN(dim=prior.pixelcnn_dim, layers=prior.pixelcnn_layers, **shared)
-    return TransformerPrior(
-        dim=prior.dim, layers=prior.layers, heads=prior.heads, **shared
-    )
+    s = p.prior
+    if s.network == "pixelcnn":
+        return PixelCNN(dim=s.pixelcnn_dim, layers=s.pixelcnn_layers, **shared)
+    return TransformerPrior(dim=s.dim, layers=s.layers, heads=s.heads, **shared)
 
 
 def _codebooks(source: nn.Module, level: str) -> tuple[Tensor, ...]:
@@ -118,13 +116,11 @@ def evaluate_prior(
         "uniform_bits": metrics.nominal_bits(prior.grid, size),
         "order0_bits": metrics.code_entropy_bits(codes.codes, size),
     }
-    costs = {}
+    others = {f"control_{name}": (c, False) for name, c in (controls or {}).items()}
     if (codes.organs >= 0).any():
-        costs["with_organs"] = code_nats(prior, codes, organs=True)
-    for name, control in (controls or {}).items():
-        costs[f"control_{name}"] = code_nats(control, codes)
-    for name, cost in costs.items():
-        mean = float(cost.mean())
+        others["with_organs"] = (prior, True)
+    for name, (other, organs) in others.items():
+        mean = float(code_nats(other, codes, organs).mean())
         found[f"{name}_nats_per_code"] = mean
         found[f"{name}_bits_per_slice"] = mean * math.prod(prior.grid) / math.log(2)
     return found
@@ -139,13 +135,10 @@ def code_nats(prior: nn.Module, codes: CodeDataset, organs: bool = False) -> Ten
     device = next(iter(prior.state_dict().values())).device  # a control: of its table
     parts, over_bottom = [], getattr(prior, "top_grid", None) is not None
     for rows in torch.arange(len(codes)).split(32):
-        given = {"codes": codes.codes, "position": codes.positions}
-        if organs:
-            given["organs"] = codes.organs
-        if over_bottom:
-            given["top"] = codes.top
-        given = {name: value[rows].to(device) for name, value in given.items()}
-        parts.append(-prior.log_prob(**given).cpu())
+        given = [codes.codes, codes.positions, *[codes.organs] * organs]
+        given = [values[rows].to(device) for values in given]
+        top = {"top": codes.top[rows].to(device)} if over_bottom else {}
+        parts.append(-prior.log_prob(*given, **top).cpu())
     return torch.cat(parts)
 
 

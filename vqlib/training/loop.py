@@ -42,9 +42,6 @@ class FitSettings:
     compile: bool = False  # by torch.compile
 
 
-Validate = Callable[[nn.Module], dict[str, float]]
-
-
 def learning_rate_at(step: int, steps: int, settings: FitSettings) -> float:
     """Linear warm-up, then a cosine from the peak to 1 % of it."""
     warmup = min(settings.warmup_steps, max(1, steps // 10))
@@ -60,7 +57,7 @@ def fit(
     train: Dataset,
     folder: Path,
     settings: FitSettings,
-    validate: Validate,
+    validate: Callable[[nn.Module], dict[str, float]],
     fabric: Fabric | None = None,
     description: str = "training",
     augment: Callable[[Tensor], Tensor] | None = None,

@@ -66,13 +66,14 @@ class TrainingState:
         if not path.exists():
             return
         tensors, meta = load_checkpoint(path)
-        _load(self.objective, _under("model", tensors), path)
+        _load(self.objective, "model", tensors, path)
         if self.average is not None:
-            _load(self.average, _under("average", tensors), path)
+            _load(self.average, "average", tensors, path)
         moments: dict[int, dict] = {}
-        for key, value in _under("optimizer", tensors).items():
-            index, name = key.split("/")
-            moments.setdefault(int(index), {})[name] = value
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, index, name = key.split("/")
+                moments.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         if meta.get("precision"):
             self.precision.load_state_dict(meta["precision"])
@@ -118,22 +119,20 @@ def load_weights(objective: nn.Module, folder: Path) -> None:
     """Put the best weights of a training folder into an objective of the same form.
     Raises `UserError` where the file is missing, broken, or of another network."""
     path = folder / "best.safetensors"
-    _load(objective, _under("model", load_checkpoint(path)[0]), path)
+    _load(objective, "model", load_checkpoint(path)[0], path)
 
 
-def _load(module: nn.Module, tensors: dict, path: Path) -> None:
-    own = {key: value.shape for key, value in module.state_dict().items()}
-    if own != {key: value.shape for key, value in tensors.items()}:
+def _load(module: nn.Module, name: str, tensors: dict, path: Path) -> None:
+    start, own = f"{name}/", module.state_dict()
+    found = {
+        k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)
+    }
+    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in found.items()}:
         raise UserError(
             f"{path} holds another network; delete {path.parent} to train again"
         )
-    module.load_state_dict(tensors)
+    module.load_state_dict(found)
 
 
 def _over(name: str, tensors: dict) -> dict:
     return {f"{name}/{key}": value for key, value in tensors.items()}
-
-
-def _under(name: str, tensors: dict) -> dict:
-    start = f"{name}/"
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
