@@ -28,15 +28,13 @@ BATCH = {"image": slices()}
 
 
 @pytest.mark.parametrize(
-    ("nll", "density", "guess"),
+    ("nll", "density"),
     [
-        (losses.gaussian_nll, torch.distributions.Normal, 0.2),
-        (losses.laplace_nll, torch.distributions.Laplace, 0.0),
+        (losses.gaussian_nll, torch.distributions.Normal),
+        (losses.laplace_nll, torch.distributions.Laplace),
     ],
 )
-def test_a_likelihood_has_its_best_width_and_asks_for_mean_or_median(
-    nll, density, guess
-):
+def test_a_likelihood_has_its_best_width(nll, density):
     x, r = torch.rand(2, 5, 1, 8, 4)
 
     def at(width):
@@ -46,11 +44,6 @@ def test_a_likelihood_has_its_best_width_and_asks_for_mean_or_median(
     best = (x - r).square().mean().sqrt() if gaussian else (x - r).abs().mean()
     torch.testing.assert_close(nll(r, x), at(best))
     assert at(best) < min(at(0.9 * best), at(1.1 * best))
-    x = torch.zeros(5, 1, 1, 1)
-    x[0] = 1  # mean 0.2, median 0
-    guesses = torch.linspace(0, 1, 101)
-    found = torch.stack([nll(g.expand_as(x), x) for g in guesses]).argmin()
-    assert guesses[found].item() == pytest.approx(guess)
 
 
 def test_each_vq_loss_has_its_weight_and_moves_its_own_side():
@@ -79,7 +72,7 @@ def test_the_rate_constraint_brings_the_kl_to_its_target():
     objective = losses.RateConstrainedObjective(tiny_vae(), target, 0.0)
     optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
     rates = []
-    for _ in range(600):
+    for _ in range(400):
         torch.manual_seed(len(rates))
         out = objective(BATCH)
         optimizer.zero_grad()

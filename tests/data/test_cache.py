@@ -155,12 +155,7 @@ def remove(folder):
     (folder / "keras_slices_test" / "case_041_week_0_slice_1.nii.gz").unlink()
 
 
-def rename(folder):
-    path = folder / "keras_slices_test" / "case_041_week_0_slice_1.nii.gz"
-    path.rename(path.with_name("case_041_week_3_slice_1.nii.gz"))
-
-
-@pytest.mark.parametrize("act", [change_pixels, change_label, add, remove, rename])
+@pytest.mark.parametrize("act", [change_pixels, change_label, add, remove])
 def test_a_change_is_seen(study, root, act):
     before = opened(study)
     act(study)

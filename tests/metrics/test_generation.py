@@ -21,26 +21,15 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
-def shuffled(images, side):
-    """The same pixels in another order of patches."""
-    n, _, h, w = images.shape
-    patches = images.unfold(2, side, side).unfold(3, side, side).flatten(2, 3)
-    patches = patches[:, 0, torch.randperm(patches.shape[2], generator=seeded())]
-    grid = patches.reshape(n, h // side, w // side, side, side)
-    return grid.permute(0, 1, 3, 2, 4).reshape(n, 1, h, w)
-
-
 @pytest.mark.parametrize(
     "corrupt",
     [
         lambda x, s: gaussian_blur(x, [7, 7], [0.4 + 0.4 * s] * 2),
         lambda x, s: x + 0.05 * s * torch.randn(x.shape, generator=seeded()),
         lambda x, s: x * (1 - 0.15 * s),
-        lambda x, s: torch.cat([shuffled(x[: 24 * s], 8), x[24 * s :]]),
-        lambda x, s: x[: 32 >> s].repeat(3 << s, 1, 1, 1)[: len(x)],
         lambda x, s: x.roll(3 * s, 3),
     ],
-    ids=["blur", "noise", "darker", "shuffled patches", "few modes", "shifted"],
+    ids=["blur", "noise", "darker", "shifted"],
 )
 def test_textures_of_worse_sets_are_further(corrupt):
     train, held_out = tiny().train.images, tiny().test.images
@@ -64,9 +53,8 @@ def test_distance_of_known_gaussians(scale, shift, expected):
     assert found == pytest.approx(expected, abs=0.2)
 
 
-@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
-@pytest.mark.parametrize("n", [64, 160])
-def test_the_bias_of_small_sets_is_taken_away(shift, n):
+@pytest.mark.parametrize(("n", "shift"), [(64, 0.0), (64, 2.0), (160, 1.0)])
+def test_the_bias_of_small_sets_is_taken_away(n, shift):
     """13 features, as on the score card; the true distance is shift²."""
     rng, plain, unbiased = np.random.default_rng(0), [], []
     for _ in range(12):
@@ -96,17 +84,6 @@ def test_precision_is_fidelity_and_recall_is_variety(generated, precision, recal
     found = precision_recall(generated, cloud(0), np.arange(120))
     assert precision[0] <= found["precision"] <= precision[1]
     assert recall[0] <= found["recall"] <= recall[1]
-
-
-def test_balls_reach_to_other_patients():
-    """Every patient is a tight knot: by the own slices nobody else would lie near."""
-    noise = 1e-3 * np.random.default_rng(1).normal(size=(2, 160, 2))
-    real, others = (cloud(s, 40).repeat(4, 0) + e for s, e in zip((0, 2), noise))  # noqa: B905
-    who = np.arange(40).repeat(4)
-    assert precision_recall(others, real, np.arange(160))["precision"] < 0.2
-    assert min(precision_recall(others, real, who, own=who).values()) > 0.7
-    with pytest.raises(ValueError, match="fewer than 3 slices of other patients"):
-        precision_recall(others, real, np.zeros(160))
 
 
 def cohort():

@@ -8,6 +8,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from vqlib import losses
 from vqlib.data import SliceDataset
 from vqlib.metrics import (
     body_masks,
@@ -40,14 +41,15 @@ def dataset(images, labels=None):
 def test_ssim_and_psnr_are_those_of_torchmetrics():
     target = smooth_images(7, (128, 64))
     reconstruction = noisy(target) * torch.linspace(0.3, 1, 7)[:, None, None, None]
-    expected = structural_similarity_index_measure(
-        reconstruction, target, sigma=1.5, data_range=1.0, reduction="none"
-    )
+    how = {"data_range": 1.0, "reduction": "none", "return_full_image": True}
+    expected, whole = structural_similarity_index_measure(reconstruction, target, **how)
     assert 0.1 < expected.min() < expected.max() < 0.9
     torch.testing.assert_close(
         ssim(reconstruction, target, batch_size=3), expected, atol=1e-5, rtol=0
     )
-    assert len(ssim(target[:0], target[:0])) == 0
+    inside = whole[:, :, 5:-5, 5:-5].mean()  # where the loss's window fits
+    loss = losses.ssim(reconstruction, target)
+    torch.testing.assert_close(loss, inside, atol=1e-4, rtol=0)
     scores = slice_scores(reconstruction, target)
     torch.testing.assert_close(scores["ssim"], expected, atol=1e-5, rtol=0)
     psnr = peak_signal_noise_ratio(
