@@ -135,10 +135,13 @@ def code_nats(prior: nn.Module, codes: CodeDataset, organs: bool = False) -> Ten
     device = next(iter(prior.state_dict().values())).device  # a control: of its table
     parts, over_bottom = [], getattr(prior, "top_grid", None) is not None
     for rows in torch.arange(len(codes)).split(32):
-        given = [codes.codes, codes.positions, *[codes.organs] * organs]
-        given = [values[rows].to(device) for values in given]
-        top = {"top": codes.top[rows].to(device)} if over_bottom else {}
-        parts.append(-prior.log_prob(*given, **top).cpu())
+        given = {"codes": codes.codes, "position": codes.positions}
+        if organs:
+            given["organs"] = codes.organs
+        if over_bottom:
+            given["top"] = codes.top
+        given = {name: values[rows].to(device) for name, values in given.items()}
+        parts.append(-prior.log_prob(**given).cpu())
     return torch.cat(parts)
 
 

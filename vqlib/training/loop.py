@@ -117,7 +117,7 @@ def fit(
     make_folder(folder)
     precision = fabric.strategy.precision
     state = TrainingState(objective, optimizer, folder, settings.weight_ema, precision)
-    state.resume()  # now that weights, and so moments, lie on the device
+    state.resume()  # only now: moments follow the weights onto the device
     with tqdm(
         total=settings.epochs * len(loader),
         initial=state.epoch * len(loader),
@@ -180,8 +180,14 @@ def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fab
     def share(items: list):
         return default_collate(items[fabric.global_rank :: processes])
 
-    more = {"shuffle": True, "drop_last": True, "generator": order}
-    loader = DataLoader(train, batch_size, collate_fn=share, **more)
+    loader = DataLoader(
+        train,
+        batch_size,
+        shuffle=True,
+        drop_last=True,
+        generator=order,
+        collate_fn=share,
+    )
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
 
