@@ -15,15 +15,22 @@ class MadeIndex:
         self.has_labels = has_labels
 
 
-def slices(n: int, first_patient: int, seed: int, labels: bool = False) -> SliceDataset:
-    """Two patients' smooth slices, [n, 1, 64, 32]; where they are bright is bladder."""
+def bumps(n: int = 4, size=(32, 16), seed: int = 0, sharpness: float = 10):
+    """Smooth bumps at random places: [n, 1, H, W] in [0, 1]."""
     random = torch.Generator().manual_seed(seed)
     place = torch.rand(n, 2, 1, 1, generator=random)
-    i, j = torch.meshgrid(torch.arange(64) / 64, torch.arange(32) / 32, indexing="ij")
-    images = torch.exp(-6 * ((i - place[:, 0]) ** 2 + (j - place[:, 1]) ** 2))
+    h, w = size
+    i, j = torch.meshgrid(torch.arange(h) / h, torch.arange(w) / w, indexing="ij")
+    distance = (i - place[:, 0]).square() + (j - place[:, 1]).square()
+    return torch.exp(-sharpness * distance).unsqueeze(1)
+
+
+def slices(n: int, first_patient: int, seed: int, labels: bool = False) -> SliceDataset:
+    """Two patients' smooth slices, [n, 1, 64, 32]; where they are bright is bladder."""
+    images = bumps(n, (64, 32), seed, sharpness=6)
     return SliceDataset(
-        images.unsqueeze(1),
-        torch.where(images > 0.5, 3, 1).byte() if labels else None,
+        images,
+        torch.where(images[:, 0] > 0.5, 3, 1).byte() if labels else None,
         torch.linspace(0, 1, n),
         first_patient + torch.arange(n) * 2 // n,
         torch.zeros(n, dtype=torch.int64),

@@ -53,10 +53,7 @@ def test_tutorial_outside_the_project(home):
     [
         ("vqvea", "did you mean 'vqvae'"),
         ("vae --profile ful", "did you mean 'full'"),
-        ("vae -p epoch 3", "did you mean 'epochs'"),
-        ("vae -p epochs 2 -p steps 9", "leave one out"),
         ("vae --precision 8", "use one of 32-true"),
-        ("vae --device gpu", "use one of auto, cpu, cuda"),
         ("vae --logger wandb", "use one of csv, tensorboard"),
         ("vae --profile smoke --data-dir none", "does not exist"),
     ],

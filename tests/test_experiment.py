@@ -285,12 +285,9 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     [
         ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
         ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
-        ({"seed": 2**62}, "seed must be from 0"),
-        ({"seed": "abc"}, "seed must be int, not 'abc'"),
         ({"device": "tpu"}, "device 'tpu' is unknown; use one of auto, cpu, cuda"),
         ({"run": "a/b"}, "not a plain folder name"),
         ({"run": "x" * 300}, "not a plain folder name of at most 200 bytes"),
-        ({"codebok_size": 5}, "unknown setting 'codebok_size'; did you mean"),
     ],
 )
 def test_what_was_given_is_checked_before_any_work(home, given, words):

@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vqlib import losses
 from vqlib.models import Segmenter, VectorQuantizer
 
+pytestmark = pytest.mark.slow
 SLICES, LABELS, STEPS = 4, 3, 6
 LOSSES = ("Gaussian", "Laplace", "free bits", "segmenter")
 QUANTIZERS = {

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_slices import bumps
 
 from vqlib import losses
 from vqlib.models import VAE, VQVAE, VectorQuantizer
@@ -15,16 +16,7 @@ def tiny_vae():
     return VAE(latent_channels=4, width=8)
 
 
-def slices(n=4):
-    """Smooth bumps at random places: [n, 1, 32, 16] in [0, 1]."""
-    random = torch.Generator().manual_seed(0)
-    place = torch.rand(n, 2, 1, 1, generator=random)
-    i, j = torch.meshgrid(torch.arange(32) / 32, torch.arange(16) / 16, indexing="ij")
-    distance = (i - place[:, 0]).square() + (j - place[:, 1]).square()
-    return torch.exp(-10 * distance).unsqueeze(1)
-
-
-BATCH = {"image": slices()}
+BATCH = {"image": bumps()}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_slices import bumps
 
 from vqlib.errors import UserError
 from vqlib.models import (
@@ -28,15 +29,6 @@ MODELS = {
 every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
 
 
-def slices(n=4):
-    """Smooth bumps at random places: [n, 1, 32, 16] in [0, 1]."""
-    random = torch.Generator().manual_seed(0)
-    place = torch.rand(n, 2, 1, 1, generator=random)
-    i, j = torch.meshgrid(torch.arange(32) / 32, torch.arange(16) / 16, indexing="ij")
-    distance = (i - place[:, 0]).square() + (j - place[:, 1]).square()
-    return torch.exp(-10 * distance).unsqueeze(1)
-
-
 @every_model
 def test_slices_come_back_in_their_size_and_number_of_channels(build):
     assert build().reconstruct(torch.rand(2, 1, 32, 16)).shape == (2, 1, 32, 16)
@@ -49,7 +41,7 @@ def test_slices_come_back_in_their_size_and_number_of_channels(build):
 @every_model
 def test_training_reaches_every_weight(build):
     torch.manual_seed(0)
-    model, x = build(), slices()
+    model, x = build(), bumps()
     out = model(x)
     image = out if isinstance(out, torch.Tensor) else out.reconstruction
     loss = (image - x).square().mean()
@@ -102,7 +94,7 @@ def test_parts_that_do_not_fit_are_refused_at_construction(build, message):
 
 @pytest.mark.parametrize("build", [MODELS["vqvae"], MODELS["fsq"], MODELS["vqvae2"]])
 def test_decoding_the_codes_is_the_training_path_and_encoding_changes_no_state(build):
-    model, x = build().train(), slices()
+    model, x = build().train(), bumps()
     model(x)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     codes = model.encode(x)
@@ -120,15 +112,15 @@ def test_decoding_the_codes_is_the_training_path_and_encoding_changes_no_state(b
 def test_both_levels_of_a_vqvae2_reach_the_slice():
     torch.manual_seed(0)
     model = VQVAE2(16, 4, width=8)
-    model(slices())  # the codebooks start at these slices
-    top, bottom = model.eval().encode(slices())
+    model(bumps())  # the codebooks start at these slices
+    top, bottom = model.eval().encode(bumps())
     assert (top.shape, bottom.shape) == ((4, 4, 2), (4, 8, 4))
     whole = model.decode(top, bottom)
     assert not torch.allclose(model.decode((top + 1) % 16, bottom), whole)
     assert not torch.allclose(model.decode(top, (bottom + 1) % 16), whole)
     with torch.no_grad():  # the same top codes are decoded to something else:
         model.top_decoder.net[-1].bias.add_(9)
-    top_again, otherwise = model.encode(slices())
+    top_again, otherwise = model.encode(bumps())
     assert torch.equal(top, top_again)
     assert not torch.equal(bottom, otherwise)  # bottom codes depend on that
 
@@ -136,7 +128,7 @@ def test_both_levels_of_a_vqvae2_reach_the_slice():
 def test_the_losses_of_a_vqvae2_are_those_of_both_levels():
     parts = {"quantizer": 0, "top_quantizer": 1}
     parts = {k: VectorQuantizer(16, 4, seed=s, ema=False) for k, s in parts.items()}
-    model, x = VQVAE2(width=8, **parts).eval(), slices()
+    model, x = VQVAE2(width=8, **parts).eval(), bumps()
     out, seen = model(x), model.encoder(x)
     top = model.top_quantizer(model.top_encoder(seen))
     joined = torch.cat([seen, model.top_decoder(top.z_q)], dim=1)

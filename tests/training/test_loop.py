@@ -1,8 +1,10 @@
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from lightning_fabric.plugins import Precision
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -61,13 +63,8 @@ def test_training_lowers_the_loss_and_leaves_its_files(tmp_path):
     assert read_history(tmp_path / "history.csv")["loss"] == pytest.approx(
         history["loss"], rel=1e-5
     )
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        "last.safetensors",
-        "best.safetensors",
-        "history.csv",
-        "timing.json",
-    }
+    names = {"last.safetensors", "best.safetensors", "history.csv", "timing.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
     assert not objective.training
     before = (tmp_path / "last.safetensors").stat().st_mtime_ns
     again = vqvae_objective()  # finished: it is not repeated
@@ -106,59 +103,44 @@ def equal(one, other):
     return True
 
 
+def after(count, call):
+    """``call``, which the user interrupts when it is called once more."""
+    left = iter(range(count))
+
+    def interrupted(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return call(*arguments)
+
+    return interrupted
+
+
+@pytest.mark.parametrize("make", [vqvae_objective, vae_objective])
 @pytest.mark.parametrize(
-    ("make", "settings", "step"),
+    ("settings", "where", "count"),
     [
-        (vqvae_objective, SETTINGS, 0),
-        (vqvae_objective, ALL, 3 * STEPS - 1),
-        (vae_objective, ALL, 4),
+        (SETTINGS, "step", 0),
+        (ALL, "step", 3 * STEPS - 1),
+        (ALL, "write", 1),  # each epoch writes up to four files
+        (ALL, "write", 3),
+        (ALL, "write", 7),
     ],
 )
-def test_a_training_interrupted_at_a_step_goes_on_bit_for_bit(
-    tmp_path, make, settings, step
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    tmp_path, monkeypatch, make, settings, where, count
 ):
     whole = rehearse(make, tmp_path / "whole", settings)
-
-    def make_interrupted():
-        objective, calls = make(), iter(range(step))
-
-        def interrupt(*_):
-            if objective.training and next(calls, None) is None:
-                raise KeyboardInterrupt
-
-        objective.register_forward_pre_hook(interrupt)
-        return objective
-
-    with pytest.raises(KeyboardInterrupt):
-        rehearse(make_interrupted, tmp_path / "cut", settings)
-    torch.manual_seed(99)  # another process would be elsewhere in its random numbers
-    resumed = rehearse(make, tmp_path / "cut", settings)
-    assert same(whole, resumed)
-    assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
-
-
-@pytest.mark.parametrize("number", [1, 3, 7])
-def test_a_training_interrupted_while_it_writes_goes_on_bit_for_bit(
-    tmp_path, monkeypatch, number
-):
-    """Each epoch writes up to four files; the fifth and later are of the second."""
-    rehearse(vqvae_objective, tmp_path / "whole")
-    count = iter(range(number))
-
-    def interrupted(save):
-        def write(*arguments):
-            if next(count, None) is None:
-                raise KeyboardInterrupt
-            save(*arguments)
-
-        return write
-
     with monkeypatch.context() as patch:
-        for name in ("save_checkpoint", "save_history", "save_json"):
-            patch.setattr(state, name, interrupted(getattr(state, name)))
+        if where == "step":
+            patch.setattr(Fabric, "backward", after(count, Fabric.backward))
+        else:
+            save = after(count, lambda call, *arguments: call(*arguments))
+            for name in ("save_checkpoint", "save_history", "save_json"):
+                patch.setattr(state, name, partial(save, getattr(state, name)))
         with pytest.raises(KeyboardInterrupt):
-            rehearse(vqvae_objective, tmp_path / "cut")
-    rehearse(vqvae_objective, tmp_path / "cut")
+            rehearse(make, tmp_path / "cut", settings)
+    torch.manual_seed(99)  # another process would be elsewhere in its random numbers
+    assert same(whole, rehearse(make, tmp_path / "cut", settings))
     assert equal(files(tmp_path / "whole"), files(tmp_path / "cut"))
 
 
@@ -328,3 +310,10 @@ def test_other_ways_to_compute_give_the_same(tmp_path, monkeypatch, way):
     plain = fit(vqvae_objective(), Slices(), tmp_path / "b", SETTINGS, validate)
     assert history["loss"] == pytest.approx(plain["loss"], rel=1e-4)
     training.load_weights(vqvae_objective(), tmp_path / "a")
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path, monkeypatch):
+    fabric = make_fabric("cpu")
+    monkeypatch.setattr(type(fabric), "world_size", 3)
+    with pytest.raises(UserError, match="3 processes cannot share batches of 4 evenly"):
+        fit(vqvae_objective(), Slices(), tmp_path, SETTINGS, validate, fabric)
