@@ -85,6 +85,14 @@ def test_open_data(slices):
         open_data(slices, "smok", progress=False)
 
 
+def test_a_relative_folder_is_found_from_the_notebooks_too(slices, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(slices.parent))
+    elsewhere = slices.parent / "notebooks"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)  # where papermill and JupyterLab run a notebook
+    assert len(open_data(slices.name, "smoke", progress=False).train) == 13
+
+
 @pytest.mark.slow
 def test_the_phantom_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))

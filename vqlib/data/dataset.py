@@ -106,9 +106,11 @@ def open_data(
     """Open a data folder at the size of a profile (or of the one with this name).
 
     ``None`` means the phantom of the profile, ``data/phantom-NAME`` under the project
-    root, made when missing. The slices are decoded the first time and kept (see
-    `vqlib.data.cache`); without ``cache`` they are read into memory, and are the same.
-    Raises `UserError` for whatever is wrong with the folder.
+    root, made when missing. A relative folder that is not below the current one is
+    looked for below the project root: papermill runs a notebook in a folder of its own.
+    The slices are decoded the first time and kept (see `vqlib.data.cache`); without
+    ``cache`` they are read into memory, and are the same. Raises `UserError` for
+    whatever is wrong with the folder.
     """
     if isinstance(profile, str):
         profile = profiles.get(profile)
@@ -116,6 +118,8 @@ def open_data(
         name, folder = "phantom", _phantom_folder(profile, progress)
     else:
         folder = Path(data_dir).expanduser()
+        if not folder.exists() and (project_root() / folder).is_dir():
+            folder = project_root() / folder
         name = folder.resolve().name
     index = SliceIndex(folder, list_folder(folder))
     parts = [index.split(split) for split in SPLITS]
