@@ -49,6 +49,8 @@ def test_steps_become_whole_epochs_unless_epochs_are_given():
     profile = profiles.get("quick", steps=100, batch_size=10, prior_epochs=3)
     assert profile.training_epochs(slices=250) == 4
     assert profile.training_epochs(slices=100_000) == 1
+    long = profiles.get("quick", steps=1440, batch_size=4)  # epochs of 360 steps
+    assert long.training_epochs(slices=100_000) == 4
     assert profile.training_epochs(250, "prior") == 3
     assert profiles.get("quick", epochs=7).training_epochs(slices=250) == 7
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from vqlib.errors import UserError, unknown_name
 from vqlib.settings import (
+    EPOCH_STEPS,
     FLAT,
     PRIORS,
     AutoencoderSettings,
@@ -81,7 +82,7 @@ class Profile:
         ``steps``, so that a profile costs the same on any data. ``part`` is
         "autoencoder", "prior" or "segmenter"."""
         chosen = getattr(self, part)
-        per_epoch = max(1, slices // chosen.batch_size)
+        per_epoch = min(max(1, slices // chosen.batch_size), EPOCH_STEPS)
         return chosen.epochs or max(1, round(chosen.steps / per_epoch))
 
     def as_dict(self) -> dict:

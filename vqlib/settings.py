@@ -15,6 +15,7 @@ from vqlib.errors import UserError, unknown_name
 QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
 ESTIMATORS = ("straight_through", "rotation")
 PRIORS = ("transformer", "pixelcnn")
+EPOCH_STEPS = 360  # at most: large data sets are validated as often as small ones
 SIDES = (16, 2048)  # of slices, pixels: SSIM's window takes 11, the segmenter halves
 
 
@@ -27,7 +28,7 @@ class DataSettings:
     """How slices are seen, and the phantom that stands in for them."""
 
     size: str = "128x64"  # slice as the models see it: left–right x inferior–superior
-    phantom_patients: str = "12,4,5"  # in train, validate and test
+    phantom_patients: str = "30,4,6"  # in train, validate and test
     phantom_weeks: int = _number(2, 1, 100)  # scans of a train patient; of others one
     phantom_slices: int = _number(60, 1, 1000)  # coronal slices per volume
 

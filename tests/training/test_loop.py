@@ -14,7 +14,7 @@ from vqlib.errors import UserError
 from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.runs import load_checkpoint, read_history
-from vqlib.training import FitSettings, fit, learning_rate_at, make_fabric, state
+from vqlib.training import FitSettings, fit, learning_rate_at, loop, make_fabric, state
 
 SETTINGS = FitSettings(epochs=4, batch_size=4, learning_rate=1e-3, warmup_steps=2)
 STEPS = 12 // 4  # of an epoch
@@ -113,6 +113,25 @@ def after(count, call):
         return call(*arguments)
 
     return interrupted
+
+
+def test_an_epoch_has_at_most_so_many_steps_and_draws_its_own_slices(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "EPOCH_STEPS", 2)
+    seen = []
+
+    class Watched(Slices):
+        def __getitem__(self, i):
+            seen.append(i)
+            return super().__getitem__(i)
+
+    fit(vqvae_objective(), Watched(), tmp_path, SETTINGS, validate)
+    size = 2 * SETTINGS.batch_size
+    epochs = [seen[i : i + size] for i in range(0, len(seen), size)]
+    assert len(epochs) == SETTINGS.epochs
+    assert all(len(set(epoch)) == size for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
 
 
 @pytest.mark.parametrize("make", [vqvae_objective, vae_objective])

@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
 from tqdm.auto import tqdm
 
 from vqlib.errors import UserError
 from vqlib.runs import make_folder
+from vqlib.settings import EPOCH_STEPS
 from vqlib.training.devices import make_fabric
 from vqlib.training.state import TrainingState, load_weights
 
@@ -164,7 +165,8 @@ def fit(
 
 def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
     """Batches in one order for all processes, of which each takes its share of every
-    batch, so a step is the same step whatever their number."""
+    batch, so a step is the same step whatever their number. An epoch is one pass over
+    the slices, or `EPOCH_STEPS` batches of them where that is less."""
     processes = fabric.world_size
     if batch_size % processes:
         raise UserError(
@@ -180,10 +182,11 @@ def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fab
     def share(items: list):
         return default_collate(items[fabric.global_rank :: processes])
 
+    count = min(len(train), EPOCH_STEPS * batch_size)
     loader = DataLoader(
         train,
         batch_size,
-        shuffle=True,
+        sampler=RandomSampler(train, num_samples=count, generator=order),
         drop_last=True,
         generator=order,
         collate_fn=share,
@@ -201,7 +204,7 @@ def train_epoch(
     augment: Callable[[Tensor], Tensor] | None,
     bar: tqdm,
 ) -> dict[str, float]:
-    """One pass over the training slices; returns the mean of what was logged."""
+    """One epoch; returns the mean of what was logged."""
     objective.train()
     totals: dict[str, Tensor] = {}
     for step, batch in enumerate(loader, start=state.epoch * len(loader)):
