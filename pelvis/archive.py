@@ -115,13 +115,8 @@ def _shows(group: DataFrame) -> str:
     return f"{parts}; {', '.join(people)}"
 
 
-def choice(collection, patients, description, every_series, series) -> DataFrame:
+def choice(collection, patients, description, every_series) -> DataFrame:
     """The series that the command's options mean. Raises `UserError`."""
-    if series and (collection or description or every_series):
-        others = "--collection, --description and --every-series"
-        raise UserError(f"--series names the series themselves; leave out {others}")
-    if series:
-        return by_uid(read_index(), series)
     if patients != "all" and not (patients.isdecimal() and int(patients) > 0):
         raise UserError(f"--patients {patients!r} must be a number from 1, or all")
     found = select(read_index(), collection or DEFAULT_COLLECTION, description)
@@ -169,15 +164,6 @@ def take(
         found = found.drop_duplicates("patient")
     found = found.drop(columns=["t2", "common"])
     return found.sort_values(["patient", "uid"], ignore_index=True)
-
-
-def by_uid(index: DataFrame, uids: Iterable[str]) -> DataFrame:
-    """Series by their SeriesInstanceUID; raises `UserError` for an unknown one."""
-    uids = list(dict.fromkeys(uids))
-    for uid in set(uids) - set(index["uid"]):
-        those = f"{len(index)} openly licensed pelvic MR series of {index_version()}"
-        raise UserError(f"series {uid} is not among the {those}; check the UID")
-    return index.set_index("uid", drop=False).loc[uids].reset_index(drop=True)
 
 
 def table(first: str, listed: DataFrame) -> str:

@@ -27,7 +27,7 @@ def data() -> None:
 @click.option("--volumes", is_flag=True, help="3D volumes, for `vqlib data convert`.")
 def phantom(folder, patients, **settings) -> None:
     """Write a synthetic male pelvis, many patients and weeks, in the HipMRI layout."""
-    import pelvis
+    from pelvis.phantom import write_phantom
 
     try:
         counts = tuple(int(part) for part in patients.split(","))
@@ -39,7 +39,7 @@ def phantom(folder, patients, **settings) -> None:
     except ValueError:
         wanted = "three positive numbers such as 12,4,5, or at least 3"
         raise UserError(f"--patients {patients!r} must be {wanted}") from None
-    pelvis.write_phantom(Path(folder), patients=counts, **settings)
+    write_phantom(Path(folder), patients=counts, **settings)
     click.echo(f"the phantom is in {folder}")
 
 
@@ -159,7 +159,6 @@ def check(folder, as_json) -> None:
     help="Series with TEXT in their description, instead of coronal ones.",
 )
 @click.option("--every-series", is_flag=True, help="Not only one series a patient.")
-@click.option("--series", multiple=True, metavar="UID", help="These series alone.")
 @click.option("--max-size", default="2 GB", help="Refuse a choice of more to download.")
 @click.option(
     "--download-dir", metavar="FOLDER", help="For DICOM files.  [default: DIR.dicom]"

@@ -21,7 +21,7 @@ from pelvis import archive
 from pelvis.archive import size_text
 from pelvis.convert import convert
 from pelvis.files import write_whole, writing
-from pelvis.ledger import MANIFEST
+from pelvis.ledger import STATE
 from vqlib.errors import UserError
 
 CREDITS = "credits.json"
@@ -78,7 +78,7 @@ def get(
         try:
             report = convert(downloads, target)
         finally:  # slices that are there by then are credited
-            if (target / MANIFEST).exists():
+            if (target / STATE).exists():
                 absent = missing(chosen, downloads)["uid"]
                 write_credits(chosen[~chosen["uid"].isin(absent)], target)
     except KeyboardInterrupt:

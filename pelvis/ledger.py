@@ -3,12 +3,10 @@
 ``convert.json`` has the settings and, of each scan, its number, week and split, and
 once its slices are in place a stamp of the source and the slices' check sums. It is
 replaced in one step after every scan: slices that it does not name do not count, and
-are removed when the conversion goes on. ``manifest.csv`` says the same for people.
+are removed when the conversion goes on.
 """
 
-import csv
 import hashlib
-import io
 import json
 import os
 import re
@@ -19,13 +17,10 @@ from pathlib import Path
 
 from pelvis.files import write_whole
 from pelvis.plan import Scan
-from vqlib.data.layout import SPLITS
 from vqlib.errors import UserError
 
-STATE, MANIFEST, LOCK = "convert.json", "manifest.csv", ".convert.lock"
+STATE, LOCK = "convert.json", ".convert.lock"
 _SLICE = re.compile(r"(?:case|seg)_(\d+)_week_(\d+)_slice_(\d+)\.nii\.gz")
-COLUMNS = ("split", "patient", "week", "slice", "file", "sha256", "label_file")
-COLUMNS += ("label_sha256", "source", "label_source")
 
 
 class Ledger:
@@ -98,18 +93,4 @@ class Ledger:
     def _save(self) -> None:
         scans = {name: vars(scan) for name, scan in self.scans.items()}
         state = {"settings": self.settings, "scans": scans}
-        write_whole(self.folder / STATE, json.dumps(state) + "\n")
-        rows = []
-        for name, scan in self.scans.items():
-            for file in (file for file in scan.files if "/case_" in file):
-                number = int(_SLICE.search(file)[3])
-                label = file.replace("slices_", "slices_seg_")
-                label = label.replace("/case_", "/seg_")
-                label = label if label in scan.files else ""
-                sums = scan.files[file], label, scan.files.get(label, "")
-                place = scan.split, scan.case, scan.week, number
-                rows.append((*place, file, *sums, name, scan.label))
-        rows.sort(key=lambda row: (SPLITS.index(row[0]), *row[1:4]))
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-        write_whole(self.folder / MANIFEST, text.getvalue())
+        write_whole(self.folder / STATE, json.dumps(state, indent=1) + "\n")

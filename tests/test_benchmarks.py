@@ -57,13 +57,6 @@ def test_one_rate_anew_replaces_its_lines_and_leaves_all_others(
     )
 
 
-def test_the_first_rate_is_stored_alone(rate_distortion, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["rate_distortion.py", "--only", "phantom"])
-    both = rate_distortion.with_stored(found("phantom", 1024, 0.7))
-    assert both["rows"] == lines("phantom", 1024, 0.7)
-    assert both["command"] == "python benchmarks/rate_distortion.py --only phantom"
-
-
 def stored(name):
     return load_json(BENCHMARKS / "results" / f"{name}.json")
 

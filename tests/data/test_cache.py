@@ -179,7 +179,7 @@ def test_each_size_and_version_has_its_entry(study, root, decoded, monkeypatch):
 WITHOUT_TORCH = """
 import sys
 import pelvis.cli
-from pelvis import check, convert, fetch, write_phantom
+from pelvis import check, convert, fetch, phantom
 from vqlib.data.cache import load_slices
 from vqlib.data.layout import SliceIndex
 load_slices(SliceIndex.from_folder(sys.argv[1]), (64, 32), progress=False)

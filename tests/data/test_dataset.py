@@ -99,7 +99,7 @@ def test_the_phantom_is_made_once(tmp_path, monkeypatch):
     small = {"phantom_patients": "1,1,1", "phantom_slices": 2}
     profile = profiles.get("smoke", **small)
     data = open_data(None, profile, progress=False)
-    monkeypatch.setattr("pelvis.phantom.write.write_phantom", None)
+    monkeypatch.setattr("pelvis.phantom.write_phantom", None)
     assert open_data(None, profile, progress=False).fingerprint == data.fingerprint
     assert data.folder == tmp_path / "data" / "phantom-smoke"
     assert (data.name, data.has_labels) == ("phantom", True)

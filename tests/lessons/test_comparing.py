@@ -62,19 +62,6 @@ def test_rate_panels_have_a_dot_for_each_training_and_a_line_through_the_means()
     assert set(level.get_ydata()) == {0.95}  # it has no rate
 
 
-def test_the_line_goes_through_the_better_of_two_ways_to_spend_a_rate():
-    rows = [
-        row("phantom", "vqvae", 1024.0, 0.60, "16x8"),
-        row("phantom", "vqvae", 1024.0, 0.70, "16x8"),
-        row("phantom", "vqvae", 1030.0, 0.50, "32x16"),
-        row("phantom", "vqvae", 4608.0, 0.80, "32x16"),
-    ]
-    axis = comparing.rate_panels(rows).axes[0]
-    line = next(line for line in axis.lines if line.get_label() == "VQ-VAE")
-    assert np.allclose(line.get_xydata(), [[1024, 0.65], [4608, 0.80]])
-    assert [[1030, 0.50]] in [line.get_xydata().tolist() for line in axis.lines]
-
-
 def settled(by_seed, low, high, spread, score="ssim"):
     return {
         "data": "real_slices",

@@ -1,6 +1,6 @@
 import math
 
-from lessons.curves import heatmap, score_bars, training_curves
+from lessons.curves import heatmap, training_curves
 from lessons.style import PALETTE, colours
 
 
@@ -18,24 +18,6 @@ def test_training_and_validation_share_a_panel():
     assert train.get_xydata().tolist() == [[3, 3], [4, 2], [5, 1]]
     assert validate.get_xydata().tolist() == [[3, 4], [5, 2]]
     assert [line.get_label() for line in figure.axes[1].lines] == ["validate"]
-
-
-def test_chosen_curves_and_their_names():
-    history = {"loss": [1.0, 0.5], "codes_used": [3, 5], "other": [1, 2]}
-    figure = training_curves(
-        history, keys=["codes_used"], labels={"codes_used": "codes in use"}
-    )
-    assert [axis.get_ylabel() for axis in figure.axes] == ["codes in use"]
-    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
-    training_curves({})  # before the first epoch
-
-
-def test_bars_say_their_numbers():
-    figure = score_bars({"mean image": 0.384, "VQ-VAE": (0.72, 0.71, 0.735)})
-    axis = figure.axes[0]
-    assert [bar.get_width() for bar in axis.patches] == [0.384, 0.72]
-    assert [text.get_text() for text in axis.texts] == ["0.384", "0.720"]
-    assert axis.get_xlim()[0] == 0
 
 
 def test_a_model_has_one_colour_and_others_take_the_palettes():

@@ -78,29 +78,3 @@ def test_coloured_codes_show_each_code_upright_in_its_colour():
     assert np.allclose(shown[7, 0], palette[3])
     assert np.allclose(shown[0, 0], palette[0])
     assert axis.get_title() == "128 codes, 2 different"
-
-
-def test_staircase_draws_what_goes_forward_and_what_goes_back():
-    x = torch.linspace(-1, 1, 5)
-    figure = n03.staircase(x, x.round())
-    forward, backward = (line.get_ydata() for line in figure.axes[0].lines)
-    assert np.allclose(forward, x.round())
-    assert np.allclose(backward, x)
-
-
-def test_repairs_draw_each_training_in_each_panel():
-    histories = {
-        "broken": {"step": (0, 5), "used": (9, 1), "loss": (1.0, 0.9)},
-        "mended": {"step": (0, 5), "used": (9, 16), "loss": (1.0, 0.1)},
-    }
-    labels = {"used": "codes used", "loss": "loss"}
-    figure = n03.repairs(histories, labels)
-    used, loss = figure.axes
-    assert [list(line.get_ydata()) for line in used.lines] == [[9, 1], [9, 16]]
-    assert [list(line.get_ydata()) for line in loss.lines] == [[1.0, 0.9], [1.0, 0.1]]
-    assert (used.get_ylabel(), loss.get_ylabel()) == (
-        "codes used (log scale)",
-        "loss (log scale)",
-    )
-    named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named == list(histories)

@@ -1,15 +1,12 @@
 """Notebook 04: what its measures find in codes that are known, and its figures."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
 from lessons import n04_codes as m
 from lessons import n04_figures as draw
-from lessons.style import LABEL_COLOURS, SLICE_MM
-from vqlib.data import LABEL_NAMES
+from lessons.style import SLICE_MM
 
 
 def random_codes(n=12, size=4, top=5, seed=0):
@@ -145,11 +142,6 @@ GRID = (8, 4)
 SLICES = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
 
 
-def test_colours_of_labels_and_of_other_kinds():
-    assert draw.kind_colours(LABEL_NAMES) == list(LABEL_COLOURS.values())
-    assert len(set(draw.kind_colours(("dark", "medium", "bright")))) == 3
-
-
 def test_maps_are_upright_and_share_a_scale_unless_each_has_its_label():
     values = torch.arange(64.0).view(2, *GRID)
     figure = draw.code_maps(SLICES, values, SLICES, "component")
@@ -189,32 +181,3 @@ def test_editing_frames_the_block_in_all_panels():
         assert frame.get_height() == pytest.approx(SLICE_MM[1] / 2)
     low, high = axes[2].images[0].get_clim()
     assert low == -high
-
-
-def test_codebook_plane_separates_kinds_and_crosses_out_unused_codes():
-    figure = draw.codebook_plane(
-        np.arange(8.0).reshape(4, 2),
-        torch.tensor([0, 1, 1, -1]),
-        ("dark", "bright"),
-        torch.tensor([0.1, 0.2, 0.3, math.nan]),
-        torch.tensor([10, 5, 1, 0]),
-        (0.4, 0.2),
-    )
-    kinds, grey = figure.axes[:2]
-    assert [len(c.get_offsets()) for c in kinds.collections] == [1, 2]
-    assert [len(c.get_offsets()) for c in grey.collections] == [1, 3]
-    np.testing.assert_allclose(grey.collections[1].get_array(), [0.1, 0.2, 0.3])
-
-
-def test_other_figures_show_what_they_are_given():
-    x, y = draw.rank_frequency({"a": torch.tensor([1, 0, 6, 3])}).axes[0].lines[0]._xy.T
-    assert (x.tolist(), y.tolist()) == ([1, 2, 3], pytest.approx([0.6, 0.3, 0.1]))
-    tests = {"patients": m.PermutationTest(0.5, np.array([0.1, 0.2]))}
-    null, observed = draw.chance_levels(tests, "bits").axes[0].lines[:2]
-    assert list(null.get_xdata()) == [0.1, 0.2]
-    assert list(observed.get_xdata()) == [0.5, 0.5]
-    rows = draw.patch_rows({"bone": torch.rand(3, 6, 6), "fat": torch.rand(1, 6, 6)})
-    assert sum(bool(axis.images) for axis in rows.axes) == 4
-    reach = draw.reach_maps({"decoder": np.eye(5, 3)}, ("change",)).axes[0].images[0]
-    assert reach.get_extent() == [-2.5, 2.5, -1.5, 1.5]
-    assert reach.get_array().min() > 0  # on a logarithmic scale

@@ -3,7 +3,7 @@ import torch
 from torch.func import functional_call
 
 from vqlib.errors import UserError
-from vqlib.models import FSQ, VectorQuantizer, nearest_codes, rotate, straight_through
+from vqlib.models import FSQ, VectorQuantizer, nearest_codes, rotate
 
 KINDS = {
     "ema": {},
@@ -93,15 +93,6 @@ def test_nearest_codes_agree_with_all_distances_ties_included(size):
     slow = torch.cdist(vectors.double(), codebook.double()).argmin(1)
     assert torch.equal(nearest_codes(vectors, codebook), slow)
     assert torch.equal(nearest_codes(vectors, codebook.repeat(2, 1)), slow)
-
-
-def test_straight_through_passes_value_and_gradient():
-    z_e = torch.randn(3, 4, requires_grad=True)
-    z_q, weights = torch.randn(2, 3, 4)
-    out = straight_through(z_e, z_q)
-    torch.testing.assert_close(out, z_q)
-    (out * weights).sum().backward()
-    torch.testing.assert_close(z_e.grad, weights)
 
 
 def test_the_rotation_trick_is_the_explicit_matrix():

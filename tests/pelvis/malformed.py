@@ -66,15 +66,23 @@ def packed(pixels=PIXELS, **fields) -> tuple[str, bytes]:
 GOOD = gz(nifti())
 CUT = "truncated or no NIfTI file"
 
-# name: ((ending, content), what the refusal says); tests/data has the common ones
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+# name: ((ending, content), what the refusal says)
 REFUSED = {
     # cut short
+    "nothing": ((".nii.gz", b""), "it is empty.*get the file again"),
+    "gz cut": ((".nii.gz", GOOD[:700]), CUT),
     "plain header cut": (plain(cut=100), CUT),
     "plain pixels cut": (plain(cut=-1), CUT),
     "pixels cut inside gz": (packed(cut=-100), "Expected"),
     # flipped bits
+    "a pixel flipped inside gz": ((".nii.gz", flipped(GOOD, 700)), CUT),
+    "check sum flipped": ((".nii.gz", flipped(GOOD, -6)), "CRC"),
     "gz magic flipped": ((".nii.gz", flipped(GOOD, 0)), "gzip"),
     # something else
+    "compressed": ((".nii", GOOD), "is compressed.*let it end in .nii.gz"),
+    "not compressed": ((".nii.gz", nifti()), "is not compressed.*let it end in .nii"),
+    "web page": ((".nii.gz", b"<html>404</html>" * 100), "web page.*log in"),
     "message of a server": ((".nii.gz", b'{"status": 404}'), "server's message"),
     "text": ((".nii", b"case,week\n4,0\n" * 60), "it begins with b'case,wee'"),
     "NumPy file": ((".nii", b"\x93NUMPY\1\0" + bytes(500)), "NUMPY"),
@@ -96,7 +104,17 @@ REFUSED = {
     "slope infinite": (packed(scl_slope=np.inf), "scaling is infinite"),
     "quaternion too long": (packed(sform_code=0, qform_code=1, quatern_b=2), CUT),
     "scaled beyond": (packed(scl_slope=3e38), "NaN or infinite"),
+    # pixels that are none
+    "NaN": (packed(np.full((8, 8), np.nan)), "NaN or infinite"),
+    "infinite": (packed(np.full((8, 8), np.inf)), "NaN or infinite"),
+    "beyond float32": (packed(np.full((8, 8), 1e300)), "NaN or infinite"),
+    "a volume": (packed(np.ones((8, 8, 4), "f4")), "8 x 8 x 4 pixels, not a 2D slice"),
+    "a line": (packed(np.ones(8, "f4")), "not a 2D slice"),
+    "colour": (packed(np.zeros((8, 8), RGB)), "in colour; export it as grey values"),
+    "complex": (packed(np.zeros((8, 8), np.complex64)), "complex"),
+    "too large": (packed(np.zeros((1025, 8), np.int16)), "more than 1024 on a side"),
     # too much
+    "twice": ((".nii.gz", GOOD + GOOD), "goes on after the last pixel"),
     "more after the pixels": (packed(tail=b"x"), "after the last pixel"),
     "more after the gz": ((".nii.gz", GOOD + b"garbage"), "gzip"),
 }

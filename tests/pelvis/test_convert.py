@@ -1,8 +1,8 @@
 """Whole conversions: what is written, what is resumed, what is refused."""
 
-import csv
 import errno
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -67,30 +67,34 @@ def slices(folder: Path) -> set[str]:
     return {name for name in tree(folder) if name.startswith("keras")}
 
 
-def manifest(folder: Path) -> list[dict]:
-    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def kept(folder: Path) -> dict[str, dict]:
+    """What the folder knows of its scans that are cut, by their source."""
+    scans = json.loads((folder / "convert.json").read_text(encoding="utf-8"))["scans"]
+    return {name: scan for name, scan in scans.items() if scan["files"]}
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Slice -> check sum, as the folder knows them."""
+    return {
+        f: total for scan in kept(folder).values() for f, total in scan["files"].items()
+    }
 
 
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(nib.load(path).dataobj)
 
 
-def test_the_tree_and_its_manifest(scans, out):
+def test_the_tree_and_what_is_known_of_it(scans, out):
     assert counts(scans, out) == (5, 0)
     index = SliceIndex.from_folder(out)
     assert index.patients == [4, 36, 101, 102]
     assert list(index.volumes) == [(4, 0), (102, 0), (36, 2), (101, 0), (101, 1)]
-    rows = manifest(out)
-    assert len(rows) == len(index) == 5 * 10
-    for row, record in zip(rows, index.records, strict=True):
-        assert out / row["file"] == record.path
-        named = [row[key] for key in ("split", "patient", "week", "slice")]
-        asked = [record.split, record.case, record.week, record.slice]
-        assert named == [str(value) for value in asked]
-        assert row["sha256"] == checksum(record.path)
-        assert (scans / row["source"]).exists()
-    image = nib.load(out / rows[3]["file"])
+    assert len(index) == 5 * 10
+    assert files_of(out).items() <= tree(out).items()
+    for name, scan in kept(out).items():
+        assert (scans / name).exists()
+        assert (scan["case"], scan["week"]) in index.volumes
+    image = nib.load(index.records[3].path)
     assert image.shape == (40, 30)
     assert nib.aff2axcodes(image.affine) == ("L", "S", "P")
     assert np.allclose(image.header["pixdim"][1:4], (10, 10, 21))
@@ -130,8 +134,8 @@ def test_dicom_and_nifti_of_any_name_together(tmp_path):
         len(sources) < 3
     )
     assert counts(scans, out) == (0, len(sources))
-    assert {row["source"] for row in manifest(out)} == sources
-    middle = [out / row["file"] for row in manifest(out) if row["slice"] == "4"]
+    assert kept(out).keys() == sources
+    middle = [out / file for file in files_of(out) if "slice_4." in file]
     assert np.abs(pixels(middle[0]) - pixels(middle[1])).max() <= 1  # one body
 
 
@@ -147,9 +151,9 @@ def test_labels_are_for_all_or_for_none(tmp_path, out):
     assert report.converted == 3
     assert "B041_Week0_LFOV.nii.gz has no label map" in report.faults[0]
     assert "p2_seg.nii.gz has the value 9" in report.faults[1]
-    row = manifest(out)[0]
-    assert row["label_source"] == "Case_004_Week0_SEMANTIC_LFOV.nii.gz"
-    assert row["label_sha256"] == checksum(out / row["label_file"])
+    scan = kept(out)["Case_004_Week0_LFOV.nii.gz"]
+    assert scan["label"] == "Case_004_Week0_SEMANTIC_LFOV.nii.gz"
+    assert sum("seg_" in file for file in scan["files"]) == 10
     labels = pixels(SliceIndex.from_folder(out).records[5].label_path)
     assert labels.dtype == np.uint8
     assert set(np.unique(labels)) == {0, 1, 5}
@@ -178,8 +182,8 @@ def test_a_full_disk_and_a_run_that_was_killed(scans, out, tmp_path, monkeypatch
     fault = OSError(errno.ENOSPC, "No space left on device")
     failing_after(2 * 10 + 4, fault, monkeypatch)
     assert "No space left on device); free some" in refused(scans, out)
-    assert len({row["source"] for row in manifest(out)}) == 2
-    assert {row["file"] for row in manifest(out)} == slices(out)
+    assert len(kept(out)) == 2
+    assert files_of(out).keys() == slices(out)
     assert not list(out.glob(".case*"))
     monkeypatch.undo()
     slice_3 = out / "keras_slices_train/case_004_week_0_slice_3.nii.gz"
@@ -202,10 +206,10 @@ def test_a_killed_process_is_completed_by_the_next(tmp_path, out):
     script.write_text(f"from pelvis.convert import convert\n{call}", encoding="utf-8")
     process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
     while process.poll() is None:
-        if (out / "manifest.csv").exists() and len(manifest(out)) >= 8:
+        if (out / "convert.json").exists() and len(kept(out)) >= 2:
             process.kill()
             process.wait()
-    assert 2 <= len(manifest(out)) / 4 < 9
+    assert 2 <= len(kept(out)) < 9
     for folder in (out, tmp_path / "whole"):
         convert(scans, folder, slices=4, **QUIET)
     assert tree(out) == tree(tmp_path / "whole")
@@ -216,21 +220,21 @@ def test_only_what_changed_is_cut_again(scans, out):
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if "lock" not in p.name}
     assert counts(scans, out) == (0, 5)
     assert before == {p: p.stat().st_mtime_ns for p in before}
-    first, body = manifest(out), pixels(scans / "man2.nii.gz")
+    first, body = kept(out), pixels(scans / "man2.nii.gz")
     write_volume(scans / "man2.nii.gz", body // 2)  # changed
     (scans / "man1_T1w.nii.gz").unlink()  # gone
     write_volume(scans / "aman.nii.gz")  # new
     report = convert(scans, out, **SMALL)
     assert (report.converted, report.skipped) == (2, 3)
     assert "1 scans are no longer in the source" in report.notes[0]
-    new = [row for row in manifest(out) if row not in first]
-    assert {(row["source"], row["patient"]) for row in new} == {
-        ("man2.nii.gz", "102"),
-        ("aman.nii.gz", "103"),
+    new = {name: scan for name, scan in kept(out).items() if scan != first.get(name)}
+    assert {name: scan["case"] for name, scan in new.items()} == {
+        "man2.nii.gz": 102,
+        "aman.nii.gz": 103,
     }
-    halved = next(row for row in new if row["patient"] == "102")
-    assert pixels(out / halved["file"]).max() < body.max() / 1.5
-    assert checksum(out / halved["file"]) == halved["sha256"]
+    for file, total in new["man2.nii.gz"]["files"].items():
+        assert pixels(out / file).max() < body.max() / 1.5
+        assert checksum(out / file) == total
 
 
 # what is refused

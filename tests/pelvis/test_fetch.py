@@ -70,7 +70,7 @@ def copies(tmp_path, monkeypatch):
 
     def named(source, folder):
         folder.mkdir(exist_ok=True)
-        (folder / "manifest.csv").write_text("")
+        (folder / "convert.json").write_text("")
         return Report(folder, len(list(source.iterdir())), 0)
 
     monkeypatch.chdir(tmp_path)
@@ -155,7 +155,6 @@ def test_fetch_after_yes(copies):
 @pytest.mark.parametrize(
     ("options", "uids"),
     [
-        ("--series 4.1 --series 1.7 --download-dir mine.dicom", ["4.1", "1.7"]),
         ("--patients all", [f"1.{n}" for n in range(25)]),
         ("--collection Beta --description t2 --every-series", ["2.2", "2.3"]),
     ],
@@ -174,8 +173,6 @@ def test_choices(copies, options, uids):
         ("mine --collection delta", "no series of delta is called coronal"),
         ("mine --collection delta", "such as 'dyn_tra'"),
         ("mine --description flair", "has 'flair' in its description"),
-        ("mine --series 9.9", "series 9.9 is not among"),
-        ("mine --series 1.1 --collection beta", "leave out"),
         ("mine --patients 0", "--patients '0' must be"),
         ("mine --json", "leave out DIR"),
         ("mine --max-size big", "such as '500 MB'"),
@@ -216,13 +213,6 @@ def test_a_full_disk(copies, monkeypatch):
     free.free += 1
     copies.broken["1.1"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     full = "cannot write there (No space left on device); free some space"
-    assert full in refused(*FOUR)
-    copies.broken.clear()
-
-    def refuse(path, content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(download, "write_whole", refuse)
     assert full in refused(*FOUR)
 
 
@@ -272,7 +262,7 @@ def test_faults_of_the_conversion(monkeypatch):
 
     def convert(source, folder):
         folder.mkdir(exist_ok=True)
-        (folder / "manifest.csv").write_text("")
+        (folder / "convert.json").write_text("")
         raise UserError("a faulty series")
 
     monkeypatch.setattr(download, "convert", convert)

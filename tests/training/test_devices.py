@@ -14,7 +14,6 @@ from vqlib.training import make_fabric
         ({"device": "tpu9"}, "use one of auto, cpu, cuda"),
         ({"precision": "16"}, "use one of 32-true, bf16-mixed, 16-mixed"),
         ({"precision": "16-mixed"}, "needs a GPU; on the CPU use bf16-mixed"),
-        ({"strategy": "fsdp"}, "use one of auto, ddp"),
         ({"num_nodes": 2}, "must know of each other"),
     ],
 )

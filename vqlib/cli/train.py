@@ -33,16 +33,13 @@ from vqlib.errors import UserError
     show_default=True,
     help="32-true, bf16-mixed or 16-mixed.",
 )
-@click.option("--strategy", default="auto", show_default=True, help="auto or ddp.")
 @click.option("--compile", is_flag=True, help="Compile the networks first.")
 @click.option(
     "--channels-last", is_flag=True, help="Keep channels last in memory, not first."
 )
-@click.option(
-    "--logger", metavar="KIND", help="csv or tensorboard: log to RUN/MODEL/logs too."
-)
+@click.option("--tensorboard", is_flag=True, help="Log to RUN/MODEL/logs too.")
 def train(
-    model, profile, data_dir, run, seed, settings, no_cache, logger, **where
+    model, profile, data_dir, run, seed, settings, no_cache, tensorboard, **where
 ) -> None:
     """Train one MODEL: vae_global, vae, autoencoder, vqvae, prior, segmenter, or of two
     levels vqvae2, prior_top and prior_bottom.
@@ -60,7 +57,7 @@ def train(
     part = recipes.part_name(model, profiles.get(profile, **changes))
     profiles.check("seed", seed)
     folder = Run(run or profile).folder / part
-    logs = make_logger(logger, folder) if logger else None
+    logs = make_logger(folder) if tensorboard else None
     computing = {name: where.pop(name) for name in ("compile", "channels_last")}
     fabric = make_fabric(**where, loggers=logs)
     lab = Experiment(

@@ -149,17 +149,17 @@ def make_loader(
 def _phantom_folder(profile: Profile, progress: bool) -> Path:
     """The profile's phantom, made where it is missing; raises `UserError` where one
     made with other settings lies in its place."""
-    pelvis = import_module("pelvis")  # by name: imports go down only
+    phantom = import_module("pelvis.phantom")  # by name: imports go down only
     folder = project_root() / "data" / f"phantom-{profile.name}"
     patients = [int(n) for n in profile.data.phantom_patients.split(",")]
     counts = dict(zip(SPLITS, patients, strict=True))
     weeks, slices = profile.data.phantom_weeks, profile.data.phantom_slices
     if not folder.exists():
-        pelvis.write_phantom(
+        phantom.write_phantom(
             folder, tuple(patients), weeks, 0, slices, progress=progress
         )
     made = load_json(folder / "phantom.json")
-    wanted = {"version": pelvis.PHANTOM_VERSION, "seed": 0, "patients": counts}
+    wanted = {"version": phantom.VERSION, "seed": 0, "patients": counts}
     for key, value in (wanted | {"weeks": weeks, "slices": slices}).items():
         if made.get(key) != value:
             raise UserError(

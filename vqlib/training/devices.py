@@ -1,10 +1,10 @@
 """Where a training runs: on the CPU, on one GPU, on several, on several machines.
 
-Several processes come about in one of three ways, and Lightning Fabric finds out which:
+Several processes come about in one of two ways, and Lightning Fabric finds out which:
 ``vqlib train --devices 2`` starts the second one itself; ``torchrun`` (and SLURM) has
-started them all before, on each machine; ``fabric run`` is torchrun with settings in
-the environment. In each they share every batch and average their gradients
-(`torch.nn.parallel.DistributedDataParallel`), so all hold the same weights.
+started them all before, on each machine. In either they share every batch and average
+their gradients (`torch.nn.parallel.DistributedDataParallel`), so all hold the same
+weights.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning_fabric.loggers import Logger, TensorBoardLogger
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments import (
     LightningEnvironment,
@@ -27,8 +27,6 @@ from vqlib.errors import UserError
 KNOWN = {
     "device": ("auto", "cpu", "cuda"),
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
-    "strategy": ("auto", "ddp"),  # each process holds the whole model
-    "logger": ("csv", "tensorboard"),
 }
 
 
@@ -45,7 +43,6 @@ def make_fabric(
     devices: int | None = None,
     num_nodes: int | None = None,
     precision: str = "32-true",
-    strategy: str = "auto",
     loggers: Logger | None = None,
 ) -> Fabric:
     """Fabric, ready to train, and with all processes started where there are several.
@@ -57,14 +54,14 @@ def make_fabric(
         num_nodes: machines; likewise.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed``: networks in half
             precision, weights and losses in float32.
-        strategy: ``auto`` or ``ddp``.
         loggers: see `make_logger`.
 
     Raises `UserError` for what is not there, or does not go together.
     """
-    by_fabric_run = os.environ.get("LT_CLI_USED") == "1"
-    precision = os.environ.pop("LT_PRECISION", precision)  # of `fabric run`
-    _check_known(device=device, precision=precision, strategy=strategy)
+    for name, value in {"device": device, "precision": precision}.items():
+        if value not in KNOWN[name]:
+            known = ", ".join(KNOWN[name])
+            raise UserError(f"{name} {value!r} is unknown; use one of {known}")
     kind = "cpu"
     if device != "cpu" and torch.cuda.is_available():
         kind = "cuda"
@@ -74,24 +71,15 @@ def make_fabric(
         kind = "mps"
     if precision == "16-mixed" and kind == "cpu":
         raise UserError("precision 16-mixed needs a GPU; on the CPU use bf16-mixed")
-    settings = {} if by_fabric_run else _processes(kind, devices, num_nodes)
+    settings = _processes(kind, devices, num_nodes)
     if precision != "32-true":
         settings["plugins"] = _MixedPrecision(precision, kind)
-    settings |= {"accelerator": kind, "strategy": strategy, "loggers": loggers}
     try:
-        fabric = Fabric(**settings)
-        if not by_fabric_run:
-            fabric.launch()
+        fabric = Fabric(kind, loggers=loggers, **settings)
+        fabric.launch()
     except (ValueError, RuntimeError) as fault:  # Fabric's own words on what is amiss
         raise UserError(str(fault).splitlines()[0]) from None
     return fabric
-
-
-def _check_known(**given: str) -> None:
-    for name, value in given.items():
-        if value not in KNOWN[name]:
-            known = ", ".join(KNOWN[name])
-            raise UserError(f"{name} {value!r} is unknown; use one of {known}")
 
 
 def _processes(kind: str, devices: int | None, num_nodes: int | None) -> dict[str, int]:
@@ -135,14 +123,13 @@ def first_then_others(fabric: Fabric, action: Callable):
     return result if fabric.is_global_zero else action()
 
 
-def make_logger(kind: str, folder: Path) -> Logger:
-    """Fabric's logger ``csv`` or ``tensorboard``; each start of a training gets a
-    folder ``logs/version_N`` of its own. Raises `UserError`."""
-    _check_known(logger=kind)
+def make_logger(folder: Path) -> Logger:
+    """A log for TensorBoard; each start of a training gets a folder ``logs/version_N``
+    of its own. Raises `UserError` without tensorboard."""
     try:
-        make = CSVLogger if kind == "csv" else TensorBoardLogger
-        return make(folder, name="logs")
+        return TensorBoardLogger(folder, name="logs")
     except ModuleNotFoundError:
         raise UserError(
-            "tensorboard is not installed; pip install tensorboard, or use logger csv"
+            "tensorboard is not installed; pip install tensorboard, or leave out "
+            "--tensorboard: history.csv holds the same numbers"
         ) from None
