@@ -75,7 +75,7 @@ def make_fabric(
     if precision != "32-true":
         settings["plugins"] = _MixedPrecision(precision, kind)
     try:
-        fabric = Fabric(kind, loggers=loggers, **settings)
+        fabric = Fabric(accelerator=kind, loggers=loggers, **settings)
         fabric.launch()
     except (ValueError, RuntimeError) as fault:  # Fabric's own words on what is amiss
         raise UserError(str(fault).splitlines()[0]) from None
