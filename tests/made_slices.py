@@ -5,7 +5,9 @@ import torch
 from vqlib.data import SliceData, SliceDataset
 from vqlib.experiment import Experiment
 
-SMALL = {"batch_size": 8, "prior_batch_size": 8}  # changes of the profile smoke
+SMALL = {  # changes of the profile smoke
+    f"{group}batch_size": 8 for group in ("", "generator_", "maps_", "prior_", "flow_")
+}
 
 
 class MadeIndex:

@@ -16,8 +16,7 @@ from vqlib import metrics, recipes
 from vqlib.cli import main
 from vqlib.errors import UserError
 from vqlib.experiment import Experiment
-from vqlib.priors import sample_levels
-from vqlib.recipes import AUTOENCODERS, CodeDataset, code_nats
+from vqlib.recipes import AUTOENCODERS, code_nats, top_planes
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint
 
 
@@ -82,55 +81,56 @@ QUANTIZERS = [
 
 
 @pytest.mark.parametrize("choice", QUANTIZERS, ids=lambda c: c["quantizer"])
-def test_every_quantizer_trains_is_found_again_and_has_a_prior(data, choice):
+def test_every_quantizer_trains_and_is_found_again(data, choice):
     lab = lab_on(data, **choice)
     model, x = lab.train("vqvae"), data.test.images
     assert torch.equal(model.reconstruct(x), lab.load("vqvae").reconstruct(x))
     assert lab.score("vqvae")["bits_per_slice"] == lab.settings.nominal_bits
-    lab.train("prior")
-    assert lab.score("prior")["nats_per_code"] > 0
 
 
-@pytest.mark.parametrize("network", ["transformer", "pixelcnn"])
-def test_priors_train_on_the_codes_and_report_held_out_bits(data, network):
-    lab = lab_on(data, prior=network)
+def test_priors_train_on_the_codes_and_report_held_out_bits(home):
+    data = made_data(home, labels=True)
+    lab = lab_on(data)
     with pytest.raises(UserError, match="holds no trained model; run `vqlib train vqv"):
         lab.train("prior_top")
     for kind, source, grid in (
-        ("prior", "vqvae", (16, 8)),
+        ("maps_prior", "maps", (4, 2)),
+        ("prior", "sharp_vqvae", (8, 4)),
         ("prior_top", "vqvae2", (8, 4)),
         ("prior_bottom", "vqvae2", (16, 8)),
     ):
-        autoencoder, prior = lab.train(source), lab.train(kind)
-        assert lab.folder(kind).name == kind + "_pixelcnn" * (network == "pixelcnn")
-        codes = CodeDataset(autoencoder, data.test, kind.removeprefix("prior"))
-        nats = code_nats(prior, codes)
+        model, prior = lab.train(source), lab.train(kind)
+        splits = recipes.find(kind).splits(data, model, lab.settings)
+        nats = code_nats(prior, splits.test)
         assert nats.shape == (8, *grid)
         result = lab.score(kind)
         bits = float(nats.flatten(1).sum(1).mean()) / math.log(2)
         assert result["bits_per_slice"] == pytest.approx(bits, rel=1e-5)
         assert result["nats_per_code"] == pytest.approx(float(nats.mean()), rel=1e-5)
-        assert result["uniform_bits"] == 4 * math.prod(grid)
-        assert result["control_uniform_nats_per_code"] == pytest.approx(math.log(16))
+        nominal = 4 * math.prod(grid)
+        assert result["uniform_bits"] == nominal
+        assert result["control_uniform_bits_per_slice"] == pytest.approx(nominal)
         place, both = "control_by_place", "control_by_place_and_position"
-        assert result[f"{place}_nats_per_code"] != result[f"{both}_nats_per_code"]
-        assert torch.equal(code_nats(lab.load(kind), codes), nats)
-    priors = lab.load("prior_top"), lab.load("prior_bottom")
-    drawn = sample_levels(*priors, torch.tensor([0.3, 0.6]), seed=1)
-    assert lab.load("vqvae2").decode(*drawn).shape == (2, 1, 64, 32)
+        assert result[f"{place}_bits_per_slice"] != result[f"{both}_bits_per_slice"]
+        assert torch.equal(code_nats(lab.load(kind), splits.test), nats)
+    position, model = torch.tensor([0.3, 0.6]), lab.load("vqvae2")
+    top = lab.load("prior_top").sample(position, seed=1)
+    planes = top_planes(model.top_quantizer.codebook, top, (16, 8))
+    bottom = lab.load("prior_bottom").sample(position, seed=2, context=planes)
+    assert model.decode(top, bottom).shape == (2, 1, 64, 32)
 
 
-def test_a_prior_of_another_codebook_is_refused(data):
-    lab = lab_on(data)
-    lab.train("vqvae")
+def test_a_prior_of_other_weights_is_refused(data):
+    lab = lab_on(data, organs_first=False)
+    lab.train("sharp_vqvae")
     lab.train("prior")
-    path = lab.folder("vqvae") / "best.safetensors"
+    path = lab.folder("sharp_vqvae") / "best.safetensors"
     weights, meta = load_checkpoint(path)
     name = next(key for key in weights if key.endswith("quantizer.codebook"))
     weights[name] = weights[name].flip(0)
     save_checkpoint(path, weights, meta)
     for action in (lab.load, lab.train, lab.score):
-        with pytest.raises(UserError, match="belongs to another codebook"):
+        with pytest.raises(UserError, match=r"was made with other settings \(source: "):
             action("prior")
 
 
@@ -158,15 +158,22 @@ def test_same_seed_same_bytes(data):
 
 
 IDENTITY = [  # model, changes that leave it what it is, a change that does not
-    ("vqvae", {"prior_dim": 4, "guidance": 1.0, "phantom_patients": "9,9,9"}, "width"),
+    ("vqvae", {"prior_dim": 4, "maps_width": 9, "phantom_patients": "9,9,9"}, "width"),
     ("vae", {"quantizer": "cosine", "restarts": False, "latent_dim": 9}, "batch_size"),
     ("vae", {}, "codebook_size"),  # whose bits it is held at
-    ("vqvae2", {"prior": "pixelcnn"}, "code_dim"),
+    ("vqvae2", {"organs_first": False}, "code_dim"),
+    ("maps", {"generator_width": 48, "steps": 5}, "maps_code_dim"),
+    (
+        "sharp_vae",
+        {"generator_code_dim": 5, "flow_width": 16},
+        "generator_critic_start",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "same", "other"), IDENTITY)
 def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, other):
+    data = made_data(data.folder, labels=True)
     lab = lab_on(data)
     lab.train(kind)
     before = files(lab.folder(kind))
@@ -248,13 +255,17 @@ def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monke
 def test_the_command_that_a_message_names_works(slices, home):
     """Of what is missing: it is made, and then what needs it trains."""
     lab = Experiment("smoke", slices, "x", 3, "cpu", epochs=1, batch_size=2, flip=None)
-    with pytest.raises(UserError, match="notebook 03_vqvae_training first") as fault:
+    lab.settings = lab.settings.changed(organs_first=False)
+    lab._changes |= {"organs_first": False, "generator_batch_size": 2}
+    with pytest.raises(UserError, match="notebook 05_prior_generation first") as fault:
         lab.train("prior")
     command = shlex.split(str(fault.value).split("`")[1])
-    assert command[:3] == ["vqlib", "train", "vqvae"]
+    assert command[:3] == ["vqlib", "train", "sharp_vqvae"]
     result = CliRunner().invoke(main, command[1:])
     assert result.exit_code == 0, result.output
-    lab.settings = lab.settings.changed(prior_batch_size=2, prior_steps=2)
+    lab.settings = lab.settings.changed(
+        generator_batch_size=2, prior_batch_size=2, prior_steps=2
+    )
     lab.train("prior")
     assert Path(lab.folder("prior") / "metrics.json").exists()
 

@@ -6,7 +6,8 @@ import torch
 from made_slices import bumps
 
 from vqlib import losses
-from vqlib.models import VAE, VQVAE, VectorQuantizer
+from vqlib.models import VAE, VQVAE, Critic, VectorQuantizer
+from vqlib.models.vqvae import VQVAEOutput
 
 PIXELS = 32 * 16
 
@@ -118,14 +119,14 @@ def test_free_bits_are_an_allowance_for_each_unit():
 class Recording(torch.nn.Module):
     """A prior that records its inputs, and finds code 1 likelier than the others."""
 
-    def forward(self, codes, position, organs=None, unconditional=None):
-        self.given = (position, organs, unconditional)
+    def forward(self, codes, position, context=None, unconditional=None):
+        self.given = (position, context, unconditional)
         return torch.tensor([0.0, 1.0, 0.0]).expand(*codes.shape, 3)
 
 
 def prior_batch(n):
     codes = torch.tensor([[0, 1], [1, 2]]).expand(n, 2, 2)
-    return {"codes": codes, "position": torch.rand(n), "organs": torch.ones(n, 2)}
+    return {"codes": codes, "position": torch.rand(n)}
 
 
 def test_the_priors_loss_is_the_mean_of_minus_log_p():
@@ -137,20 +138,16 @@ def test_the_priors_loss_is_the_mean_of_minus_log_p():
 
 def test_the_condition_is_dropped_at_times_while_the_prior_trains():
     model = Recording()
-    objective = losses.PriorObjective(model, drop_condition=0.1, drop_organs=0.4)
+    objective = losses.PriorObjective(model, drop_condition=0.1)
     torch.manual_seed(0)
     batch = prior_batch(4000)
     objective(batch)
-    position, organs, unconditional = model.given
+    position, context, unconditional = model.given
     assert torch.equal(position, batch["position"])
+    assert context is None
     assert unconditional.float().mean().item() == pytest.approx(0.1, abs=0.02)
-    unknown = (organs == -1).all(1)
-    assert torch.equal(unknown, (organs == -1).any(1))
-    assert unknown.float().mean().item() == pytest.approx(0.4, abs=0.03)
-    assert (organs[~unknown] == 1).all()
-    assert (batch["organs"] == 1).all()
     objective.eval()(batch)
-    assert model.given[1:] == (None, None)  # judged given the position alone
+    assert model.given[1:] == (None, None)
 
 
 def test_the_segmenters_loss_is_lowest_for_the_truth_and_minds_small_organs():
@@ -169,3 +166,71 @@ def test_the_segmenters_loss_is_lowest_for_the_truth_and_minds_small_organs():
     assert right["dice"] == pytest.approx(1, abs=1e-4)
     assert blind["dice"] < 0.9
     assert blind["loss"] > 0.5
+
+
+class Stub(torch.nn.Module):
+    """An autoencoder of one number, and the critic's input layer made visible."""
+
+    def __init__(self):
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.tensor(0.3))
+        self.decoder = torch.nn.Identity()
+
+    def forward(self, x):
+        return VQVAEOutput(x * 0 + self.level, x, self.level * 0)
+
+
+def adversarial(start=0, **how):
+    torch.manual_seed(0)
+    inner = losses.VQVAEObjective(Stub(), ssim_weight=0.0)
+    return losses.AdversarialObjective(inner, Critic(width=4), start=start, **how)
+
+
+def test_decoder_and_critic_have_gradients_of_their_own_parts_alone():
+    """One backward pass gives what two, each with the other held constant, give."""
+    objective = adversarial(weight=0.5, feature_weight=2.0).train()
+    objective._host_step = 1000  # past the ramp
+    found = objective(BATCH)
+    found["loss"].backward()
+    model, critic = objective.model, objective.critic.eval()
+    x, fake = BATCH["image"], torch.full_like(BATCH["image"], 0.3).requires_grad_()
+    score, features = critic(fake)
+    wanted = critic(x)[1]
+    pairs = list(zip(features, wanted, strict=True))
+    matching = sum((a - b.detach()).abs().mean() for a, b in pairs) / len(pairs)
+    part = (fake - x).abs().mean() - 0.5 * score.mean() + 2.0 * matching
+    (gradient,) = torch.autograd.grad(part, fake)
+    torch.testing.assert_close(model.level.grad, gradient.sum(), rtol=1e-3, atol=1e-5)
+    hinge = (1 - critic(x)[0]).relu().mean() + (1 + critic(fake.detach())[0]).relu()
+    parameters = list(critic.parameters())
+    wanted = torch.autograd.grad(hinge.mean(), parameters)
+    for parameter, gradient in zip(parameters, wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-2, atol=1e-3)
+
+
+def test_the_critic_waits_and_is_no_part_of_validation():
+    objective = adversarial(start=2).train()
+    for _ in range(2):
+        found = objective(BATCH)
+        assert found["critic"] == 0  # a column of the history from the first epoch on
+        found["loss"].backward()
+        assert all((p.grad == 0).all() for p in objective.critic.parameters())
+    assert objective(BATCH)["critic"] > 0
+    before = objective.state_dict()["step"].item()
+    assert "critic" not in objective.eval()(BATCH)
+    assert objective.state_dict()["step"].item() == before == 3
+    again = adversarial(start=2).train()
+    again.load_state_dict(objective.state_dict())
+    assert again(BATCH)["critic"] > 0  # a training that goes on knows where it was
+
+
+def test_label_maps_are_learned_by_cross_entropy():
+    labels = torch.randint(0, 3, (2, 16, 16))
+
+    class Echo(torch.nn.Module):
+        def forward(self, x):
+            return VQVAEOutput(20 * x, None, torch.tensor(0.5))
+
+    found = losses.MapObjective(Echo(), labels=3, beta=0.1)({"labels": labels})
+    assert found["cross_entropy"].item() == pytest.approx(0, abs=1e-6)
+    assert found["loss"].item() == pytest.approx(0.05)

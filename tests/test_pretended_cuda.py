@@ -10,28 +10,36 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vqlib import profiles, recipes
 
-SETTINGS = profiles.get("smoke", size="32x16", grid="4x2", restart_after=2)
+SETTINGS = profiles.get(
+    "smoke",
+    size="32x16",
+    grid="4x2",
+    generator_grid="8x4",
+    maps_grid="4x2",
+    restart_after=2,
+    generator_critic_start=2,
+)
 CASES = [
     *((kind, {}) for kind in recipes.RECIPES),
-    ("prior_bottom", {"prior": "pixelcnn"}),
     ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
     ("vqvae", {"quantizer": "cosine"}),
     ("vqvae2", {"quantizer": "fsq"}),
 ]
 
 
-def batch(kind):
-    if not kind.startswith("prior"):
+def batch(kind, model):
+    """What its training set would give: of priors latents, else slices."""
+    if kind == "flow":
+        latents = (4, model.channels, *model.grid)
+        made = {"mu": torch.randn(latents), "logvar": torch.randn(latents)}
+    elif "prior" in kind:
+        made = {"codes": torch.randint(model.codebook_size, (4, *model.grid))}
+    else:
         labels = torch.randint(2, (4, *SETTINGS.shape))
-        return {"image": torch.rand(4, 1, *SETTINGS.shape), "label": labels}
-
-    def codes(grid):
-        return torch.randint(SETTINGS.codebook_size, (4, *grid))
-
-    top, grid = SETTINGS.top_grid_shape, SETTINGS.grid_shape
-    made = {"codes": codes(top if kind == "prior_top" else grid)}
-    made |= {"organs": torch.randint(-1, 2, (4, recipes.ORGANS))}
-    made |= {"top": codes(top)} if kind == "prior_bottom" else {}
+        made = {"image": torch.rand(4, 1, *SETTINGS.shape)}
+        return made | {"label": labels, "labels": labels}
+    if channels := model.conditioning.context_channels:
+        made["context"] = torch.randn(4, channels, *model.grid)
     return made | {"position": torch.rand(4)}
 
 
@@ -54,9 +62,11 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
     settings = SETTINGS.changed(**changes)
     model = recipes.build(kind, settings)
     objective = recipes.objective_for(kind, model, settings).train()
-    for _ in range(4 if "vq" in kind else 1):  # start, averages and restarts
+    for _ in range(
+        4 if "vq" in kind or "sharp" in kind else 1
+    ):  # start, averages and restarts
         with torch.autocast("cuda", torch.float16):
-            found = objective(batch(kind))
+            found = objective(batch(kind, model))
         assert {value.device.type for value in found.values()} == {"cuda"}
     for value in objective.state_dict().values():
         assert value.device.type == "cuda"

@@ -78,7 +78,7 @@ def test_every_profile_is_consistent(name):
         ({"grid": "32x32"}, "grid 32x32 does not fit slices of 128x64"),
         ({"phantom_patients": "1,2"}, "not three whole numbers"),
         ({"quantizer": "gradiant"}, "'gradiant'; did you mean 'gradient'"),
-        ({"prior_heads": 5}, "5 prior_heads cannot share prior_dim 96 evenly"),
+        ({"prior_heads": 5}, "5 prior_heads cannot share prior_dim 128 evenly"),
         ({"quantizer": "fsq", "codebook_size": 64}, "8x8x8 make 512 codes"),
         ({"quantizer": "fsq", "fsq_levels": "8,8,8"}, "not of the form"),
         ({"quantizer": "fsq", "fsq_levels": "256x2"}, "3 or more levels"),

@@ -1,7 +1,3 @@
-import pytest
-import torch
-from made_slices import made_data
-
 from vqlib import profiles, recipes
 from vqlib.models.quantizers import rotate, straight_through
 
@@ -26,25 +22,3 @@ def test_the_quantizer_is_what_the_profile_says():
     strict = SETTINGS.changed(commitment_weight=0.7)
     objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)
     assert objective.beta == 0.7
-
-
-def test_organs_come_from_labels_and_are_unknown_without(tmp_path):
-    data = made_data(tmp_path)
-    vqvae = recipes.build("vqvae", SETTINGS).eval()
-    labels = torch.zeros(8, 64, 32, dtype=torch.uint8)
-    labels[:, 3:9, 3:9] = 2
-    labels[:4, 30, 20] = 5
-    without = recipes.CodeDataset(vqvae, data.test)
-    data.test.labels = labels
-    codes = recipes.CodeDataset(vqvae, data.test)
-    assert codes.organs.tolist() == [[1, 0, 0, 1]] * 4 + [[1, 0, 0, 0]] * 4
-    assert codes[0]["organs"].tolist() == [1, 0, 0, 1]
-    assert without.organs.tolist() == [[-1] * recipes.ORGANS] * 8
-    prior = recipes.build("prior", SETTINGS).eval()
-    prior.use_codebook(vqvae.quantizer.codebook)
-    torch.nn.init.normal_(prior.head.weight)
-    known = recipes.evaluate_prior(prior, codes)
-    assert known["with_organs_nats_per_code"] != known["nats_per_code"]
-    unknown = recipes.evaluate_prior(prior, without)
-    assert "with_organs_nats_per_code" not in unknown
-    assert unknown["nats_per_code"] == pytest.approx(known["nats_per_code"])

@@ -23,38 +23,35 @@ def run(tmp_path, monkeypatch):
 def test_models_side_by_side(run):
     write_part(run, "vqvae", bits_per_slice=4608.0, perplexity=301.26, codes_used=498)
     write_part(run, "vae", bits_per_slice=4590.4)
-    write_part(run, "autoencoder", bits_per_slice=None)
+    write_part(run, "sharp_vqvae", bits_per_slice=None)
     save_json(run.part("prior") / "metrics.json", {"bits_per_slice": 2100.6})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["test split"] == ["VAE, spatial", "VQ-VAE", "autoencoder"]
+    assert rows["test split"] == ["VAE, spatial", "VQ-VAE", "sharp VQ-VAE"]
     assert rows["SSIM"][0] == "0.700"
     assert rows["… 95 % over patients"][0] == "0.650–0.751"
     assert rows["PSNR, dB"] == ["23.46"] * 3
     assert rows["bits per slice"] == ["4,590", "4,608", "–"]
     assert rows["codebook perplexity"] == ["–", "301.3", "–"]
     assert rows["codes used"] == ["–", "498", "–"]
-    assert rows["… under the prior"] == ["–", "2,101", "–"]
+    assert rows["… under the prior"] == ["–", "–", "2,101"]
     assert "SSIM inside the body" not in rows  # nobody measured it
-    save_json(run.part("prior_pixelcnn") / "metrics.json", {"bits_per_slice": 1900.2})
-    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["… under the prior"] == ["–", "1,900", "–"]
 
 
 def test_two_levels_share_a_cell_and_each_model_has_the_bits_of_its_own_priors(run):
     with pytest.raises(UserError, match="vqlib tutorial --run trial"):
         results.collect(run)
-    write_part(run, "vqvae", perplexity=301.26)
+    write_part(run, "sharp_vae", perplexity=301.26)
     write_part(run, "vqvae2", perplexity_top=90.04, perplexity_bottom=210.5)
-    lengths = {"prior": 3000.0, "prior_top": 700.0, "prior_top_pixelcnn": 600.0}
+    lengths = {"flow": 3000.0, "prior_top": 700.0}
     for part, bits in lengths.items():
         save_json(run.part(part) / "metrics.json", {"bits_per_slice": bits})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["test split"] == ["VQ-VAE", "VQ-VAE-2"]
-    assert rows["codebook perplexity"] == ["301.3", "90.0 / 210.5"]
-    assert rows["… under the prior"] == ["3,000", "–"]  # one level alone is no slice
+    assert rows["test split"] == ["VQ-VAE-2", "sharp VAE"]
+    assert rows["codebook perplexity"] == ["90.0 / 210.5", "301.3"]
+    assert rows["… under the prior"] == ["–", "3,000"]  # one level alone is no slice
     save_json(run.part("prior_bottom") / "metrics.json", {"bits_per_slice": 2000.0})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["… under the prior"] == ["3,000", "2,700"]
+    assert rows["… under the prior"] == ["2,700", "3,000"]
 
 
 def test_scores_of_other_weights_are_left_out(run):

@@ -13,13 +13,14 @@ _HOME = {
     "vqlib.data": "Augment SliceDataset make_loader open_data",
     "vqlib.errors": "UserError",
     "vqlib.experiment": "Experiment",
+    "vqlib.generator": "Generator sample",
     "vqlib.losses": "ELBOObjective RateConstrainedObjective VQVAEObjective",
     "vqlib.metrics": "patient_bootstrap score",
     "vqlib.models": (
-        "FSQ VAE VQVAE VQVAE2 Autoencoder Decoder Encoder GlobalVAE Segmenter "
-        "VectorQuantizer"
+        "FSQ VAE VQVAE VQVAE2 Autoencoder Decoder Encoder GlobalVAE Segmenter SharpVAE "
+        "SharpVQVAE VectorQuantizer"
     ),
-    "vqlib.priors": "PixelCNN TransformerPrior",
+    "vqlib.priors": "LatentFlow TransformerPrior",
     "vqlib.training": "FitSettings fit make_fabric",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}

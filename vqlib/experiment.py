@@ -81,8 +81,8 @@ class Experiment:
         )
 
     def folder(self, kind: str) -> Path:
-        """Where the run keeps a model; a PixelCNN prior lies beside the transformer."""
-        return self.run.folder / recipes.part_name(kind, self.settings)
+        """Where the run keeps a model."""
+        return self.run.folder / kind
 
     def build(self, kind: str) -> nn.Module:
         """An untrained model; its initial weights follow from the seed."""
@@ -108,18 +108,21 @@ class Experiment:
         self._refuse_other_settings(kind)
         if self._is_scored(kind):
             return self.load(kind)
-        splits = recipe.splits(self.data, source)
+        splits = recipe.splits(self.data, source, self.settings)
         model = self.build(kind)
         if source is not None:
-            model.use_codebook(*(x.cpu() for x in recipe.codebooks(source)))
+            recipe.attach(model, source, splits)
         schedule = getattr(self.settings, recipe.schedule)
-        # the segmenter neither averages its weights nor stops early
-        common = TrainingSettings() if kind == "segmenter" else self.settings.training
+        common = self.settings.training
+        if recipe.weight_ema is not None:  # its own way, which no setting changes
+            common = TrainingSettings(weight_ema=recipe.weight_ema)
         settings = training.FitSettings(
             self.settings.training_epochs(len(splits.train), recipe.schedule),
             schedule.batch_size,
             schedule.learning_rate,
             weight_decay=recipe.weight_decay,
+            betas=recipe.betas,
+            keep_last=recipe.keep_last,
             seed=self.seed,
             **asdict(common),
             **computing,
@@ -137,8 +140,6 @@ class Experiment:
                 recipe.augment(self.settings),
                 on_epoch,
             )
-            if source is not None:
-                model.check_codebook(*recipe.codebooks(source))
             if self.fabric.is_global_zero:
                 found = recipe.score(model, splits, self.seed)
                 found["checkpoint"] = runs.checkpoint_sum(*self._weights(kind))
@@ -159,9 +160,6 @@ class Experiment:
         self._refuse_other_settings(kind)
         model = self.build(kind)
         training.load_weights(recipe.objective(model, self.settings), folder)
-        if recipe.source:
-            source = self.load(recipe.source)
-            model.check_codebook(*(x.cpu() for x in recipe.codebooks(source)))
         return model.to(self.device).eval()
 
     def score(self, kind: str) -> dict:
@@ -202,12 +200,12 @@ class Experiment:
 
     def _identity(self, kind: str) -> dict:
         """What a model depends on, for ``settings.json``."""
-        flat, networks = self.settings.as_dict(), dict(recipes.NETWORKS)
-        networks.pop(flat["prior"])  # the other one's settings do not matter
-        names = set(recipes.find(kind).settings).difference(*networks.values())
+        flat, recipe = self.settings.as_dict(), recipes.find(kind)
         made = {"name": self.settings.name, "seed": self.seed, "data": self.data.name}
         made["data_fingerprint"] = self.data.fingerprint
-        return made | {name: flat[name] for name in sorted(names)}
+        if recipe.source:  # a prior fits the latents of these weights alone
+            made["source"] = runs.checkpoint_sum(self.folder(recipe.source))
+        return made | {name: flat[name] for name in sorted(recipe.settings)}
 
     def _refuse_other_settings(self, kind: str) -> None:
         """Raise `UserError` where the folder holds a model made with other settings.

@@ -1,7 +1,8 @@
-"""Profiles: the settings of ``quick`` and ``full``, as data.
+"""Profiles: the settings of ``quick``, ``standard`` and ``full``, as data.
 
-Both run the same code. ``quick`` is made for two CPU cores and minutes, ``full`` for
-the real slices at their native size on a GPU; ``smoke`` takes seconds and is for tests.
+All run the same code. ``quick`` is made for two CPU cores and minutes, ``standard`` for
+two cores and hours, ``full`` for the real slices at their native size on a GPU;
+``smoke`` takes seconds and is for tests.
 The networks of ``quick`` were chosen by measurement, see ``benchmarks/network.py``.
 """
 
@@ -12,9 +13,11 @@ from vqlib.errors import UserError, unknown_name
 from vqlib.settings import (
     EPOCH_STEPS,
     FLAT,
-    PRIORS,
     AutoencoderSettings,
     DataSettings,
+    FlowSettings,
+    GeneratorSettings,
+    MapsSettings,
     PriorSettings,
     QuantizerSettings,
     SegmenterSettings,
@@ -25,8 +28,11 @@ from vqlib.settings import (
     refuse_what_does_not_fit,
 )
 
-__all__ = ["PRIORS", "Profile", "check", "get", "parse_shape"]
-_EITHER = {f"{p}steps": f"{p}epochs" for p in ("", "prior_", "segmenter_")}
+__all__ = ["FLAT", "Profile", "check", "get", "parse_shape"]
+_EITHER = {
+    f"{prefix}steps": f"{prefix}epochs"
+    for prefix in ("", "generator_", "maps_", "prior_", "flow_", "segmenter_")
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,10 @@ class Profile:
     autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
     quantizer: QuantizerSettings = field(default_factory=QuantizerSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
+    maps: MapsSettings = field(default_factory=MapsSettings)
     prior: PriorSettings = field(default_factory=PriorSettings)
+    flow: FlowSettings = field(default_factory=FlowSettings)
     segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
 
     @property
@@ -55,6 +64,10 @@ class Profile:
     def factor(self) -> int:
         """Pixels per grid position along each axis."""
         return self.shape[0] // self.grid_shape[0]
+
+    def grid_of(self, part: str) -> tuple[int, int]:
+        """The grid of "generator" or "maps" as two numbers, (h, w)."""
+        return parse_shape(f"{part}_grid", getattr(self, part).grid)
 
     @property
     def top_grid_shape(self) -> tuple[int, int]:
@@ -79,8 +92,8 @@ class Profile:
 
     def training_epochs(self, slices: int, part: str = "autoencoder") -> int:
         """Epochs of a training on so many slices: ``epochs``, or as many as make up
-        ``steps``, so that a profile costs the same on any data. ``part`` is
-        "autoencoder", "prior" or "segmenter"."""
+        ``steps``, so that a profile costs the same on any data. ``part`` is a
+        group of settings, such as "prior"."""
         chosen = getattr(self, part)
         per_epoch = min(max(1, slices // chosen.batch_size), EPOCH_STEPS)
         return chosen.epochs or max(1, round(chosen.steps / per_epoch))
@@ -120,11 +133,16 @@ class Profile:
         return getattr(getattr(self, group), setting.name)
 
 
-_QUICK = Profile(
-    "quick",
-    # the PixelCNN learns more in the same minutes
-    prior=PriorSettings(network="pixelcnn", steps=2520),
-    segmenter=SegmenterSettings(blur=2.0),
+_QUICK = Profile("quick", segmenter=SegmenterSettings(blur=2.0))
+_STANDARD = Profile(
+    "standard",
+    DataSettings(phantom_patients="120,6,10", phantom_weeks=1),
+    AutoencoderSettings(steps=7200),
+    generator=GeneratorSettings(steps=8640, critic_start=1500),
+    maps=MapsSettings(steps=7200),
+    prior=PriorSettings(steps=3960),
+    flow=FlowSettings(steps=7200),
+    segmenter=SegmenterSettings(steps=1440, blur=2.0),
 )
 _FULL = Profile(
     "full",
@@ -132,16 +150,20 @@ _FULL = Profile(
     AutoencoderSettings(
         grid="64x32", width=128, blocks=3, epochs=60, batch_size=64, learning_rate=1e-3
     ),
-    prior=PriorSettings(
-        dim=512,
-        layers=12,
-        heads=8,
-        epochs=60,
+    generator=GeneratorSettings(
+        grid="32x16",
+        codebook_size=512,
+        width=256,
+        critic_start=2000,
+        epochs=150,
         batch_size=32,
-        learning_rate=3e-4,
-        pixelcnn_dim=192,
-        pixelcnn_layers=6,
+        learning_rate=5e-4,
     ),
+    maps=MapsSettings(grid="16x8", width=128, epochs=150, batch_size=32),
+    prior=PriorSettings(
+        dim=512, layers=12, heads=8, epochs=120, batch_size=32, learning_rate=3e-4
+    ),
+    flow=FlowSettings(width=128, epochs=300, batch_size=32, learning_rate=1e-3),
     segmenter=SegmenterSettings(steps=4000, batch_size=32, blur=4.0),
 )
 _SMOKE = Profile(
@@ -156,12 +178,20 @@ _SMOKE = Profile(
         epochs=2,
     ),
     QuantizerSettings(fsq_levels="4x4"),
-    prior=PriorSettings(
-        dim=16, layers=1, heads=2, epochs=2, pixelcnn_dim=8, pixelcnn_layers=1
+    generator=GeneratorSettings(
+        grid="8x4",
+        codebook_size=16,
+        width=24,
+        latent_channels=4,
+        critic_start=4,
+        epochs=2,
     ),
+    maps=MapsSettings(grid="4x2", codebook_size=16, width=16, epochs=2),
+    prior=PriorSettings(dim=16, layers=1, heads=2, epochs=2, batch_size=4),
+    flow=FlowSettings(width=8, epochs=2, batch_size=4),
     segmenter=SegmenterSettings(steps=8, batch_size=4, blur=1.0),
 )
-_PROFILES = {profile.name: profile for profile in (_QUICK, _FULL, _SMOKE)}
+_PROFILES = {profile.name: profile for profile in (_QUICK, _STANDARD, _FULL, _SMOKE)}
 
 
 def get(name: str, /, **changes) -> Profile:

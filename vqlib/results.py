@@ -15,8 +15,14 @@ MODELS = {
     "vqvae": "VQ-VAE",
     "vqvae2": "VQ-VAE-2",
     "autoencoder": "autoencoder",
+    "sharp_vae": "sharp VAE",
+    "sharp_vqvae": "sharp VQ-VAE",
 }
-PRIORS = {"vqvae": ("prior",), "vqvae2": ("prior_top", "prior_bottom")}
+PRIORS = {  # of a model's latents; the bits of several add up
+    "vqvae2": ("prior_top", "prior_bottom"),
+    "sharp_vae": ("flow",),
+    "sharp_vqvae": ("prior",),
+}
 ROWS = {  # label -> key in metrics.json or timing.json, and how it is written
     "SSIM": ("ssim", ".3f"),
     "… 95 % over patients": ("ssim", "interval"),
@@ -40,11 +46,10 @@ def collect(run: Run) -> dict:
     were scored. Raises `UserError` where no part is.
     """
     found = {}
-    priors = sorted(path.parent.name for path in run.folder.glob("prior*/metrics.json"))
-    for part in (*MODELS, *priors):
-        source = "vqvae2" if part.startswith(PRIORS["vqvae2"]) else "vqvae"
-        sources = [run.folder / source] if part in priors else []
-        scores = read_scores(run.folder / part, *sources)
+    sources = {part: model for model, parts in PRIORS.items() for part in parts}
+    for part in (*MODELS, *sources):
+        beside = [run.folder / sources[part]] if part in sources else []
+        scores = read_scores(run.folder / part, *beside)
         if scores is None:
             continue
         found[part] = {k: v for k, v in scores.items() if k != "checkpoint"}
@@ -69,15 +74,9 @@ def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
     for model, priors in PRIORS.items():
-        # a run may hold more than one network for the same codes: the better counts
-        networks = ([p + network for p in priors] for network in ("", "_pixelcnn"))
-        lengths = [
-            sum(results[part]["bits_per_slice"] for part in parts)
-            for parts in networks
-            if all(part in results for part in parts)
-        ]
-        if lengths:
-            measured[model] = measured.get(model, {}) | {"prior_bits": min(lengths)}
+        if model in measured and all(part in results for part in priors):
+            bits = sum(results[part]["bits_per_slice"] for part in priors)
+            measured[model] = measured[model] | {"prior_bits": bits}
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]
     for label, (key, form) in ROWS.items():

@@ -14,7 +14,6 @@ from vqlib.errors import UserError, unknown_name
 
 QUANTIZERS = ("ema", "gradient", "cosine", "fsq")
 ESTIMATORS = ("straight_through", "rotation")
-PRIORS = ("transformer", "pixelcnn")
 EPOCH_STEPS = 360  # at most: large data sets are validated as often as small ones
 SIDES = (16, 2048)  # of slices, pixels: SSIM's window takes 11, the segmenter halves
 
@@ -75,21 +74,61 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class PriorSettings:
-    """The prior over the codes."""
+class GeneratorSettings:
+    """The autoencoders whose latents priors draw: see `vqlib.models.sharp`."""
 
-    network: str = "transformer"  # or pixelcnn
-    dropout: float = _number(0.1, 0.0, 0.99)
-    dim: int = _number(96, 1, 16384)  # of the transformer, as the next two
-    layers: int = _number(3, 1, 200)
-    heads: int = _number(4, 1, 200)
-    steps: int = _number(1440, 1, 10**9)
+    grid: str = "16x8"  # coarser than for reconstruction: few latents, easily learned
+    codebook_size: int = _number(256, 2, 65536)
+    code_dim: int = _number(8, 1, 1024)
+    latent_channels: int = _number(8, 1, 1024)  # of the VAE, at each position
+    width: int = _number(96, 12, 4096)
+    organs_first: bool = True  # condition on a label map; needs data with labels
+    critic_weight: float = _number(0.02, 0.0, 100.0)
+    feature_weight: float = _number(1.0, 0.0, 100.0)  # of the critic's features
+    critic_start: int = _number(300, 0, 10**9)  # steps before the critic is asked
+    steps: int = _number(1080, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(4, 1, 65536)
-    learning_rate: float = _number(3e-3, 1e-9, 1.0)
-    pixelcnn_dim: int = _number(64, 1, 16384)  # channels of the PixelCNN
-    pixelcnn_layers: int = _number(2, 1, 200)  # each with two vertical convolutions
-    guidance: float = _number(2.0, 0.0, 100.0)  # of sampling; 1: none
+    learning_rate: float = _number(1e-3, 1e-9, 1.0)
+
+
+@dataclass(frozen=True)
+class MapsSettings:
+    """The VQ-VAE over label maps."""
+
+    grid: str = "8x4"
+    codebook_size: int = _number(512, 2, 65536)
+    code_dim: int = _number(8, 1, 1024)
+    width: int = _number(96, 1, 4096)
+    steps: int = _number(1080, 1, 10**9)
+    epochs: int = _number(0, 1, 10**6)
+    batch_size: int = _number(8, 1, 65536)
+    learning_rate: float = _number(2e-3, 1e-9, 1.0)
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """The transformers over codes, of slices and of label maps."""
+
+    dropout: float = _number(0.1, 0.0, 0.99)
+    dim: int = _number(128, 1, 16384)
+    layers: int = _number(4, 1, 200)
+    heads: int = _number(4, 1, 200)
+    steps: int = _number(1080, 1, 10**9)
+    epochs: int = _number(0, 1, 10**6)
+    batch_size: int = _number(16, 1, 65536)
+    learning_rate: float = _number(1e-3, 1e-9, 1.0)
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """The flow over the latents of a VAE."""
+
+    width: int = _number(64, 4, 4096)
+    steps: int = _number(2160, 1, 10**9)
+    epochs: int = _number(0, 1, 10**6)
+    batch_size: int = _number(16, 1, 65536)
+    learning_rate: float = _number(1.5e-3, 1e-9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -108,24 +147,29 @@ GROUPS = {
     "autoencoder": AutoencoderSettings,
     "quantizer": QuantizerSettings,
     "training": TrainingSettings,
+    "generator": GeneratorSettings,
+    "maps": MapsSettings,
     "prior": PriorSettings,
+    "flow": FlowSettings,
     "segmenter": SegmenterSettings,
 }
-_EXCEPT = {"network": "prior", "kind": "quantizer"}
-_EXCEPT |= {name: name for name in ("pixelcnn_dim", "pixelcnn_layers", "guidance")}
+_EXCEPT = {"kind": "quantizer", "organs_first": "organs_first"}
+_PREFIXED = ("generator", "maps", "prior", "flow", "segmenter")
 FLAT = {}  # flat name -> group, field
 for _group, _class in GROUPS.items():
+    _prefix = f"{_group}_" if _group in _PREFIXED else ""
     for _field in fields(_class):
-        _prefix = f"{_group}_" if _group in ("prior", "segmenter") else ""
         FLAT[_EXCEPT.get(_field.name, _prefix + _field.name)] = (_group, _field)
 RANGES = {  # every number that a user can give: the least and the largest
     **{k: f.metadata["range"] for k, (_, f) in FLAT.items() if "range" in f.metadata},
     # parameters of commands and notebooks
     "seed": (0, 2**32 - 1),
     "temperature": (0.0, 100.0),
+    "guidance": (0.0, 100.0),
+    "position": (0.0, 1.0),
     **dict.fromkeys(("samples", "pairs", "resamples", "shuffles"), (1, 10**6)),
 }
-CHOICES = {"quantizer": QUANTIZERS, "gradient_estimator": ESTIMATORS, "prior": PRIORS}
+CHOICES = {"quantizer": QUANTIZERS, "gradient_estimator": ESTIMATORS}
 
 
 def check(name: str, value):
@@ -187,11 +231,19 @@ def refuse_what_does_not_fit(profile) -> None:
         raise UserError(
             f"size {p.size} is out of range: sides of {low} to {high} pixels"
         )
-    f, (h, w) = p.factor, p.grid_shape
-    if (h * f, w * f) != (height, width) or f not in (2, 4, 8, 16, 32, 64):
+    for name in ("grid", "generator_grid", "maps_grid"):
+        h, w = parse_shape(name, grid := getattr(p, name))
+        f = height // h
+        if (h * f, w * f) != (height, width) or f not in (2, 4, 8, 16, 32, 64):
+            raise UserError(
+                f"{name} {grid} does not fit slices of {p.size}: both sides must "
+                f"shrink by the same power of two; choose {height // 8}x{width // 8}"
+            )
+    h, w = parse_shape("generator_grid", p.generator_grid)
+    if h % 4 or w % 4:
         raise UserError(
-            f"grid {p.grid} does not fit slices of {p.size}: both sides must shrink by "
-            f"the same power of two; choose for example grid {height // 4}x{width // 4}"
+            f"generator_grid {p.generator_grid} cannot be halved twice, which the flow "
+            "needs; choose multiples of 4"
         )
     patients = _whole_numbers(p.phantom_patients, ",")
     if len(patients) != 3 or min(patients) < 1:

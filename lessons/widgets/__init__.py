@@ -5,13 +5,11 @@ from lessons.widgets.headless import is_headless
 from lessons.widgets.interact import explore
 from lessons.widgets.live import live_curves
 from lessons.widgets.painter import code_painter
-from lessons.widgets.sampling import sampler
 
 __all__ = [
     "code_painter",
     "explore",
     "is_headless",
     "live_curves",
-    "sampler",
     "slice_browser",
 ]

@@ -1,4 +1,4 @@
-"""Notebooks 01, 04 and 05 in JupyterLab, touched as a reader would touch them."""
+"""Notebooks 01 and 04 in JupyterLab, touched as a reader would touch them."""
 
 import re
 import time
@@ -93,16 +93,4 @@ def test_code_painter(open_notebook):
     until(lambda: painted() == 0)
     # the keys did not reach the notebook: no cell was opened, no other one chosen
     assert view.evaluate("frame => document.activeElement === frame")
-    assert notebook.errors() == []
-
-
-def test_sampler(open_notebook):
-    notebook = open_notebook("05_prior_generation")
-    notebook.run_all()
-    widget = notebook.widget("button:text-is('another seed')")
-    widget.get_by_role("button", name="another seed").click()
-    widget.get_by_text("position 0.50, seed 1").wait_for()
-    slide(widget, "temperature")
-    widget.get_by_text("temperature 1.1, position 0.50, seed 1").wait_for()
-    notebook.screenshot("sampler", widget)
     assert notebook.errors() == []

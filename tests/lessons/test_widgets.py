@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from lessons import widgets
-from lessons.widgets import interact, live, painter, pixels, sampling
+from lessons.widgets import interact, live, painter, pixels
 from vqlib.data import SliceDataset
 
 GRID, SIZE = (8, 4), (32, 16)
@@ -212,39 +212,3 @@ def test_palette_lists_groups_by_rows():
     assert (palette.code, palette.sheet.cursor) == (3, [0, 0])
     palette.sheet.cursor = [0, 5]  # beyond the last one
     assert palette.code == 4
-
-
-def from_prior(temperature, position, seed, on_row):
-    codes = torch.full((1, *GRID), round(100 * (temperature + position + seed)))
-    for row in range(GRID[0] if on_row else 0):
-        so_far = codes.clone()
-        so_far[:, row + 1 :] = -1
-        on_row(so_far)
-    return codes
-
-
-def as_grey(codes):
-    assert (codes >= 0).all()
-    return decode(codes) / 250
-
-
-def test_sampler_draws_with_the_values_of_its_controls():
-    c = controls(sampling.live_sampler(from_prior, as_grey, 1.0, 0.5, 2))
-    assert seen(c["Image"].value).max() == int(0.35 * 255 + 0.5)
-    c["another seed"].click()
-    c["temperature"].value = 2.0
-    assert seen(c["Image"].value).max() == int(0.55 * 255 + 0.5)
-    assert c["Label"].value == "temperature 2.0, position 0.50, seed 3"
-
-
-@pytest.mark.parametrize(("pause", "rows"), [(0.0, list(range(1, 9))), (60.0, [8])])
-def test_sampler_shows_a_slice_that_takes_long_while_it_grows(monkeypatch, pause, rows):
-    pictures = []
-    keep = lambda picture: pictures.append(picture) or b""  # noqa: E731
-    monkeypatch.setattr(pixels, "png", keep)
-    monkeypatch.setattr(sampling, "PAUSE", pause)
-    sampling.live_sampler(from_prior, as_grey, 1.0, 0.5, 2)
-    filled = [(picture > 0).mean() * GRID[0] for picture in pictures]
-    assert filled == rows
-    first = pictures[0]  # the first row of codes is the patient's right
-    assert first[:, : first.shape[1] // GRID[0]].min() > 0

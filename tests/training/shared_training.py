@@ -16,19 +16,20 @@ from vqlib.runs import save_checkpoint
 from vqlib.training import FitSettings, fit, make_fabric
 
 COMMAND = ["train", "autoencoder", "--profile", "smoke", "-p", "epochs", "2"]
+KINDS = (*recipes.AUTOENCODERS, "sharp_vqvae", "sharp_vae", "maps_prior")
 FIT = FitSettings(epochs=2, batch_size=4, learning_rate=2e-3, weight_ema=0.9)
 
 
 def train(kind, slices, folder):
     """Two epochs of one kind; returns this process's last weights, before all read the
     best from one file, and what its random numbers began with."""
-    profile = profiles.get("smoke")
+    profile = profiles.get("smoke", organs_first=False, generator_critic_start=1)
     model = recipes.build(kind, profile)
     objective = recipes.objective_for(kind, model, profile)
     data, last = slices.train, {}
-    if kind == "prior":
+    if "prior" in kind:
         random = torch.Generator().manual_seed(0)
-        codes = torch.randint(16, (8, *profile.grid_shape), generator=random)
+        codes = torch.randint(16, (8, *model.grid), generator=random)
         data = [{"codes": c, "position": torch.tensor(0.5)} for c in codes]
 
     def note_seed(*_):
@@ -48,7 +49,7 @@ def train(kind, slices, folder):
 def run(folder, out):
     main([*COMMAND, "--data-dir", str(folder), "--run", "two"], standalone_mode=False)
     slices = open_data(folder, profiles.get("smoke"), progress=False)
-    for kind in (*recipes.AUTOENCODERS, "prior"):
+    for kind in KINDS:
         last = train(kind, slices, out)
         save_checkpoint(out / f"{kind}-{os.environ['RANK']}.safetensors", last, {})
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from shared_training import KINDS
 from slice_files import write_slice
 
-from vqlib import recipes
 from vqlib.cli import main
 from vqlib.runs import load_checkpoint, read_history
 
@@ -46,7 +46,7 @@ def home(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*recipes.AUTOENCODERS, "prior"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_all_processes_hold_the_same_weights(home, kind):
     first, second = (
         load_checkpoint(home / f"{kind}-{rank}.safetensors")[0] for rank in (0, 1)

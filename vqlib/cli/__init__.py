@@ -1,4 +1,4 @@
-"""The ``vqlib`` command: training and results; other packages hang in theirs.
+"""The ``vqlib`` command: training, sampling and results; other packages hang in theirs.
 
 Commands import what they need when they run, so that ``vqlib --help`` is quick.
 """
@@ -9,6 +9,7 @@ import click
 
 from vqlib import __version__
 from vqlib.cli.group import Group
+from vqlib.cli.sample import sample
 from vqlib.cli.train import train
 
 ELSEWHERE = {"data": "pelvis.cli"}  # by name, since imports go down only
@@ -26,6 +27,7 @@ def main() -> None:
 
 
 main.add_command(train)
+main.add_command(sample)
 
 
 @main.command()

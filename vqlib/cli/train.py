@@ -41,8 +41,9 @@ from vqlib.errors import UserError
 def train(
     model, profile, data_dir, run, seed, settings, no_cache, tensorboard, **where
 ) -> None:
-    """Train one MODEL: vae_global, vae, autoencoder, vqvae, prior, segmenter, or of two
-    levels vqvae2, prior_top and prior_bottom.
+    """Train one MODEL: for reconstruction vae_global, vae, autoencoder, vqvae or
+    vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, sharp_vae and flow, or
+    of a vqvae2 prior_top and prior_bottom; to judge samples segmenter.
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """
@@ -54,9 +55,9 @@ def train(
     recipes.find(model)
     changes = {name: _typed(name, text) for name, text in settings}
     # what is wrong is refused before processes start
-    part = recipes.part_name(model, profiles.get(profile, **changes))
+    profiles.get(profile, **changes)
     profiles.check("seed", seed)
-    folder = Run(run or profile).folder / part
+    folder = Run(run or profile).folder / model
     logs = make_logger(folder) if tensorboard else None
     computing = {name: where.pop(name) for name in ("compile", "channels_last")}
     fabric = make_fabric(**where, loggers=logs)

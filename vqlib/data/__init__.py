@@ -15,7 +15,7 @@ _PLACES = {
         *("read_label", "read_slice"),
         *("center_on_grid", "fit_to", "scale_volume"),
     ),
-    "dataset": ("SliceData", "SliceDataset", "make_loader", "open_data"),
+    "dataset": ("Mirrored", "SliceData", "SliceDataset", "make_loader", "open_data"),
     "augment": ("Augment",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

@@ -75,8 +75,31 @@ class SliceDataset(Dataset):
         return len(self.images)
 
     def __getitem__(self, i: int) -> dict:
-        """``image`` `[1, H, W]`, ``position`` (0-dimensional) and ``index``."""
-        return {"image": self.images[i], "position": self.positions[i], "index": i}
+        """``image`` `[1, H, W]`, ``position`` (0-dimensional) and ``index``; where
+        there are label maps, ``labels`` `[H, W]` uint8."""
+        item = {"image": self.images[i], "position": self.positions[i], "index": i}
+        return item if self.labels is None else item | {"labels": self.labels[i]}
+
+
+class Mirrored(Dataset):
+    """The slices of a split, and each a second time with left and right exchanged: a
+    pelvis is nearly symmetric, and generators need many. For training only."""
+
+    def __init__(self, dataset: SliceDataset):
+        self.dataset = dataset
+        self.positions = dataset.positions.repeat(2)
+        self.patients = dataset.patients.repeat(2)
+
+    def __len__(self) -> int:
+        return 2 * len(self.dataset)
+
+    def __getitem__(self, i: int) -> dict:
+        item = self.dataset[i % len(self.dataset)]
+        if i >= len(self.dataset):
+            item["image"] = item["image"].flip(1)
+            if "labels" in item:
+                item["labels"] = item["labels"].flip(0)
+        return item
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
 NO_FILE = "is a folder, a pipe or a broken link, not a file"
 
 _NAME = re.compile(
-    r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})\.nii(\.gz)?", re.ASCII
+    r"(case|seg)_(\d{1,9})_week_(\d{1,9})_slice_(\d{1,9})(_synthetic)?\.nii(\.gz)?",
+    re.ASCII,
 )
 
 # subfolder → its files by name: (name, bytes, time of change in nanoseconds);

@@ -1,14 +1,15 @@
 """What is reported: reconstruction, rate, and generation."""
 
 from vqlib.metrics.generation import (
-    frechet_distance,
+    copied_patches,
+    kid,
     kinship_ladder,
     memorisation,
     precision_recall,
     principal_axes,
     texture_features,
     thumbnails,
-    unbiased_frechet,
+    two_sample_accuracy,
 )
 from vqlib.metrics.rate import (
     active_units,
@@ -41,8 +42,9 @@ __all__ = [
     "body_masks",
     "code_entropy_bits",
     "codes_used",
+    "copied_patches",
     "dice",
-    "frechet_distance",
+    "kid",
     "kinship_ladder",
     "kl_bits",
     "make_judge",
@@ -62,5 +64,5 @@ __all__ = [
     "take",
     "texture_features",
     "thumbnails",
-    "unbiased_frechet",
+    "two_sample_accuracy",
 ]

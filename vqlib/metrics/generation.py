@@ -1,22 +1,27 @@
 """Are generated slices any good? Scores of a set of samples, each by its formula.
 
-A sample has no target, so sets are compared: by the Fréchet distance between Gaussians
-fitted to features of both (Heusel et al. 2017, arXiv 1706.08500), by precision and
-recall (Kynkäänniemi et al. 2019, arXiv 1904.06991), and against copying by the distance
-of each sample to its nearest training slice. The features are four plain families that
-a reader can name, not an Inception network that has seen no MR: the values compare with
-each other, never with a published FID. Taught in notebook 05.
+A sample has no target, so sets are compared: by the kernel distance KID (Bińkowski et
+al. 2018, arXiv 1801.01401), by precision and recall (Kynkäänniemi et al. 2019, arXiv
+1904.06991), by a classifier that has to tell them apart (Lopez-Paz & Oquab 2017, arXiv
+1610.06545), and against copying by the distance of each sample to its nearest training
+slice. The features are four plain families that a reader can name, not an Inception
+network that has seen no MR: the values compare with each other, never with a published
+KID. Taught in notebook 06.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from vqlib.data import SliceDataset
-from vqlib.metrics.similarity import nearest_distance
+from vqlib.metrics.similarity import Interval, nearest_distance
 
 BANDS = 10  # of spatial frequency
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -109,47 +114,48 @@ def principal_axes(
     return project
 
 
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared Fréchet distance of Gaussians fitted to features `[N, F]` and `[M, F]`.
+def kid(
+    a: np.ndarray, b: np.ndarray, subsets: int = 100, size: int = 100, seed: int = 0
+) -> Interval:
+    """Kernel distance of features `[N, F]` and `[M, F]`, times 100: the unbiased
+    squared maximum mean discrepancy, mean k(a, a') + mean k(b, b') − 2 mean k(a, b)
+    over pairs of different slices, with the kernel (x·y / F + 1)³. 0 for sets of one
+    distribution, and below by chance. The mean over ``subsets`` of ``size`` slices each
+    (or half of the smaller set), with the range that 95 % of them lie in.
 
-    ``|ma − mb|² + tr(Ca + Cb − 2 (Ca Cb)^½)`` (Dowson and Landau 1982); the trace of
-    the root is the sum of the eigenvalues' roots. Too large for small sets by about
-    1/n: compare sets of one size, or use `unbiased_frechet`.
-
-    >>> square = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]])
-    >>> round(frechet_distance(square + [3, 4], square), 6)
-    25.0
+    >>> same = np.random.default_rng(0).normal(size=(2, 200, 4))
+    >>> kid(*same).low < 0 < kid(*same).high
+    True
     """
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0)).sum()
-    means = np.square(a.mean(0) - b.mean(0)).sum()
-    return float(means + np.trace(first) + np.trace(second) - 2 * roots)
-
-
-def unbiased_frechet(
-    generated: np.ndarray, real: np.ndarray, repeats: int = 16, seed: int = 0
-) -> float:
-    """Squared Fréchet distance of `[N, F]`, `[M, F]`, extrapolated to endless sets.
-
-    With d(n) the mean distance of random subsets of n slices and d(n) = d(∞) + c/n
-    (Chong and Forsyth 2020, arXiv 1911.07023), this is 2 d(n) − d(n/2). For two sets of
-    one distribution it scatters around 0. The bias of few patients stays. Raises
-    ValueError where half a set has no more slices than features.
-    """
-    n = min(len(generated), len(real)) // 2 * 2
-    if generated.shape[1:] != real.shape[1:] or n // 2 <= real.shape[1]:
-        raise ValueError(
-            f"sets of shapes {generated.shape} and {real.shape}: both need the same "
-            "features, and more than twice as many rows"
+    rng, found = np.random.default_rng(seed), []
+    size = min(size, len(a) // 2, len(b) // 2)
+    for _ in range(subsets):
+        x, y = (z[rng.choice(len(z), size, replace=False)] for z in (a, b))
+        xx, yy, xy = (
+            (p @ q.T / p.shape[1] + 1) ** 3 for p, q in ((x, x), (y, y), (x, y))
         )
-    rng, half = np.random.default_rng(seed), n // 2
-    whole, halves = [], []
-    for _ in range(repeats):
-        a = generated[rng.permutation(len(generated))[:n]]
-        b = real[rng.permutation(len(real))[:n]]
-        whole.append(frechet_distance(a, b))
-        halves += [frechet_distance(a[r], b[r]) for r in (slice(half), slice(half, n))]
-    return float(2 * np.mean(whole) - np.mean(halves))
+        pairs = size * (size - 1)
+        inside = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / pairs
+        found.append(100 * (inside - 2 * xy.mean()))
+    low, high = np.percentile(found, (2.5, 97.5))
+    return Interval(float(np.mean(found)), float(low), float(high))
+
+
+def two_sample_accuracy(
+    a: np.ndarray, b: np.ndarray, patients: np.ndarray, folds: int = 5, seed: int = 0
+) -> float:
+    """How often a logistic regression tells samples `[N, F]` from held-out slices
+    `[M, F]` that it was not trained on, slices of one patient being kept together:
+    0.5 for sets that it cannot tell apart, 1 for sets that it always can."""
+    n = min(len(a), len(b))
+    rng = np.random.default_rng(seed)
+    a = a[rng.permutation(len(a))[:n]]
+    rows = rng.permutation(len(b))[:n]
+    x, y = np.concatenate([a, b[rows]]), np.repeat([0, 1], n)
+    groups = np.concatenate([-1 - np.arange(n), np.asarray(patients)[rows]])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return float(cross_val_score(model, x, y, groups=groups, cv=split).mean())
 
 
 def precision_recall(
@@ -247,3 +253,35 @@ def memorisation(
         "nearest": float(np.median(near) / np.median(others)),
         "copies": float((near < np.quantile(others, CLOSE)).mean()),
     }
+
+
+def patches(images: Tensor) -> Tensor:
+    """Slices `[N, 1, H, W]` in 4 x 2 parts of 16 x 16 pixels each, brought to size:
+    `[8, N, 256]`."""
+    small = adaptive_avg_pool2d(images, (64, 32))  # [N, 1, 64, 32]
+    parts = small.unfold(2, 16, 16).unfold(3, 16, 16)  # [N, 1, 4, 2, 16, 16]
+    return parts.reshape(len(images), 8, 256).movedim(1, 0)
+
+
+def copied_patches(
+    samples: Tensor, train: Tensor, patients: Tensor, most: int = 600
+) -> float:
+    """The share of patches of samples that are nearer to a training slice's patch at
+    the same place than 19 in 20 patches of training slices are to other patients':
+    0.05 for other patients, 1 for copies. ``patients`` `[M]` are those of ``train``.
+    Patches that hardly differ from a flat one are left out.
+    """
+    rows = torch.linspace(0, len(train) - 1, min(most, len(train))).long()
+    same = patients[rows, None] == patients
+    ours, known = patches(samples), patches(train)
+    near, total = 0, 0
+    for mine, theirs in zip(ours, known, strict=True):
+        probes = theirs[rows]
+        others = torch.cdist(probes, theirs).masked_fill(same, torch.inf).amin(1)
+        busy, told = (x.std(1) > FINEST for x in (mine, probes))
+        if not busy.any() or not told.any():
+            continue
+        limit = others[told].quantile(CLOSE)
+        near += int((torch.cdist(mine[busy], theirs).amin(1) < limit).sum())
+        total += int(busy.sum())
+    return near / max(1, total)

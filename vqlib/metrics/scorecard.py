@@ -1,15 +1,16 @@
 """The score card: what is asked of a set of generated slices, in one row.
 
     judge = make_judge(data, segmenter)
-    cards = {"floor": judge(take(data.validate, 64)), "ours": judge(Slices(images, at))}
+    floor, ours = judge(take(data.validate, 256)), judge(Slices(images, positions))
 
 Samples are compared with held-out patients. A number means something beside the
 *floor*: the row of as many held-out slices of still other patients. A row has no sum:
-fidelity can be bought with variety, and both with copies. What each score can see is
-found out with known harms, see ``benchmarks/score_card.py``.
+fidelity can be bought with variety, and both with copies. Each formula stands in
+notebook 06, which also puts the scores on trial.
 
-A generated slice has no labels: `vqlib.models.Segmenter` draws them, for held-out
-slices as for generated ones, so that its faults are in both. Taught in notebook 05.
+A generated slice has no labels but those that it was drawn for:
+`vqlib.models.Segmenter` finds organs in it, as in held-out slices, so that its faults
+are in both.
 """
 
 from collections.abc import Callable
@@ -24,26 +25,30 @@ from torch import Tensor
 from vqlib.data import LABEL_NAMES, SliceData, SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics.generation import (
-    AXES,
+    copied_patches,
+    kid,
     kinship_ladder,
     memorisation,
     precision_recall,
     principal_axes,
     texture_features,
-    unbiased_frechet,
+    two_sample_accuracy,
 )
+from vqlib.metrics.similarity import Interval
 from vqlib.models import Segmenter
 
 BINS = 5  # of the position in the volume
 PRESENT = 0.001  # share of the slice from which an organ counts as present
+FEWEST = 16  # slices of a set
 
 
 class Slices(NamedTuple):
     """A set of slices, as a generator would hand it in."""
 
     images: Tensor  # [N, 1, H, W]
-    positions: Tensor | None  # [N]; None where the generator knows of none
+    positions: Tensor | None = None  # [N]; None where the generator knows of none
     patients: np.ndarray | None = None  # [N], of slices from a data set
+    labels: Tensor | None = None  # [N, H, W], the maps that they were drawn for
 
 
 class Score(NamedTuple):
@@ -54,42 +59,52 @@ class Score(NamedTuple):
 
 
 SCORES = {
-    "texture": Score("Fréchet, texture", 0.0),
-    "shape": Score("Fréchet, segmenter", 0.0),
+    "texture": Score("KID, texture", 0.0),
+    "shape": Score("KID, segmenter", 0.0),
     "precision": Score("precision", None),
     "recall": Score("recall", None),
     "areas": Score("organ areas", 0.0),
     "pieces": Score("organ pieces", 0.0),
     "places": Score("organ positions", 0.0),
+    "agreement": Score("agreement", 1.0),
+    "told apart": Score("told apart", 0.5),
     "nearest": Score("nearest training slice", 1.0),
     "copies": Score("copies", 0.05),
+    "patches": Score("copied patches", 0.05),
 }
-Card = dict[str, float | None]
+Card = dict[str, float | Interval | None]
 
 
 def take(dataset: SliceDataset, n: int) -> Slices:
     """``n`` slices evenly through a split, or all where there are fewer."""
     rows = torch.linspace(0, len(dataset) - 1, min(n, len(dataset))).long()
-    return Slices(
-        dataset.images[rows], dataset.positions[rows], dataset.patients[rows].numpy()
-    )
+    labels = None if dataset.labels is None else dataset.labels[rows]
+    patients = dataset.patients[rows].numpy()
+    return Slices(dataset.images[rows], dataset.positions[rows], patients, labels)
 
 
 def make_judge(
-    data: SliceData, segmenter: Segmenter | None, most: int = 600
+    data: SliceData,
+    segmenter: Segmenter | None,
+    most: int = 600,
+    held_out: Tensor | None = None,
 ) -> Callable[[Slices, int], Card]:
     """A function ``judge(slices, seed=0)`` that gives a set of slices its `Card`.
 
-    - ``texture``, ``shape``: `unbiased_frechet` to the test split, on the principal
-      axes (of ``most`` train slices) of `texture_features` and of the segmenter's
-      coarsest layer.
-    - ``precision``, ``recall``: `precision_recall` on both sets of axes side by side,
-      each divided by the spread of test slices.
+    - ``texture``, ``shape``: `kid` to the test split, on the principal axes (of
+      ``most`` train slices) of `texture_features` and of the segmenter's last layer.
+    - ``precision``, ``recall``: `precision_recall` on both sets of axes side by side.
     - ``areas``, ``pieces``, ``places``: `anatomy` beside the test split's.
-    - ``nearest``, ``copies``: `memorisation` of the train split.
+    - ``agreement``: `dice` of the maps that the slices were drawn for and what the
+      segmenter finds in them; the mean over organs.
+    - ``told apart``: `two_sample_accuracy` on all features, beside the test split, or
+      beside ``held_out``: the test slices as an autoencoder's decoder draws them, so
+      that its prior is judged and not its decoder.
+    - ``nearest``, ``copies``, ``patches``: `memorisation` and `copied_patches` of the
+      train split.
 
-    A score without a meaning (no segmenter, no positions) is None. The function raises
-    `UserError` for slices of another size than the data, and for fewer than 28.
+    A score without a meaning (no segmenter, positions or maps) is None. The function
+    raises `UserError` for slices of another size than the data, and for fewer than 16.
     """
 
     def features(images: Tensor) -> dict[str, np.ndarray]:  # name -> [N, F]
@@ -100,26 +115,38 @@ def make_judge(
 
     known, test = features(take(data.train, most).images), data.test
     axes = {name: principal_axes(x, name == "shape") for name, x in known.items()}
-    real = {name: axes[name](x) for name, x in features(test.images).items()}
+    raw = features(test.images)
+    real = {name: axes[name](x) for name, x in raw.items()}
     spread = {name: np.sqrt(x.var(0).sum()) for name, x in real.items()}
+    if held_out is not None:
+        raw = features(held_out)
     labels = None if segmenter is None else segmenter.segment(test.images)
     ladder = kinship_ladder(data.train)
 
     def judge(slices: Slices, seed: int = 0) -> Card:
         _check(slices.images, test.images)
         card: Card = dict.fromkeys(SCORES)
-        ours = {name: axes[name](x) for name, x in features(slices.images).items()}
-        for name in ours:
-            card[name] = unbiased_frechet(ours[name], real[name], seed=seed)
-        both, beside = (
-            np.column_stack([x[name] / spread[name] for name in spread])
-            for x in (ours, real)
-        )
+        found = features(slices.images)
+        ours = {name: axes[name](x) / spread[name] for name, x in found.items()}
+        theirs = {name: x / spread[name] for name, x in real.items()}
+        for name, x in ours.items():
+            scale = np.sqrt(x.shape[1])  # x·x / F is about 1
+            card[name] = kid(scale * x, scale * theirs[name], seed=seed)
+        both, beside = (np.column_stack(list(x.values())) for x in (ours, theirs))
         who = test.patients.numpy(), slices.patients
         card |= precision_recall(both, beside, *who, seed=seed)
         if segmenter is not None:
             seen = segmenter.segment(slices.images)
             card |= anatomy(seen, labels, slices.positions, test.positions)
+            if slices.labels is not None:
+                card["agreement"] = dice(seen, slices.labels)["mean"]
+        every, other = (np.column_stack(list(x.values())) for x in (found, raw))
+        card["told apart"] = two_sample_accuracy(
+            every, other, test.patients.numpy(), seed=seed
+        )
+        card["patches"] = copied_patches(
+            slices.images, data.train.images, data.train.patients
+        )
         return card | memorisation(slices.images, data.train.images, ladder)
 
     return judge
@@ -131,8 +158,8 @@ def _check(images: Tensor, real: Tensor) -> None:
             f"samples of {tuple(images.shape[1:])} cannot be scored against slices of "
             f"{tuple(real.shape[1:])}; decode them at the size of the data"
         )
-    if (n := min(len(images), len(real))) < (least := 2 * AXES + 4):
-        raise UserError(f"{n} slices are too few for a score card; give {least}")
+    if (n := min(len(images), len(real))) < FEWEST:
+        raise UserError(f"{n} slices are too few for a score card; give {FEWEST}")
 
 
 def anatomy(

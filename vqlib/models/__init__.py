@@ -4,6 +4,7 @@ Plain torch modules that know nothing of files, profiles or devices. Start at `v
 then read `quantizers` and `vqvae`.
 """
 
+from vqlib.models.critic import Critic
 from vqlib.models.fsq import FSQ
 from vqlib.models.networks import Decoder, Encoder
 from vqlib.models.quantizers import (
@@ -14,6 +15,7 @@ from vqlib.models.quantizers import (
     straight_through,
 )
 from vqlib.models.segmenter import Segmenter
+from vqlib.models.sharp import SharpDecoder, SharpVAE, SharpVQVAE
 from vqlib.models.vae import VAE, Autoencoder, GlobalVAE, VAEOutput, reparameterise
 from vqlib.models.vqvae import VQVAE, VQVAEOutput
 from vqlib.models.vqvae2 import VQVAE2, Codes, VQVAE2Output
@@ -25,11 +27,15 @@ __all__ = [
     "VQVAE2",
     "Autoencoder",
     "Codes",
+    "Critic",
     "Decoder",
     "Encoder",
     "GlobalVAE",
     "Quantized",
     "Segmenter",
+    "SharpDecoder",
+    "SharpVAE",
+    "SharpVQVAE",
     "VAEOutput",
     "VQVAE2Output",
     "VQVAEOutput",

@@ -1,29 +1,26 @@
-"""Priors over the codes: a probability for every grid of codes, and draws from it.
+"""Priors over latents: a probability for every slice, and draws from it.
 
-`pixelcnn` and `transformer` are the two networks, on what they share (`base`);
-`sampling` draws codes from either; `controls` are the models without any knowledge of
-a code's neighbours. All of them have ``log_prob(codes, position)`` and
-``sample(position, seed=...)``, so that one loop compares them; a prior over bottom
-codes takes ``top=`` as well. Taught in notebook 05.
+`transformer` is over codes and autoregressive, drawn from by `sampling`; `flow` is over
+the latents of a VAE; `conditioning` is what both are given. `controls` are priors over
+codes without any knowledge of a code's neighbours. Taught in notebook 05.
 """
 
-from vqlib.priors.base import CodePrior
+from vqlib.priors.conditioning import Conditioning, map_planes
 from vqlib.priors.controls import IndependentCodes, by_place, order0, uniform
-from vqlib.priors.pixelcnn import GatedLayer, PixelCNN
-from vqlib.priors.sampling import draw, sample, sample_levels
+from vqlib.priors.flow import LatentFlow
+from vqlib.priors.sampling import draw, sample
 from vqlib.priors.transformer import Block, TransformerPrior
 
 __all__ = [
     "Block",
-    "CodePrior",
-    "GatedLayer",
+    "Conditioning",
     "IndependentCodes",
-    "PixelCNN",
+    "LatentFlow",
     "TransformerPrior",
     "by_place",
     "draw",
+    "map_planes",
     "order0",
     "sample",
-    "sample_levels",
     "uniform",
 ]

@@ -1,13 +1,12 @@
-"""Drawing codes from a prior, one after the other: one loop for both networks.
+"""Drawing codes from a prior, one after the other.
 
-A network keeps what it has computed (`CodePrior.start`, `CodePrior.step`); here is what
-happens between its logits and the next code: guidance, temperature, top-k and top-p,
-and the draw. A code is drawn by the Gumbel-max trick: the largest of log p + g, with
-independent Gumbel noise g, is a draw from p. Taught in notebook 05, section 5.6.
+The network keeps what it has computed (`TransformerPrior.start`, ``step``); here is
+what happens between its logits and the next code: guidance, temperature, top-k and
+top-p, and the draw. A code is drawn by the Gumbel-max trick: the largest of log p + g,
+with independent Gumbel noise g, is a draw from p. Taught in notebook 05, section 5.6.
 """
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,24 +15,22 @@ from torch import Tensor
 from vqlib.errors import UserError
 
 if TYPE_CHECKING:
-    from vqlib.priors.base import CodePrior
+    from vqlib.priors.transformer import TransformerPrior
 
 
 @torch.no_grad()
 def sample(
-    prior: "CodePrior",
+    prior: "TransformerPrior",
     position: Tensor,
     temperature: float = 1.0,
     top_k: int | None = None,
     seed: int = 0,
     *,
     top_p: float | None = None,
-    organs: Tensor | None = None,
+    context: Tensor | None = None,
     guidance: float = 1.0,
-    top: Tensor | None = None,
     codes: Tensor | None = None,
     keep: Tensor | None = None,
-    on_row: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Draw grids of codes, one for each slice position.
 
@@ -45,18 +42,15 @@ def sample(
         seed: of the draws.
         top_p: draw among the fewest codes whose probabilities sum to p or more
             (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
-        organs: [B, organs], 1 present, 0 absent, -1 unknown.
+        context: [B, C, h, w], where the prior was trained with one.
         guidance: w of classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598,
             eq. 6 with w one larger): logits = free + w (conditional − free), with free
             the logits without condition. 1 is none, more exaggerates the condition.
             Doubles the cost.
-        top: [B, h/2, w/2], the top codes, for a prior over bottom codes.
         codes, keep: for inpainting. Where ``keep`` [B, h, w] or [h, w] is true the code
             of ``codes`` [B, h, w] stays, and the others are drawn. As the order is
             raster order, a drawn code depends on the kept ones before it, not on those
             after.
-        on_row: called after each row of codes with the grids so far, [B, h, w] int64;
-            -1 where nothing is drawn yet.
 
     Returns:
         codes [B, h, w] int64.
@@ -64,7 +58,7 @@ def sample(
     Raises:
         UserError: for whatever is out of range or does not fit.
     """
-    prior.check(codes, position, organs, top)
+    prior.check(codes, position, context)
     _check_settings(temperature, top_k, top_p, guidance)
     (height, width), batch = prior.grid, len(position)
     length, device = height * width, position.device
@@ -73,14 +67,13 @@ def sample(
     guided, unconditional = guidance != 1, None
     if guided:  # the same slices a second time, without the condition
         position = position.repeat(2)
-        organs = None if organs is None else organs.repeat(2, 1)
-        top = None if top is None else top.repeat(2, 1, 1)
+        context = None if context is None else context.repeat(2, 1, 1, 1)
         unconditional = torch.arange(2 * batch, device=device) >= batch
-    cache = prior.start(prior.conditioning(position, organs, unconditional, top))
+    cache = prior.start(position, context, unconditional)
     # One column more than there are places: what lies outside the grid is "no code".
     drawn = torch.full((len(position), length + 1), prior.codebook_size, device=device)
     for i in range(length):
-        row, column = divmod(i, width)
+        column = i % width
         if temperature and column == 0:  # the noise of a row at once, which is faster
             noise = gumbel((width, batch, prior.codebook_size), random, device)
         logits = prior.step(cache, drawn, i)
@@ -93,37 +86,7 @@ def sample(
         if kept is not None:
             new = torch.where(kept[:, i], codes.flatten(1)[:, i], new)
         drawn[:, i] = new.repeat(2) if guided else new
-        if on_row is not None and column == width - 1:
-            so_far = drawn[:batch, :length].clone().view(batch, height, width)
-            so_far[:, row + 1 :] = -1
-            on_row(so_far)
     return drawn[:batch, :length].reshape(batch, height, width)
-
-
-def sample_levels(
-    top_prior: "CodePrior",
-    bottom_prior: "CodePrior",
-    position: Tensor,
-    seed: int = 0,
-    **how,
-) -> tuple[Tensor, Tensor]:
-    """Draw both levels of a VQ-VAE-2: the top codes, and the bottom codes given them.
-
-    Args:
-        top_prior, bottom_prior: in eval mode.
-        position: [B] in [0, 1].
-        seed: of the top draws; the bottom ones have the next.
-        how: temperature, top_k, top_p, organs and guidance of `sample`, for both.
-
-    Returns:
-        codes [B, h/2, w/2] and [B, h, w], as `VQVAE2.decode` takes them.
-
-    Raises:
-        UserError: as `sample`.
-    """
-    top = sample(top_prior, position, seed=seed, **how)
-    bottom = sample(bottom_prior, position, seed=seed + 1, top=top, **how)
-    return top, bottom
 
 
 def draw(

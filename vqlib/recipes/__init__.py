@@ -16,19 +16,26 @@ from vqlib.recipes.autoencoders import (
     encode_codes,
     evaluate,
 )
-from vqlib.recipes.priors import (
-    NETWORKS,
-    ORGANS,
-    PRIORS,
-    CodeDataset,
+from vqlib.recipes.generators import (
+    GENERATORS,
+    decode_maps,
+    encode_maps,
+    reconstruct,
+)
+from vqlib.recipes.latents import (
+    LABELS,
+    Latents,
     code_nats,
     control_priors,
+    encode,
     evaluate_prior,
 )
 from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
+from vqlib.recipes.two_levels import TWO_LEVELS, top_planes
 
-RECIPES: dict[str, Recipe] = {**AUTOENCODERS, **PRIORS, "segmenter": SEGMENTER}
+RECIPES: dict[str, Recipe] = AUTOENCODERS | GENERATORS | TWO_LEVELS
+RECIPES |= {"segmenter": SEGMENTER}
 
 
 def find(kind: str) -> Recipe:
@@ -47,11 +54,3 @@ def build(kind: str, profile: Profile, seed: int = 0) -> nn.Module:
 def objective_for(kind: str, model: nn.Module, profile: Profile) -> nn.Module:
     """The objective that a model of this kind is trained with."""
     return find(kind).objective(model, profile)
-
-
-def part_name(kind: str, profile: Profile) -> str:
-    """The folder of a model within a run: its kind, and for a prior other than the
-    transformer its network too, so that a run can hold both."""
-    network = profile.prior.network
-    is_other = find(kind).schedule == "prior" and network != "transformer"
-    return f"{kind}_{network}" if is_other else kind

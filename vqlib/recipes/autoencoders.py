@@ -129,7 +129,7 @@ def _recipe(build, objective, settings: str, notebook: str | None = None) -> Rec
         build,
         objective,
         tuple(f"{common} weight_ema patience {settings}".split()),
-        splits=lambda data, source: data,
+        splits=lambda data, source, p: data,
         score=lambda model, data, seed: evaluate(model, data.test, seed),
         validate=validate,
         schedule="autoencoder",

@@ -26,15 +26,19 @@ class Recipe:
     build: Callable[[Profile, int], nn.Module]  # untrained, from settings and seed
     objective: Callable[[nn.Module, Profile], nn.Module]  # that trains it
     settings: tuple[str, ...]  # that make it another model, by their flat names
-    splits: Callable[[SliceData, nn.Module | None], Splits]  # from data and source
+    splits: Callable[[SliceData, nn.Module | None, Profile], Splits]  # given its source
     score: Callable[[nn.Module, Splits, int], dict]  # on test, for metrics.json
     validate: Callable[[nn.Module, Dataset], dict[str, float]]  # of the objective
-    schedule: str  # settings of its training: "autoencoder", "prior" or "segmenter"
+    schedule: str  # settings of its training: a group of the profile
     notebook: str | None = None  # that makes it
-    source: str | None = None  # the model whose codes it is over
-    codebooks: Callable[[nn.Module], tuple[Tensor, ...]] | None = None  # of its source
+    source: str | None = None  # the model whose latents it is over
+    # tells an untrained prior of the latents that it is to learn
+    attach: Callable[[nn.Module, nn.Module, Splits], None] | None = None
     augment: Callable[[Profile], Callable[[Tensor], Tensor] | None] = lambda _: None
     weight_decay: float = 0.0  # of AdamW
+    betas: tuple[float, float] = (0.9, 0.99)  # of AdamW
+    weight_ema: float | None = None  # None: that of the training settings
+    keep_last: bool = False  # a critic's loss does not say which epoch is best
 
 
 def mean_losses(objective: nn.Module, dataset: Dataset) -> dict[str, float]:

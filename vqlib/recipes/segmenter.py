@@ -11,6 +11,7 @@ from vqlib.data import SliceData
 from vqlib.errors import UserError
 from vqlib.metrics import dice
 from vqlib.models import Segmenter
+from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, Splits, mean_losses
 
 
@@ -60,7 +61,7 @@ def soften(images: Tensor, most: float) -> Tensor:
     return F.conv2d(down, kernels[:, None, None], groups=n).transpose(0, 1)
 
 
-def _splits(data: SliceData, source: None) -> Splits:
+def _splits(data: SliceData, source: None, p: Profile) -> Splits:
     """Raises `UserError` where the data have no labels."""
     if not data.has_labels:
         raise UserError(
@@ -89,7 +90,8 @@ SEGMENTER = Recipe(
     score=_score,
     validate=mean_losses,
     schedule="segmenter",
-    notebook="05_prior_generation",
+    notebook="06_judging_samples",
+    weight_ema=0.0,
     augment=lambda p: (
         (lambda x: soften(x, p.segmenter.blur)) if p.segmenter.blur else None
     ),

@@ -34,9 +34,11 @@ class FitSettings:
     learning_rate: float  # the peak; linear warm-up to it, cosine down to 1 % of it
     warmup_steps: int = 50
     weight_decay: float = 0.0  # of AdamW
+    betas: tuple[float, float] = (0.9, 0.99)  # of AdamW
     clip: float = 1.0  # largest norm of the gradient
     weight_ema: float = 0.0  # decay of a moving average of the weights; 0: none
     patience: int = 0  # stop after so many epochs without improvement; 0: never
+    keep_last: bool = False  # the last epoch counts, not the best by validation
     seed: int = 0
     # how it is computed, not what
     channels_last: bool = False  # the memory format that some GPUs' convolutions like
@@ -107,7 +109,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         objective.parameters(),
         lr=settings.learning_rate,
-        betas=(0.9, 0.99),
+        betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
     if settings.channels_last:
@@ -151,7 +153,7 @@ def fit(
                 )
             state.seconds += time.perf_counter() - started
             bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", "val_loss")})
-            state.finish_epoch(row, write=fabric.is_global_zero)
+            state.finish_epoch(row, settings.keep_last, write=fabric.is_global_zero)
             fabric.log_dict(row, step=state.epoch)
             for logger in fabric.loggers:
                 logger.save()

@@ -82,7 +82,9 @@ class TrainingState:
         names = meta.get("columns", meta["history"])  # JSON has its own order
         self.history = {name: meta["history"][name] for name in names}
 
-    def finish_epoch(self, row: dict[str, float], write: bool = True) -> None:
+    def finish_epoch(
+        self, row: dict[str, float], keep_last: bool = False, write: bool = True
+    ) -> None:
         """Append to the history and write everything; the last state comes last, since
         it is what declares the epoch done."""
         self.epoch += 1
@@ -93,7 +95,7 @@ class TrainingState:
         self.best = min(self.best, row["val_loss"])
         if not write:
             return
-        if improved or not best.exists():
+        if improved or keep_last or not best.exists():
             weights = _over("model", self.judged.state_dict())
             save_checkpoint(best, weights, {"epoch": self.epoch})
         save_history(self.folder / "history.csv", self.history)

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from vqlib.models import Critic, SharpVAE, SharpVQVAE
+from vqlib.models.sharp import SharpDecoder, one_hot
+
+X = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
+LABELS = torch.randint(0, 6, (2, 32, 16), generator=torch.Generator().manual_seed(1))
+
+
+def make(kind, labels):
+    torch.manual_seed(0)
+    first = {"codebook_size": 7} if kind is SharpVQVAE else {"latent_channels": 4}
+    return kind(**first, factor=4, width=24, labels=labels).eval()
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 16])
+def test_the_decoder_gives_slices_at_every_factor(factor):
+    decoder = SharpDecoder(factor, 4, 24, labels=6)
+    labels = torch.zeros(2, 2 * factor, 3 * factor, dtype=torch.uint8)
+    assert decoder(torch.randn(2, 4, 2, 3), labels).shape == (
+        *(2, 1),
+        *labels.shape[1:],
+    )
+
+
+@pytest.mark.parametrize("kind", [SharpVAE, SharpVQVAE])
+@torch.no_grad()
+def test_a_label_map_matters_to_encoder_and_decoder_and_may_be_left_out(kind):
+    model, other = make(kind, 6), LABELS.clone()
+    vectors = [model.encoder(torch.cat([X, one_hot(m, 6)], 1)) for m in (LABELS, other)]
+    assert not torch.equal(vectors[0][0], vectors[1][0])
+    assert torch.equal(vectors[0][1], vectors[1][1])
+    latents = model.encode(X, LABELS)
+    latents = latents if kind is SharpVQVAE else latents[0]
+    drawn = [model.decode(latents, labels) for labels in (LABELS, other)]
+    assert not torch.allclose(drawn[0][0], drawn[1][0])
+    torch.testing.assert_close(drawn[0][1], drawn[1][1])
+    plain = make(kind, 0)
+    assert plain.reconstruct(X).shape == X.shape
+    assert plain(X).reconstruction.shape == X.shape
+
+
+def test_a_map_has_one_channel_for_each_label():
+    planes = one_hot(LABELS.byte(), 6)
+    assert planes.shape == (2, 6, 32, 16)
+    assert torch.equal(planes.argmax(1), LABELS)
+    assert torch.equal(planes.sum(1), torch.ones(2, 32, 16))
+
+
+def test_a_critic_scores_patches_and_its_slope_is_bounded():
+    critic = Critic(labels=6, width=8).eval()
+    scores, features = critic(X, LABELS)
+    assert (scores.shape, len(features)) == ((2, 1, 4, 2), 4)
+    for layer in (*critic.layers, critic.head):
+        for _ in range(50):  # of the power iteration, which runs while training
+            layer.train()(torch.randn(1, layer.in_channels, 8, 8))
+        norm = torch.linalg.matrix_norm(layer.eval().weight.flatten(1), 2)
+        assert norm.item() == pytest.approx(1, abs=0.02)
+    assert not torch.allclose(scores, critic(X, (LABELS + 1) % 6)[0])

@@ -1,0 +1,82 @@
+import math
+
+import pytest
+import torch
+
+from vqlib.errors import UserError
+from vqlib.losses import FlowObjective
+from vqlib.priors import LatentFlow
+
+TWO = torch.tensor([0.2, 0.7])
+
+
+def make(**how):
+    torch.manual_seed(0)
+    flow = LatentFlow(channels=2, grid=(4, 4), width=8, **how).eval()
+    for block in (flow.leave, *(m.conv2 for m in (*flow.down, flow.middle, *flow.up))):
+        torch.nn.init.normal_(block.weight, std=0.1)  # the start is a velocity of 0
+    return flow
+
+
+def test_latents_are_standardised_by_their_total_deviation():
+    mu, logvar = torch.randn(500, 2, 4, 4), torch.full((500, 2, 4, 4), -2.0)
+    mu[:, 1] = 0.01 * mu[:, 1] + 3  # a collapsed channel: its posterior is N(3, 1)
+    logvar[:, 1] = 0
+    flow = make()
+    flow.use_latents(mu, logvar)
+    z = flow.standardise(mu + (logvar / 2).exp() * torch.randn_like(mu))
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(2), atol=0.03, rtol=0)
+    torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(2), atol=0.03, rtol=0)
+
+
+def test_log_prob_is_that_of_a_known_flow():
+    """A velocity of −a z carries N(0, 1) to N(0, exp(−2 a)): exact in the limit."""
+    flow, a = make(), 0.5
+    flow.deviation.fill_(2.0)
+    flow.mean.fill_(1.0)
+    flow.forward = lambda z, t, position, context=None: -a * z
+    z = 1 + 2 * torch.randn(2, 2, 4, 4)
+    spread = 2 * math.exp(-a)  # of latents, in their own units
+    truth = torch.distributions.Normal(1.0, spread).log_prob(z).flatten(1).sum(1)
+    found = flow.log_prob(z, TWO, steps=200)
+    torch.testing.assert_close(found, truth, atol=0.02, rtol=1e-3)
+    drawn = flow.sample(torch.full((4000,), 0.5), steps=50)
+    assert drawn.mean().item() == pytest.approx(1, abs=0.02)
+    assert drawn.std().item() == pytest.approx(spread, abs=0.02)
+
+
+def test_sampling_follows_the_seed_the_condition_and_guidance():
+    flow, context = make(context_channels=3), torch.randn(2, 3, 4, 4)
+    one, same, other = (flow.sample(TWO, context, 4, seed=s) for s in (3, 3, 4))
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+    assert not torch.allclose(one, flow.sample(TWO, context + 1, 4, seed=3))
+    assert not torch.allclose(one, flow.sample(TWO, context, 4, seed=3, guidance=2))
+    with pytest.raises(UserError, match="pass its context"):
+        flow.sample(TWO)
+    with pytest.raises(UserError, match="position"):
+        flow.sample(TWO + 1, context)
+
+
+def test_the_objective_has_its_least_value_at_the_true_velocity():
+    """For one latent, the line from noise z_0 to z_1 has the velocity z_1 − z_0, which
+    is (z_1 − z_t) / (1 − t)."""
+    target, flow = torch.randn(1, 2, 4, 4), make()
+    batch = {
+        "mu": target.expand(64, -1, -1, -1),
+        "logvar": torch.full((64, 2, 4, 4), -40.0),
+        "position": torch.rand(64),
+    }
+    flow.forward = lambda z, t, *_: (target - z) / (1 - t.view(-1, 1, 1, 1))
+    objective = FlowObjective(flow).eval()
+    assert objective(batch)["loss"].item() == pytest.approx(0, abs=1e-6)
+    flow.forward = lambda z, t, *_: torch.zeros_like(z)
+    assert objective(batch)["loss"].item() > 0.5
+
+
+def test_every_weight_has_a_gradient():
+    flow = make(context_channels=3)
+    batch = {"mu": torch.randn(4, 2, 4, 4), "logvar": torch.zeros(4, 2, 4, 4)}
+    batch |= {"position": torch.rand(4), "context": torch.randn(4, 3, 4, 4)}
+    FlowObjective(flow).train()(batch)["loss"].backward()
+    assert [k for k, p in flow.named_parameters() if p.grad is None] == []

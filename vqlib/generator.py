@@ -1,0 +1,236 @@
+"""Drawing slices: a label map first where the models were trained with one, then the
+latents of a slice given the map, then the slice.
+
+    from vqlib import sample
+    drawn = sample(n=16, run="shipped", seed=0)
+    drawn.images, drawn.labels                # [16, 1, 128, 64], [16, 128, 64]
+
+A run holds two families: ``vqvae`` draws codes with a transformer, ``vae`` draws
+latents with a flow. Taught in notebook 05.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from vqlib import profiles, recipes, runs
+from vqlib.errors import UserError, unknown_name
+from vqlib.models import VQVAE, SharpVAE, SharpVQVAE
+from vqlib.priors import LatentFlow, TransformerPrior, map_planes
+from vqlib.recipes import LABELS
+
+SHIPPED = "shipped"  # the run that comes with the package
+FAMILIES = {"vqvae": ("sharp_vqvae", "prior"), "vae": ("sharp_vae", "flow")}
+MAPS = ("maps", "maps_prior")
+ISLAND = 1 / 2048  # of a slice: smaller pieces of an organ are slips of the decoder
+
+
+class Drawn(NamedTuple):
+    """Slices that no scanner saw."""
+
+    images: Tensor  # [N, 1, H, W] in [0, 1]
+    labels: Tensor | None  # [N, H, W] uint8, that the slices were drawn for
+    positions: Tensor  # [N] in [0, 1]
+
+
+class Generator:
+    """The models that draw slices together, in eval mode and on one device.
+
+    Args:
+        autoencoder: whose decoder draws.
+        prior: over its latents, a transformer or a flow.
+        maps, maps_prior: over label maps, where the others are conditioned on them.
+    """
+
+    def __init__(
+        self,
+        autoencoder: SharpVQVAE | SharpVAE,
+        prior: TransformerPrior | LatentFlow,
+        maps: VQVAE | None = None,
+        maps_prior: TransformerPrior | None = None,
+    ):
+        self.autoencoder, self.prior = autoencoder, prior
+        self.maps, self.maps_prior = maps, maps_prior
+        self.device = autoencoder.device
+
+    @classmethod
+    def of_run(
+        cls, run: str = SHIPPED, family: str = "vqvae", device: str = "cpu"
+    ) -> "Generator":
+        """The generator of a run folder, or the one that comes with the package; no
+        data are needed. Raises `UserError` where a part is missing, or is not of this
+        version of the model."""
+        if family not in FAMILIES:
+            raise unknown_name("family", family, FAMILIES)
+        folder = _folder(run)
+        parts = [load_part(folder, kind) for kind in FAMILIES[family]]
+        if parts[0].decoder.labels:
+            parts += [load_part(folder, kind) for kind in MAPS]
+        return cls(*(part.to(device) for part in parts))
+
+    @torch.no_grad()
+    def draw_maps(
+        self, positions: Tensor, seed: int = 0, temperature: float = 1.0
+    ) -> Tensor:
+        """Label maps for positions [N] in [0, 1]: [N, H, W] uint8. Raises `UserError`
+        where this generator has none."""
+        if self.maps is None:
+            raise UserError("this generator draws slices without label maps")
+        positions = positions.to(self.device)
+        codes = self.maps_prior.sample(positions, temperature, seed=seed)
+        return without_islands(recipes.decode_maps(self.maps, codes))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        positions: Tensor,
+        seed: int = 0,
+        temperature: float = 1.0,
+        guidance: float = 1.0,
+        labels: Tensor | None = None,
+    ) -> Drawn:
+        """Draw a slice for each position.
+
+        Args:
+            positions: [N] in [0, 1].
+            seed: of all draws.
+            temperature: of codes; the flow has none.
+            guidance: of the prior over latents; 1: none.
+            labels: [N, H, W] maps to draw for; None: drawn first.
+
+        Raises:
+            UserError: for labels of another size, or where none are wanted.
+        """
+        model, prior = self.autoencoder, self.prior
+        positions, context = positions.to(self.device), None
+        if model.decoder.labels:
+            if labels is None:
+                labels = self.draw_maps(positions, seed, temperature)
+            labels = labels.to(self.device)
+            self._check(labels, positions)
+            context = map_planes(labels, prior.grid, LABELS)
+        elif labels is not None:
+            raise UserError("this generator draws slices without label maps")
+        if isinstance(prior, LatentFlow):
+            how = {"seed": seed + 1, "guidance": guidance}
+            latents = prior.sample(positions, context, **how)
+        else:
+            how = {"seed": seed + 1, "guidance": guidance, "context": context}
+            latents = prior.sample(positions, temperature, **how)
+        parts = [latents.split(64)] + (
+            [labels.split(64)] if context is not None else []
+        )
+        images = [model.decode(*given) for given in zip(*parts, strict=True)]
+        cpu = [None if x is None else x.cpu() for x in (labels, positions)]
+        return Drawn(torch.cat(images).clamp(0, 1).cpu(), *cpu)
+
+    def fit(self, labels: Tensor) -> Tensor:
+        """Label maps [..., H', W'], perhaps at a multiple of this generator's size, at
+        its size: [..., H, W]; raises `UserError` for any other size."""
+        factor = self.autoencoder.decoder.factor
+        size = [side * factor for side in self.prior.grid]
+        times, rest = divmod(labels.shape[-1], size[1])
+        if rest or not times or labels.shape[-2] != times * size[0]:
+            raise UserError(
+                f"a label map of {'x'.join(map(str, labels.shape[-2:]))} does not fit "
+                f"slices of {'x'.join(map(str, size))}; give that size or a multiple"
+            )
+        return labels[..., times // 2 :: times, times // 2 :: times]
+
+    def _check(self, labels: Tensor, positions: Tensor) -> None:
+        factor, (h, w) = self.autoencoder.decoder.factor, self.prior.grid
+        wanted = (len(positions), h * factor, w * factor)
+        if tuple(labels.shape) != wanted:
+            raise UserError(
+                f"label maps must be of shape {wanted}, one for each slice, not "
+                f"{tuple(labels.shape)}"
+            )
+        if labels.max() >= LABELS:
+            raise UserError(
+                f"label maps hold {int(labels.max())}; 0 to {LABELS - 1} fit"
+            )
+
+
+def sample(
+    n: int = 16,
+    run: str = SHIPPED,
+    family: str = "vqvae",
+    position: float | None = None,
+    labels: Tensor | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    guidance: float = 1.0,
+) -> Drawn:
+    """Draw ``n`` slices with the generator of a run, evenly through the volume or all
+    at one ``position``, for a label map [H, W] or [n, H, W] where one is given. See
+    `Generator.sample`; raises `UserError`.
+
+    >>> drawn = sample(n=2, seed=1)
+    >>> drawn.images.shape, drawn.labels.shape
+    (torch.Size([2, 1, 128, 64]), torch.Size([2, 128, 64]))
+    """
+    checked = {"samples": n, "seed": seed, "guidance": guidance}
+    for name, value in (checked | {"temperature": temperature}).items():
+        profiles.check(name, value)
+    positions = (torch.arange(n) + 0.5) / n
+    if position is not None:
+        positions = torch.full((n,), profiles.check("position", position))
+    generator = Generator.of_run(run, family)
+    if labels is not None:
+        labels = generator.fit(labels).expand(n, -1, -1)
+    return generator.sample(positions, seed, temperature, guidance, labels)
+
+
+def load_part(folder: Path, kind: str) -> nn.Module:
+    """A model of a run folder as its ``settings.json`` describes it, in eval mode."""
+    path = folder / kind / "settings.json"
+    if not path.exists():
+        raise UserError(
+            f"{folder} holds no {kind}; make it with `vqlib train {kind} --run "
+            f"{folder.name}`, or choose the run {SHIPPED}"
+        )
+    made = runs.load_json(path)
+    profile = profiles.get(str(made.get("name")))
+    usual = profile.as_dict()
+    others = {k: v for k, v in made.items() if k in profiles.FLAT and v != usual[k]}
+    profile = profile.changed(**others)
+    model = recipes.build(kind, profile)
+    weights, _ = runs.load_checkpoint(folder / kind / "best.safetensors")
+    start = "model/objective.model." if kind.startswith("sharp") else "model/model."
+    found = {
+        k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)
+    }
+    own = model.state_dict()
+    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in found.items()}:
+        raise UserError(
+            f"{folder / kind} holds a model of another version of vqlib; train it again"
+        )
+    model.load_state_dict(found)
+    return model.eval()
+
+
+def without_islands(labels: Tensor, least: float = ISLAND) -> Tensor:
+    """Label maps [N, H, W] whose organs have no pieces of less than ``least`` of the
+    slice; what lies there instead is the nearest other label."""
+    maps = labels.cpu().numpy().copy()
+    for one in maps:
+        small = np.zeros(one.shape, bool)
+        for organ in range(2, LABELS):
+            pieces, count = ndimage.label(one == organ)
+            sizes = np.bincount(pieces.ravel(), minlength=count + 1) / one.size
+            sizes[0] = least
+            small |= sizes[pieces] < least
+        if small.any():
+            nearest = ndimage.distance_transform_edt(small, None, False, True)
+            one[:] = one[tuple(nearest)]
+    return torch.from_numpy(maps).to(labels.device)
+
+
+def _folder(run: str) -> Path:
+    if run == SHIPPED:
+        return Path(__file__).parent / SHIPPED
+    return runs.Run(run).folder
