@@ -1,8 +1,5 @@
-"""Models side by side: who is ahead, by how much, and whether that could be chance.
-
-Figures, tables and sentences from numbers that were measured before, by a notebook or
-by a benchmark that stored them. Taught in notebook 03.
-"""
+"""Models side by side: a figure and a table of what benchmarks have stored. Taught in
+notebook 03."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lessons.style import DASHED, WIDTH, colours, plain_log
-from vqlib.metrics import Interval
 
 NAMES = {  # kinds of the stored rows, as figures call them
     "vqvae": "VQ-VAE",
@@ -20,26 +16,6 @@ NAMES = {  # kinds of the stored rows, as figures call them
     "vae_global": "VAE, one vector",
     "autoencoder": "autoencoder",
 }
-SCORES = {"ssim": "SSIM", "psnr": "PSNR", "edges": "share of edges"}
-
-
-def verdict(first: str, second: str, difference: Interval, what: str = "SSIM") -> str:
-    """What a paired difference ``first − second`` says, as a sentence.
-
-    Names the higher model, by how much, and whether the interval leaves out 0.
-    """
-    mean, low, high = difference.mean, difference.low, difference.high
-    if mean < 0:
-        first, second, mean, low, high = second, first, -mean, -high, -low
-    ending = (
-        "it leaves out 0, so these patients do tell the two apart"
-        if low > 0 or high < 0
-        else "it holds 0, so these patients do not tell the two apart"
-    )
-    return (
-        f"{first} has the higher {what}, by {mean:.4f} over {second} "
-        f"(95 % interval {low:.4f} to {high:.4f}: {ending})"
-    )
 
 
 def rate_panels(
@@ -109,38 +85,6 @@ def _dots_and_means(axis, mine: pd.DataFrame, name: str) -> None:
     axis.plot(best["bits"], best["score"], "o-", label=name, **ring)
     others = means.drop(best.index)
     axis.plot(others["bits"], others["score"], "o", **ring)
-
-
-def settled_table(settled: Sequence[Mapping]) -> pd.DataFrame:
-    """What several seeds settle: a row for each data set, rate and score.
-
-    ``ahead`` names a model only where every seed agrees, the interval over patients
-    leaves out 0, and the mean difference is larger than its spread over seeds.
-
-    Args:
-        settled: with ``data``, ``bits``, ``score``, ``by_seed`` (the difference
-            VQ-VAE − VAE of each seed), ``difference_sd`` (its spread over seeds) and
-            ``difference`` (its mean with its interval over patients).
-    """
-    rows = []
-    for line in settled:
-        if line["score"] not in SCORES:
-            continue
-        seeds, spread = line["by_seed"], line["difference_sd"]
-        mean, wins = float(np.mean(seeds)), sum(value > 0 for value in seeds)
-        beyond = line["difference"]["low"] > 0 or line["difference"]["high"] < 0
-        sure = wins in (0, len(seeds)) and beyond and abs(mean) > spread
-        rows.append(
-            {
-                "data": line["data"].replace("_", " "),
-                "bits": f"{line['bits']:,.0f}",
-                "score": SCORES[line["score"]],
-                "VQ-VAE − VAE": f"{mean:+.3f} ± {spread:.3f}",
-                "VQ-VAE ahead": f"{wins} of {len(seeds)} seeds",
-                "ahead": ("VQ-VAE" if mean > 0 else "VAE") if sure else "not settled",
-            }
-        )
-    return pd.DataFrame(rows).set_index(["data", "bits", "score"])
 
 
 def ablation_table(rows: Sequence[Mapping]) -> pd.DataFrame:

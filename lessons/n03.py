@@ -1,5 +1,5 @@
-"""Quantization as figures, which notebook 03 alone draws: codebooks, cells, codes in
-colour. Models side by side are drawn by `lessons.comparing`."""
+"""The figures that notebook 03 alone draws: codebooks, codes in colour, what a bit is
+worth. Models side by side are drawn by `lessons.comparing`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,15 +11,14 @@ from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from lessons.figures import draw_slice, slice_axes
-from lessons.style import EXTENT, SLICE_MM, WIDTH, as_slices
+from lessons.sharpness import Detail
+from lessons.style import DASHED, EXTENT, SLICE_MM, WIDTH, as_slices, colours
 from vqlib.models.kmeans import nearest_codes
 
 Frame = tuple[str, Tensor, Tensor]  # its title, vectors [N, 2], codebook [K, 2]
 
 
-def codebook_frames(
-    rows: Mapping[str, Sequence[Frame]], margin: float = 0.2, cells: bool = False
-) -> Figure:
+def codebook_frames(rows: Mapping[str, Sequence[Frame]], margin: float = 0.2) -> Figure:
     """A two-dimensional codebook at several moments.
 
     Vectors take the colour of their nearest code; a code that some vector chose is a
@@ -29,7 +28,6 @@ def codebook_frames(
     Args:
         rows: what is different in a row → its frames, as many in each row.
         margin: around the vectors, in their unit.
-        cells: whether to tint the region that is nearest to each code.
     """
     columns = max(len(frames) for frames in rows.values())
     every = torch.cat([vectors for frames in rows.values() for _, vectors, _ in frames])
@@ -46,8 +44,6 @@ def codebook_frames(
     for line, (name, frames) in zip(axes, rows.items(), strict=True):
         for axis, (title, vectors, codebook) in zip(line, frames, strict=True):
             palette = _code_palette(len(codebook))
-            if cells:
-                _draw_cells(axis, codebook, x, y, palette)
             used = _draw_codebook(axis, vectors, codebook, palette)
             axis.set_title(f"{title}: {used} of {len(codebook)} in use")
             outside = int(((codebook < low) | (codebook > high)).any(1).sum())
@@ -65,13 +61,6 @@ def _code_palette(n: int) -> np.ndarray:
     numbers differ."""
     palette = plt.get_cmap("hsv")(np.linspace(0, 1, n, endpoint=False))[:, :3]
     return 0.85 * palette[np.random.default_rng(1).permutation(n)]
-
-
-def _draw_cells(axis, codebook, x, y, palette, size: int = 300) -> None:
-    plane = torch.cartesian_prod(torch.linspace(*y, size), torch.linspace(*x, size))
-    codes = nearest_codes(plane.flip(1), codebook)  # [size²], row by row
-    image = palette[codes].reshape(size, size, 3)
-    axis.imshow(0.7 + 0.3 * image, origin="lower", extent=(*x, *y))
 
 
 def _draw_codebook(axis, vectors, codebook, palette) -> int:
@@ -121,22 +110,6 @@ def repairs(
     return figure
 
 
-def regions(image, masks: Mapping[str, object]) -> Figure:
-    """A slice `[H, W]` for each mask (bool `[H, W]`), with the mask outlined."""
-    image = as_slices(image)[0]
-    figure, axes = slice_axes(1, len(masks))
-    for axis, (title, mask) in zip(axes[0], masks.items(), strict=True):
-        draw_slice(axis, image)
-        outline = np.pad(np.asarray(mask, dtype=float), 1)  # closed at the border too
-        x, z = (
-            (np.arange(-1, n + 1) + 0.5) * size / n
-            for n, size in zip(image.shape, SLICE_MM, strict=True)
-        )
-        axis.contour(x, z, outline.T, [0.5], colors="#F0E442", linewidths=1.8)
-        axis.set(xlim=EXTENT[:2], ylim=EXTENT[2:], title=title)
-    return figure
-
-
 def code_colours(codebook: Tensor, counts: Tensor) -> np.ndarray:
     """A colour for each code vector `[K, D]` → `[K, 3]`: like vectors, like colours.
 
@@ -158,27 +131,96 @@ def code_colours(codebook: Tensor, counts: Tensor) -> np.ndarray:
     return torch.cat([along, missing], 1).numpy()
 
 
-def coloured_codes(
-    images, codes: Tensor, palette: np.ndarray, reconstructions
-) -> Figure:
-    """Slices, their codes as colours, and what the decoder makes of the codes.
+def coloured_codes(image, codes: Tensor, palette: np.ndarray, back) -> Figure:
+    """A slice, its codes as colours, and what the decoder makes of them.
 
     Args:
-        images: `[N, 1, H, W]`.
-        codes: `[N, h, w]`.
+        image: `[1, 1, H, W]`.
+        codes: `[1, h, w]`.
         palette: `[K, 3]`, as `code_colours` gives it.
-        reconstructions: `[N, 1, H, W]`.
+        back: `[1, 1, H, W]`.
     """
-    images, reconstructions = as_slices(images), as_slices(reconstructions)
-    figure, axes = slice_axes(3, len(images))
-    for column, (image, grid, back) in enumerate(
-        zip(images, codes.cpu().numpy(), reconstructions, strict=True)
+    grid = codes[0].cpu().numpy()
+    figure, axes = slice_axes(1, 3)
+    left, middle, right = axes[0]
+    draw_slice(left, as_slices(image)[0])
+    left.set_title("slice")
+    middle.imshow(palette[grid].swapaxes(0, 1), origin="lower", extent=EXTENT)
+    middle.set_title(f"{grid.size} codes, {len(np.unique(grid))} different")
+    draw_slice(right, as_slices(back)[0])
+    right.set_title("decoded from the codes")
+    return figure
+
+
+def by_patient(difference: np.ndarray, patients: np.ndarray, label: str) -> Figure:
+    """A paired difference: a dot for each slice `[N]`, a bar for the mean of each
+    patient `[N]`."""
+    figure, axis = plt.subplots(figsize=(7.0, 3.0), layout="constrained")
+    axis.axhline(0, **DASHED)
+    names = np.unique(patients)
+    for column, name in enumerate(names):
+        mine = difference[patients == name]
+        across = column + np.linspace(-0.3, 0.3, len(mine))
+        axis.plot(across, mine, ".", color="0.6", markersize=4)
+        bar = {"color": "#D55E00", "linewidth": 3}
+        axis.plot([column - 0.3, column + 0.3], [mine.mean()] * 2, **bar)
+    axis.set_xticks(range(len(names)), [f"{name:03d}" for name in names])
+    axis.set(xlabel="patient (slices in order)", ylabel=label)
+    return figure
+
+
+def losses_to_bound(decibels: Mapping[str, float], lead: float) -> Figure:
+    """How far ways to send a Gaussian number stay above Shannon's bound on the error,
+    in dB, beside the lead of one model over another."""
+    size = (7.0, 0.42 * len(decibels) + 1.2)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.barh(list(decibels), list(decibels.values()), height=0.7, color="#0072B2")
+    for row, value in enumerate(decibels.values()):
+        style = {"va": "center", "fontsize": 9}
+        axis.text(max(value, 0) + 0.05, row, f"{value:.1f}", **style)
+    label = f"lead of the VAE over the VQ-VAE here: {lead:.1f} dB"
+    axis.axvline(lead, color="#D55E00", linestyle="--", label=label)
+    axis.invert_yaxis()
+    axis.margins(x=0.1)
+    axis.set_xlabel("error above the bound, dB")
+    figure.legend(loc="outside upper center")
+    return figure
+
+
+def bits_by_slice(positions: np.ndarray, bits: np.ndarray, nominal: float) -> Figure:
+    """Bits `[N]` that a VAE spends on each slice, by its place in the volume, and the
+    constant rate of a VQ-VAE."""
+    figure, axis = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
+    vae, vqvae = colours(["VAE", "VQ-VAE"])
+    axis.plot(positions, bits, ".", color=vae, label="VAE: KL of each slice")
+    axis.axhline(bits.mean(), color=vae, linestyle="--", label="its mean")
+    axis.axhline(nominal, color=vqvae, label="VQ-VAE: every slice")
+    axis.set_ylim(0, 1.1 * max(bits.max(), nominal))
+    axis.set(xlabel="position of the slice in its volume", ylabel="bits per slice")
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+def sharpness(crops: Mapping[str, object], details: Mapping[str, Detail]) -> Figure:
+    """Crops `[a, b]` side by side, and the power of each model by spatial frequency,
+    with what of it is in place (dashed)."""
+    widths = [1.0] * len(crops) + [1.9]
+    figure, axes = plt.subplots(
+        1, len(widths), figsize=(WIDTH, 2.9), width_ratios=widths, layout="constrained"
+    )
+    for axis, (name, crop) in zip(axes, crops.items(), strict=False):
+        axis.axis("off")
+        where = {"origin": "lower", "aspect": SLICE_MM[1] / SLICE_MM[0] * 2}
+        axis.imshow(as_slices(crop)[0].T, vmin=0, vmax=1, **where)
+        axis.set_title(name)
+    right = axes[-1]
+    for (name, detail), colour in zip(
+        details.items(), colours(list(details)), strict=True
     ):
-        above, middle, below = axes[:, column]
-        draw_slice(above, image)
-        above.set_title(f"slice, {image.size:,} pixels")
-        middle.imshow(palette[grid].swapaxes(0, 1), origin="lower", extent=EXTENT)
-        middle.set_title(f"{grid.size} codes, {len(np.unique(grid))} different")
-        draw_slice(below, back)
-        below.set_title("decoded from the codes")
+        right.plot(detail.frequency, detail.power, color=colour, label=name)
+        right.plot(detail.frequency, detail.in_place, "--", color=colour)
+    right.axhline(1, **DASHED)
+    right.set(xlabel="cycles per mm (coarse to fine)", ylabel="share of the power")
+    right.set_ylim(0, 1.1)
+    right.legend(title="dashed: in its place")
     return figure

@@ -1,30 +1,8 @@
-"""Models side by side: figures of stored results, and the sentences they are put in."""
+"""Models side by side: figures and tables of stored results."""
 
 import numpy as np
-import pytest
 
 from lessons import comparing
-from vqlib.metrics import Interval
-
-
-@pytest.mark.parametrize(
-    ("interval", "start", "ending"),
-    [
-        (Interval(0.02, 0.01, 0.03), "a has the higher SSIM, by 0.0200 over b", "out"),
-        (
-            Interval(-0.02, -0.03, -0.01),
-            "b has the higher SSIM, by 0.0200 over a (95 % interval 0.0100 to 0.0300",
-            "out",
-        ),
-        (Interval(0.02, -0.01, 0.03), "a has the higher SSIM, by 0.0200", "holds"),
-        (Interval(-0.02, -0.03, 0.01), "b has the higher SSIM, by 0.0200", "holds"),
-    ],
-)
-def test_verdict_takes_its_direction_from_the_numbers(interval, start, ending):
-    said = comparing.verdict("a", "b", interval)
-    assert said.startswith(start)
-    assert ("leaves out 0" in said) == (ending == "out")
-    assert ("holds 0" in said) == (ending == "holds")
 
 
 def row(data, kind, bits, mean, grid="32x16"):
@@ -60,33 +38,6 @@ def test_rate_panels_have_a_dot_for_each_training_and_a_line_through_the_means()
     assert named == {"VAE", "VQ-VAE", "WebP", "autoencoder"}
     level = next(line for line in axis.lines if line.get_label() == "autoencoder")
     assert set(level.get_ydata()) == {0.95}  # it has no rate
-
-
-def settled(by_seed, low, high, spread, score="ssim"):
-    return {
-        "data": "real_slices",
-        "bits": 1024.0,
-        "score": score,
-        "by_seed": by_seed,
-        "difference_sd": spread,
-        "difference": {"mean": float(np.mean(by_seed)), "low": low, "high": high},
-    }
-
-
-@pytest.mark.parametrize(
-    ("line", "ahead"),
-    [
-        (settled([0.03, 0.02], 0.01, 0.04, 0.005), "VQ-VAE"),
-        (settled([-0.03, -0.02], -0.04, -0.01, 0.005), "VAE"),
-        (settled([0.03, -0.01], 0.01, 0.04, 0.005), "not settled"),  # seeds disagree
-        (settled([0.03, 0.02], -0.01, 0.04, 0.005), "not settled"),  # patients
-        (settled([0.03, 0.02], 0.01, 0.04, 0.1), "not settled"),  # spread of seeds
-    ],
-)
-def test_settled_only_where_seeds_patients_and_spread_agree(line, ahead):
-    table = comparing.settled_table([line, line | {"score": "l1"}])
-    assert list(table["ahead"]) == [ahead]
-    assert table.index[0] == ("real slices", "1,024", "SSIM")
 
 
 def test_ablation_compares_seed_by_seed():

@@ -1,7 +1,6 @@
 """Figures of quantization: codebooks, cells, gradients, codes in colour."""
 
 import numpy as np
-import pytest
 import torch
 
 from lessons import n03
@@ -15,32 +14,11 @@ def test_frames_count_codes_in_use_and_those_out_of_sight():
     vectors = torch.tensor([[0.0, 0.0], [0.1, 0.0], [1.0, 1.0]])
     codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.1, -0.1], [50.0, 50.0]])
     frame = ("step 1", vectors, codebook)
-    figure = n03.codebook_frames({"row": [frame, frame]}, cells=True)
+    figure = n03.codebook_frames({"row": [frame, frame]})
     assert [axis.get_title() for axis in figure.axes] == ["step 1: 2 of 4 in use"] * 2
     assert texts(figure) == ["1 code outside"] * 2
     assert figure.axes[0].get_xlim()[1] < 2  # the far code does not shrink the rest
     figure.draw_without_rendering()
-
-
-def test_cells_are_those_of_the_nearest_code():
-    codebook = torch.tensor([[0.0, 0.5], [1.0, 0.5], [0.5, 3.0]])
-    vectors = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    figure = n03.codebook_frames({"": [("", vectors, codebook)]}, 0.1, True)
-    tint = np.asarray(figure.axes[0].images[0].get_array())  # [y, x, 3]
-    palette = 0.7 + 0.3 * n03._code_palette(3)
-    assert np.allclose(tint[150, 10], palette[0])
-    assert np.allclose(tint[150, -10], palette[1])
-
-
-def test_regions_outline_a_mask_up_to_the_border_upright():
-    mask = np.zeros((64, 32), bool)
-    mask[:16, 24:] = True  # the patient's right, at the head
-    figure = n03.regions(torch.rand(1, 1, 64, 32), {"mask": mask})
-    (contour,) = [c for c in figure.axes[0].collections if len(c.get_paths())]
-    points = np.concatenate([p.vertices for p in contour.get_paths()])
-    x, z = figure.axes[0].get_xlim()[1], figure.axes[0].get_ylim()[1]
-    middle = (points.min(0) + points.max(0)) / 2 / (x, z)
-    assert middle == pytest.approx((8 / 64, 28 / 32), abs=0.02)
 
 
 def test_like_code_vectors_get_like_colours():
@@ -78,3 +56,20 @@ def test_coloured_codes_show_each_code_upright_in_its_colour():
     assert np.allclose(shown[7, 0], palette[3])
     assert np.allclose(shown[0, 0], palette[0])
     assert axis.get_title() == "128 codes, 2 different"
+
+
+def test_each_patient_has_a_bar_at_its_mean():
+    figure = n03.by_patient(np.array([1.0, 3.0, -1.0]), np.array([4, 4, 7]), "dB")
+    axis = figure.axes[0]
+    bars = [line.get_ydata()[0] for line in axis.lines if line.get_linewidth() == 3]
+    assert bars == [2.0, -1.0]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["004", "007"]
+
+
+def test_bits_start_at_zero_and_the_bound_is_beside_the_lead():
+    figure = n03.bits_by_slice(np.array([0.0, 1.0]), np.array([3.0, 5.0]), 4.0)
+    assert figure.axes[0].get_ylim()[0] == 0
+    figure = n03.losses_to_bound({"noise": 0.0, "4 levels": 2.7}, 0.9)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.0, 2.7]
+    (line,) = figure.axes[0].lines
+    assert line.get_xdata()[0] == 0.9
