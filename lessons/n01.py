@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
@@ -178,21 +177,4 @@ def ladder(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
         )
     axis.invert_yaxis()
     axis.set_xlabel(label)
-    return figure
-
-
-def dots(table: pd.DataFrame, label: str) -> Figure:
-    """Numbers that answer one question in many ways: a row for each way, the first set
-    apart, and a mark for each column."""
-    figure, axis = plt.subplots(
-        figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
-    )
-    for (name, values), marker in zip(table.items(), "osD", strict=False):
-        axis.plot(values, range(len(table)), marker, markersize=7, label=name)
-    axis.axhspan(-0.5, 0.5, color="0.93", zorder=0)
-    axis.set_yticks(range(len(table)), table.index)
-    axis.invert_yaxis()
-    axis.grid(axis="y", color="0.9")
-    axis.set_xlabel(label)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

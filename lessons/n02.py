@@ -1,15 +1,81 @@
-"""Figures that notebook 02 alone draws: rates, trainings, blur, latents."""
+"""Figures that notebook 02 alone draws: the latent plane, rates, trainings, blur."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
+from lessons.figures import draw_slice, slice_axes
 from lessons.style import DASHED, PALETTE, WIDTH, colours, plain_log
+from vqlib import metrics
 
 LEAST_BITS, LEAST_SPREAD = 0.01, 1e-6  # lowest of their logarithmic axes
+
+
+def latent_plane(
+    points: np.ndarray, positions: np.ndarray, decoded: np.ndarray, reach: float
+) -> Figure:
+    """A latent of two numbers: where slices lie in it, and what it decodes to.
+
+    Args:
+        points: `[N, 2]`, the mean of each slice's posterior.
+        positions: `[N]`, relative position of the slice in its scan.
+        decoded: `[R, C, H, W]`, decoded from a regular grid: rows by the second number,
+            columns by the first, both from low to high.
+        reach: half of the side of the plane that the grid covers.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 4.3), layout="constrained", width_ratios=(1, 1.15)
+    )
+    style = {"c": positions, "s": 10, "cmap": "viridis", "vmin": 0, "vmax": 1}
+    dots = left.scatter(points[:, 0], points[:, 1], **style)
+    figure.colorbar(dots, ax=left, label="position in the scan (0 first, 1 last slice)")
+    mosaic = np.concatenate([np.concatenate(list(row)).T for row in decoded])
+    extent = (-reach, reach, -reach, reach)
+    right.imshow(mosaic, origin="lower", extent=extent, vmin=0, vmax=1, aspect="auto")
+    for axis, title in (left, "test slices, encoded"), (right, "the plane, decoded"):
+        axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    return figure
+
+
+def likelihoods(
+    widths: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    position: np.ndarray,
+    edges: np.ndarray,
+) -> Figure:
+    """What a likelihood decides: how much an error costs, by the width it assumes; and
+    which answer is best for an edge whose place is not known.
+
+    Args:
+        widths: `[W]`.
+        curves: likelihood → nats per pixel `[W]`; a dot marks the lowest.
+        position: `[P]` in mm.
+        edges: `[N, P]`, brightness of sharp edges that might all be the true one.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 3.0), layout="constrained"
+    )
+    for name, values in curves.items():
+        (line,) = left.plot(widths, values, label=name)
+        best = values.argmin()
+        left.plot(widths[best], values[best], "o", color=line.get_color())
+    plain_log("x", left, 10)
+    left.set(xlabel="width (log scale)", ylabel="−log p(x|z), nats per pixel")
+    left.set_ylim(-1, 3)
+    left.legend()
+    some = right.plot(position, edges[:12].T, color="0.7", linewidth=0.8)
+    some[0].set_label("possible edges")
+    right.plot(position, edges.mean(0), color=PALETTE[0], label="mean")
+    right.plot(position, np.median(edges, 0), "--", color=PALETTE[1], label="median")
+    right.set(xlabel="position (mm)", ylabel="brightness")
+    right.legend(loc="lower right")
+    return figure
 
 
 def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> Figure:
@@ -81,40 +147,6 @@ def by_frequency(
     return figure
 
 
-def uncertain_edge(position: np.ndarray, edges: np.ndarray) -> Figure:
-    """Sharp edges that might all be the true one, with their average and their median.
-
-    Args:
-        position: `[P]` in mm.
-        edges: `[N, P]` brightness of each.
-    """
-    figure, axis = plt.subplots(figsize=(6.0, 2.8), layout="constrained")
-    some = axis.plot(position, edges[:12].T, color="0.7", linewidth=0.8)
-    some[0].set_label("some of the possible edges")
-    axis.plot(position, edges.mean(0), color=PALETTE[0], label="average")
-    axis.plot(position, np.median(edges, 0), "--", color=PALETTE[1], label="median")
-    axis.set(xlabel="position (mm)", ylabel="brightness")
-    axis.legend(loc="lower right")
-    return figure
-
-
-def unit_bits(bits: np.ndarray, spread: np.ndarray, threshold: float) -> Figure:
-    """Bits (bars) and spread of the mean over slices (dots) of each latent dimension,
-    sorted by bits; above the threshold of the spread a unit counts as active."""
-    order = np.argsort(-bits)
-    figure, axis = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
-    axis.bar(range(len(bits)), bits[order], width=0.9)
-    axis.set(xlabel="latent dimension, sorted", ylabel="bits (bars)")
-    axis.set_xlim(-0.7, len(bits) - 0.3)
-    right, colour = axis.twinx(), PALETTE[1]
-    right.plot(range(len(bits)), spread[order], "o", markersize=4, color=colour)
-    right.axhline(threshold, **DASHED)
-    right.set_yscale("log")
-    right.set_ylabel("variance of μ (dots, log scale)", color=colour)
-    right.spines["right"].set_visible(True)
-    return figure
-
-
 def collapse(
     bits: Mapping[str, Sequence[float]],
     spreads: Mapping[str, np.ndarray],
@@ -147,36 +179,84 @@ def collapse(
     return figure
 
 
-def beta_curves(rows: Sequence[Mapping], names: Mapping[str, str]) -> Figure:
-    """A sweep of β: distortion and edges against the rate, and the −ELBO against β.
-
-    Points are single trainings; lines join the means over seeds.
+def channel_maps(bits: np.ndarray, spread: np.ndarray) -> Figure:
+    """Where a grid of latents spends its bits: a map for each channel, on one scale.
 
     Args:
-        rows: ``kind``, ``beta``, ``bits``, ``distortion`` (nats per pixel),
-            ``neg_elbo`` (nats per pixel) and ``edges`` of each training.
-        names: kind → its name, for those to draw.
+        bits: `[L, h, w]`, mean over slices.
+        spread: `[L]`, standard deviation of the posterior, mean over slices and places.
     """
-    rate = "rate (bits per slice, log scale)"
-    panels = (
-        ("bits", "distortion", rate, "−log p(x|z), nats per pixel"),
-        ("bits", "edges", rate, "edges in place (test)"),
-        ("beta", "neg_elbo", "β (log scale)", "−ELBO, nats per pixel"),
-    )
-    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
-    for (kind, name), colour in zip(names.items(), colours(list(names)), strict=True):
-        given = [row for row in rows if row["kind"] == kind]
-        betas = sorted({row["beta"] for row in given})
-        groups = [[row for row in given if row["beta"] == beta] for beta in betas]
-        for axis, (x, y, _, _) in zip(axes, panels, strict=True):
-            means = [[np.mean([r[k] for r in g]) for g in groups] for k in (x, y)]
-            axis.plot(*means, "-", color=colour, label=name)
-            points = [r[x] for r in given], [r[y] for r in given]
-            axis.plot(*points, "o", ms=4, color=colour)
-    for axis, (x, _, xlabel, ylabel) in zip(axes, panels, strict=True):
-        axis.set(xlabel=xlabel, ylabel=ylabel)
-        plain_log("x", axis, 2 if x == "bits" else 10)
-    prices = sorted({row["beta"] for row in rows}, reverse=True)
-    axes[0].set_title(f"β: {', '.join(f'{p:g}' for p in prices)}, left to right")
-    axes[0].legend()
+    order = np.argsort(-bits.sum((1, 2)))
+    columns = min(4, len(order))
+    figure, axes = slice_axes(-(-len(order) // columns), columns, more=0.5)
+    for axis, channel in zip(axes.flat, order, strict=False):
+        shown = draw_slice(axis, bits[channel], (0, bits.max()), "viridis")
+        total = bits[channel].sum()
+        axis.set_title(f"{total:,.0f} bits, posterior σ {spread[channel]:.3f}")
+    label = "bits at one position"
+    figure.colorbar(shown, ax=axes, label=label, location="bottom", aspect=50)
     return figure
+
+
+def beta_curves(table: pd.DataFrame) -> Figure:
+    """A sweep of β: the distortion against the rate, with the slope that each β should
+    have there; edges against the rate; and −ELBO against β.
+
+    Args:
+        table: of the means over seeds, a row for each ``name`` and ``beta``, with
+            ``rate`` and ``distortion`` in bits per slice, ``neg_elbo`` in nats per
+            pixel and ``edges``.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.4), layout="constrained")
+    names = list(table["name"].unique())
+    for name, colour in zip(names, colours(names), strict=True):
+        mine = table[table["name"] == name]
+        rate, distortion = mine["rate"] / 1000, mine["distortion"] / 1000
+        axes[0].plot(rate, distortion, "o-", ms=4, color=colour, label=name)
+        axes[1].plot(mine["rate"], mine["edges"], "o-", ms=4, color=colour)
+        axes[2].plot(mine["beta"], mine["neg_elbo"], "o-", ms=4, color=colour)
+    most = table.loc[table["rate"].idxmax(), "name"]
+    for _, row in table[table["name"] == most].iterrows():
+        half = 1.4 / np.hypot(1, row["beta"])  # of a short piece of the line
+        x, y = row["rate"] / 1000, row["distortion"] / 1000
+        ends = [x - half, x + half], [y + row["beta"] * half, y - row["beta"] * half]
+        axes[0].plot(*ends, color="0.2", linewidth=1, zorder=3)
+        axes[0].annotate(
+            f"{row['beta']:g}", (x, y), (6, 4), textcoords="offset points", fontsize=8
+        )
+    axes[0].set(xlabel="rate (kbit per slice)", ylabel="distortion (kbit per slice)")
+    axes[0].set_title("dark lines: slope −β")
+    axes[0].legend()
+    axes[1].set(xlabel="rate (bits per slice, log scale)", ylabel="edges in place")
+    plain_log("x", axes[1], 10)
+    axes[2].set(xlabel="β (log scale)", ylabel="−ELBO, nats per pixel")
+    plain_log("x", axes[2], 10)
+    return figure
+
+
+def texture_distance(train: Tensor, test: Tensor, seed: int = 0) -> Callable:
+    """The Fréchet distance of a set of slices to the test slices, as a function.
+
+    Features are those of `vqlib.metrics.texture_features` on the principal axes of the
+    training slices. The test slices are halved at random five times, and the mean of
+    the five distances to the second half is taken. Images that are versions of the test
+    slices themselves, in the same order, are ``matched``: only those of the first half
+    are compared, so that none meets its own slice.
+    """
+    project = metrics.principal_axes(metrics.texture_features(train))
+    target = project(metrics.texture_features(test))
+    draws = torch.Generator().manual_seed(seed)
+    splits = [torch.randperm(len(test), generator=draws).numpy() for _ in range(5)]
+    half = len(test) // 2
+
+    def distance(images: Tensor, matched: bool = False) -> float:
+        given = project(metrics.texture_features(images))
+        found = [
+            metrics.frechet_distance(
+                given[order[:half]] if matched else given, target[order[half:]]
+            )
+            for order in splits
+        ]
+        return float(np.mean(found))
+
+    return distance

@@ -5,6 +5,8 @@ Each part of a run folder (``vae_global``, ``vae``, ``vqvae``, ...) leaves a
 only collects and lays out what those files say, for the terminal and for the README.
 """
 
+from pathlib import Path
+
 from vqlib.errors import UserError
 from vqlib.runs import Run, load_json, project_root, read_scores
 
@@ -64,10 +66,13 @@ def collect(run: Run) -> dict:
 
 
 def stored_benchmark(name: str) -> dict | None:
-    """What ``benchmarks/results/NAME.json`` holds, with the ``command`` that made it;
-    None where it is not there."""
-    path = project_root() / "benchmarks" / "results" / f"{name}.json"
-    return load_json(path) if path.exists() else None
+    """What ``benchmarks/results/NAME.json`` of the cloned project holds, with the
+    ``command`` that made it; None where it is not there."""
+    for root in (project_root(), Path(__file__).parents[1]):  # runs may lie elsewhere
+        path = root / "benchmarks" / "results" / f"{name}.json"
+        if path.exists():
+            return load_json(path)
+    return None
 
 
 def table(results: dict) -> list[list[str]]:
