@@ -1,11 +1,20 @@
-import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import torch
 
 from lessons import n02 as draw
 
 
-def texts(figure):
-    return [t.get_text() for t in figure.findobj(plt.Text) if t.get_text()]
+def test_the_decoded_plane_is_upright_and_starts_at_the_lower_left():
+    decoded = np.zeros((2, 3, 8, 4))  # rows by the second number, columns by the first
+    decoded[0, 2, :, 3] = 1.0  # the head end of the lower right slice
+    figure = draw.latent_plane(np.zeros((5, 2)), np.linspace(0, 1, 5), decoded, 2.0)
+    (image,) = figure.axes[1].images
+    shown = np.asarray(image.get_array())  # [2 · 4, 3 · 8], row 0 at the bottom
+    assert image.origin == "lower"
+    assert shown.shape == (8, 24)
+    assert (shown[3, 16:] == 1).all()
+    assert shown.sum() == 8
 
 
 def test_collapse_draws_a_rate_and_sorted_spreads_for_each_training():
@@ -21,18 +30,23 @@ def test_collapse_draws_a_rate_and_sorted_spreads_for_each_training():
     assert silent.get_color() == left.lines[0].get_color()
 
 
-def test_beta_curves_join_the_means_over_seeds():
-    rows = [
-        {"kind": "vae", "beta": beta, "bits": bits, "distortion": nats, "edges": 0.5}
-        | {"neg_elbo": nats + 0.1, "seed": seed}
-        for beta, bits, nats in ((10.0, 8, 0.3), (0.1, 64, 0.1))
-        for seed, (bits, nats) in enumerate([(bits, nats), (2 * bits, nats + 0.2)])
-    ]
-    figure = draw.beta_curves(rows, {"vae": "VAE, spatial"})
-    rate, edges, bound = figure.axes
-    mean, single = rate.lines[:2]
-    np.testing.assert_allclose(mean.get_xydata(), [[96, 0.2], [12, 0.4]])
-    assert len(single.get_xdata()) == 4
-    np.testing.assert_allclose(edges.lines[0].get_xydata(), [[96, 0.5], [12, 0.5]])
-    np.testing.assert_allclose(bound.lines[0].get_xydata(), [[0.1, 0.3], [10, 0.5]])
-    assert {"β: 10, 0.1, left to right", "VAE, spatial"} <= set(texts(figure))
+def test_each_beta_has_its_slope():
+    table = pd.DataFrame(
+        {"name": "VAE, spatial", "beta": [0.5, 10.0], "rate": [4000, 1000]}
+        | {"distortion": [-9000, -3000], "neg_elbo": [-1.0, -0.5], "edges": [0.6, 0.2]}
+    )
+    curve, *pieces = draw.beta_curves(table).axes[0].lines
+    np.testing.assert_allclose(curve.get_xydata(), [[4, -9], [1, -3]])
+    for piece, beta, middle in zip(pieces, (0.5, 10), curve.get_xydata(), strict=True):
+        (x0, y0), (x1, y1) = piece.get_xydata()
+        assert np.isclose((y1 - y0) / (x1 - x0), -beta)
+        np.testing.assert_allclose([(x0 + x1) / 2, (y0 + y1) / 2], middle)
+
+
+def test_a_set_is_nearer_to_its_like_than_to_noise():
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(60, 1, 8, 4), (32, 16))
+    distance = draw.texture_distance(smooth[:30], smooth[30:], seed=0)
+    alike = distance(smooth[30:], matched=True)
+    assert alike < distance(torch.rand(30, 1, 32, 16)) / 10
+    assert alike > 0  # a slice never meets itself
