@@ -34,12 +34,13 @@ def latent_plane(
     )
     style = {"c": positions, "s": 10, "cmap": "viridis", "vmin": 0, "vmax": 1}
     dots = left.scatter(points[:, 0], points[:, 1], **style)
-    figure.colorbar(dots, ax=left, label="position in the scan (0 first, 1 last slice)")
+    figure.colorbar(dots, ax=left, label="position in the scan")
     mosaic = np.concatenate([np.concatenate(list(row)).T for row in decoded])
     extent = (-reach, reach, -reach, reach)
     right.imshow(mosaic, origin="lower", extent=extent, vmin=0, vmax=1, aspect="auto")
     for axis, title in (left, "test slices, encoded"), (right, "the plane, decoded"):
         axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+        axis.set(xlim=extent[:2], ylim=extent[2:])
     return figure
 
 
