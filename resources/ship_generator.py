@@ -1,0 +1,72 @@
+"""Copy the generator of a run into the package: weights in 16 bits, settings, scores.
+
+    vqlib train maps --profile standard --run standard      # then maps_prior,
+    vqlib train sharp_vqvae --profile standard --run standard      # prior, segmenter
+    python resources/ship_generator.py --run standard --n 256
+
+The run has to be of the phantom, whose pictures are ours to give away.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from vqlib import Experiment, generator, recipes
+from vqlib.errors import UserError
+from vqlib.metrics import Slices, make_judge, take
+from vqlib.runs import Run, load_checkpoint, load_json, save_checkpoint, save_json
+
+OUT = Path(generator.__file__).parent / generator.SHIPPED
+PARTS = (*generator.MAPS, *generator.FAMILIES["vqvae"])
+
+
+def ship(run: Run) -> None:
+    """Write the parts of a run into the package."""
+    for kind in PARTS:
+        folder = run.folder / kind
+        made = load_json(folder / "settings.json")
+        if made["data"] != "phantom":
+            raise UserError(
+                f"{folder} was trained on {made['data']}; ship the phantom's"
+            )
+        weights, meta = load_checkpoint(folder / "best.safetensors")
+        own = {k: v for k, v in weights.items() if not k.startswith("model/critic.")}
+        half = {k: v.half() if v.is_floating_point() else v for k, v in own.items()}
+        (OUT / kind).mkdir(parents=True, exist_ok=True)
+        save_checkpoint(OUT / kind / "best.safetensors", half, meta)
+        save_json(OUT / kind / "settings.json", made)
+
+
+def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
+    """The score card of what was shipped, beside floor and ceiling."""
+    data, drawn = lab.data, generator.Generator.of_run()
+    test = take(data.test, n)
+    decoded = recipes.reconstruct(drawn.autoencoder, data.test)
+    judge = make_judge(data, lab.load("segmenter"), held_out=decoded)
+    rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
+    cards = {
+        "floor: other patients": judge(take(data.validate, n)),
+        "ceiling: test slices, decoded": judge(test._replace(images=decoded[rows])),
+    }
+    for seed in seeds:
+        new = drawn.sample(test.positions, seed=seed)
+        slices = Slices(new.images, new.positions, None, new.labels)
+        cards[f"shipped, seed {seed}"] = judge(slices)
+    return cards
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="standard")
+    parser.add_argument("--n", type=int, default=256)
+    given = parser.parse_args()
+    ship(Run(given.run))
+    cards = card(Experiment("standard", run=given.run, device="cpu"), given.n)
+    for name, found in cards.items():
+        print(name, {k: v if v is None else f"{v:.3f}" for k, v in found.items()})
+    command = f"python resources/ship_generator.py --run {given.run} --n {given.n}"
+    images = generator.sample(n=2, seed=0).images  # a test draws them again
+    blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten().tolist()
+    made = {"command": command, "cards": cards, "drawn": blocks}
+    save_json(OUT / "card.json", made)

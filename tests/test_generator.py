@@ -1,0 +1,170 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from made_slices import lab_on, made_data
+from PIL import Image
+
+from vqlib import generator, profiles
+from vqlib.cli import main
+from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
+from vqlib.data.layout import list_folder
+from vqlib.errors import UserError
+from vqlib.generator import Generator, without_islands
+from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
+
+TWO = torch.tensor([0.2, 0.7])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with two runs: one that draws maps first, one without maps."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VQLIB_HOME", str(home))
+        lab = lab_on(made_data(home, labels=True), "organs")
+        for kind in ("maps", "maps_prior", "sharp_vqvae", "prior", "sharp_vae", "flow"):
+            lab.train(kind)
+        lab = lab_on(made_data(home), "plain", organs_first=False)
+        for kind in ("sharp_vqvae", "prior"):
+            lab.train(kind)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def at_home(home, monkeypatch):
+    monkeypatch.setenv("VQLIB_HOME", str(home))
+
+
+@pytest.mark.parametrize("family", ["vqvae", "vae"])
+def test_slices_are_drawn_for_their_maps_and_follow_the_seed(family):
+    made = Generator.of_run("organs", family)
+    one, same, other = (made.sample(TWO, seed=s) for s in (1, 1, 2))
+    assert (one.images.shape, one.labels.shape) == ((2, 1, 64, 32), (2, 64, 32))
+    assert torch.equal(one.images, same.images)
+    assert 0 <= one.images.min() <= one.images.max() <= 1
+    given = (one.labels + 1) % 6
+    asked = made.sample(TWO, seed=1, labels=given)
+    assert torch.equal(asked.labels, given)
+    if family == "vqvae":  # two epochs of the VAE draw black, whatever they are given
+        assert not torch.equal(one.images, other.images)
+        assert not torch.equal(asked.images, one.images)
+
+
+def test_a_run_without_maps_draws_slices_at_once():
+    made = Generator.of_run("plain")
+    assert made.sample(TWO).labels is None
+    with pytest.raises(UserError, match="without label maps"):
+        made.sample(TWO, labels=torch.zeros(2, 64, 32))
+    with pytest.raises(UserError, match="without label maps"):
+        made.draw_maps(TWO)
+
+
+def test_what_is_missing_or_of_another_version_is_one_line(home):
+    with pytest.raises(
+        UserError, match="plain holds no sharp_vae; make it with `vqlib"
+    ):
+        Generator.of_run("plain", "vae")
+    with pytest.raises(UserError, match="unknown family 'gan'"):
+        Generator.of_run("plain", "gan")
+    path = home / "runs" / "other" / "sharp_vqvae"
+    path.mkdir(parents=True)
+    first = home / "runs" / "plain" / "sharp_vqvae"
+    save_json(path / "settings.json", load_json(first / "settings.json"))
+    weights, meta = load_checkpoint(first / "best.safetensors")
+    weights.pop(next(name for name in weights if "decoder" in name))
+    save_checkpoint(path / "best.safetensors", weights, meta)
+    with pytest.raises(UserError, match="of another version of vqlib; train it again"):
+        generator.load_part(path.parent, "sharp_vqvae")
+
+
+def test_small_pieces_of_organs_become_what_lies_around():
+    labels = torch.zeros(1, 64, 32, dtype=torch.uint8)
+    labels[0, 10:50, 5:25] = 1
+    labels[0, 20:30, 10:20] = 3
+    labels[0, 40, 10] = 3
+    labels[0, 45, 20] = 0  # a hole in the body stays
+    tidy = without_islands(labels, least=4 / 2048)
+    assert tidy[0, 40, 10] == 1
+    labels[0, 40, 10] = 1
+    assert torch.equal(tidy, labels)
+
+
+def run(*words):
+    return CliRunner().invoke(main, ["sample", *map(str, words)])
+
+
+def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
+    out = tmp_path / "out"
+    words = ("--run", "organs", "--n", 3, "--out", out, "--seed", 4)
+    assert run(*words).exit_code == 0
+    index = SliceIndex(out, list_folder(out))
+    read = SliceDataset.from_index(index, (64, 32), progress=False)
+    drawn = generator.sample(n=3, run="organs", seed=4)
+    scaled = drawn.images / np.percentile(drawn.images[drawn.images > 0.0005], 99.5)
+    torch.testing.assert_close(read.images, scaled.clamp(max=1), atol=4e-3, rtol=0)
+    assert torch.equal(read.labels, drawn.labels)
+    for path in out.rglob("*.nii.gz"):
+        assert "synthetic" in path.name
+        nifti = nib.load(path)
+        assert b"synthetic" in nifti.header["descrip"].tobytes()
+        assert nifti.shape == (256, 128)
+    made = json.loads((out / "samples.json").read_text())
+    assert made["seed"] == 4
+    assert len(made["positions"]) == made["n"] == 3
+    assert Image.open(out / "sheet.png").size[0] > 100
+    again = run(*words)
+    assert again.exit_code == 1
+    assert "already holds files" in again.output
+
+
+def test_a_map_and_a_position_can_be_given(home, tmp_path):
+    labels = np.ones((256, 128), np.uint8)
+    labels[100:148, 60:88] = 3
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "map.nii.gz")
+    words = ["--run", "organs", "--n", 2, "--out", tmp_path / "out", "--position", 0.4]
+    assert run(*words, "--labels", tmp_path / "map.nii.gz").exit_code == 0
+    made = load_json(tmp_path / "out" / "samples.json")
+    assert made["positions"] == [0.4, 0.4]
+    folder = tmp_path / "out" / "keras_slices_seg_train"
+    for path in folder.iterdir():
+        assert np.array_equal(np.asarray(nib.load(path).dataobj), labels)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--n", 0), "samples must be from 1"),
+        (("--seed", -1), "seed must be from 0"),
+        (("--position", 1.5), "position must be from 0 to 1"),
+        (("--temperature", "nan"), "temperature must be from 0"),
+        (("--guidance", -1), "guidance must be from 0"),
+        (("--family", "gan"), "unknown family"),
+        (("--run", "a/b"), "not a plain folder name"),
+        (("--run", "nowhere"), "holds no sharp_vqvae"),
+        (("--labels", "missing.nii.gz"), "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, words, message):
+    out = tmp_path / "out"
+    found = run("--run", "organs", "--out", out, *words)
+    assert found.exit_code == 1
+    assert message in found.output
+    assert found.output.count("\n") == 1
+    assert not out.exists()
+
+
+def test_the_shipped_generator_draws_what_it_drew_when_it_was_made():
+    card = load_json(generator._folder(generator.SHIPPED) / "card.json")
+    drawn = generator.sample(n=2, seed=0)
+    blocks = torch.nn.functional.adaptive_avg_pool2d(drawn.images, (8, 4))
+    wanted = torch.tensor(card["drawn"]).view_as(blocks)
+    torch.testing.assert_close(blocks, wanted, atol=0.02, rtol=0)
+    assert drawn.labels.unique().tolist() == sorted(drawn.labels.unique().tolist())
+    assert drawn.labels.max() < len(LABEL_NAMES)
+    size = sum(p.stat().st_size for p in generator._folder("shipped").rglob("*.saf*"))
+    assert size < 8e6
+    assert profiles.get("standard").shape == drawn.images.shape[2:]
