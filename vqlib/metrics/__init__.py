@@ -8,7 +8,7 @@ from vqlib.metrics.generation import (
     precision_recall,
     principal_axes,
     texture_features,
-    thumbnails,
+    thumbnail_distances,
     two_sample_accuracy,
 )
 from vqlib.metrics.rate import (
@@ -63,6 +63,6 @@ __all__ = [
     "ssim",
     "take",
     "texture_features",
-    "thumbnails",
+    "thumbnail_distances",
     "two_sample_accuracy",
 ]

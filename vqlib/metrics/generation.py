@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from vqlib.data import SliceDataset
-from vqlib.metrics.similarity import Interval, nearest_distance
+from vqlib.metrics.similarity import Interval
 
 BANDS = 10  # of spatial frequency
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -117,11 +117,11 @@ def principal_axes(
 def kid(
     a: np.ndarray, b: np.ndarray, subsets: int = 100, size: int = 100, seed: int = 0
 ) -> Interval:
-    """Kernel distance of features `[N, F]` and `[M, F]`, times 100: the unbiased
-    squared maximum mean discrepancy, mean k(a, a') + mean k(b, b') − 2 mean k(a, b)
-    over pairs of different slices, with the kernel (x·y / F + 1)³. 0 for sets of one
-    distribution, and below by chance. The mean over ``subsets`` of ``size`` slices each
-    (or half of the smaller set), with the range that 95 % of them lie in.
+    """Kernel distance of features `[N, F]` and `[M, F]`, times 100: the squared maximum
+    mean discrepancy, mean k(a, a') + mean k(b, b') − 2 mean k(a, b) over pairs of
+    different slices, with the kernel (x·y / F + 1)³. Unbiased: 0 on average for sets of
+    one distribution, and below by chance. The mean over ``subsets`` of ``size`` slices
+    each (or half of the smaller set), and the range that 95 % of them lie in.
 
     >>> same = np.random.default_rng(0).normal(size=(2, 200, 4))
     >>> kid(*same).low < 0 < kid(*same).high
@@ -142,20 +142,31 @@ def kid(
 
 
 def two_sample_accuracy(
-    a: np.ndarray, b: np.ndarray, patients: np.ndarray, folds: int = 5, seed: int = 0
+    generated: np.ndarray,
+    real: np.ndarray,
+    patients: np.ndarray,
+    own: np.ndarray | None = None,
+    folds: int = 5,
+    seed: int = 0,
 ) -> float:
     """How often a logistic regression tells samples `[N, F]` from held-out slices
-    `[M, F]` that it was not trained on, slices of one patient being kept together:
-    0.5 for sets that it cannot tell apart, 1 for sets that it always can."""
-    n = min(len(a), len(b))
-    rng = np.random.default_rng(seed)
-    a = a[rng.permutation(len(a))[:n]]
-    rows = rng.permutation(len(b))[:n]
-    x, y = np.concatenate([a, b[rows]]), np.repeat([0, 1], n)
-    groups = np.concatenate([-1 - np.arange(n), np.asarray(patients)[rows]])
+    `[M, F]` that it was not trained on: 0.5 for sets that it cannot tell apart, 1 for
+    sets that it always can.
+
+    Slices of one patient are never on both sides of a fold, or the classifier would
+    know the patient. Whose slice it is say ``patients`` `[M]` and, where the first set
+    is of patients as well, ``own`` `[N]`.
+    """
+    n, rng = min(len(generated), len(real)), np.random.default_rng(seed)
+    ours, theirs = (rng.permutation(len(x))[:n] for x in (generated, real))
+    x, y = np.concatenate([generated[ours], real[theirs]]), np.repeat([0, 1], n)
+    owners = _owners(own, len(generated))[ours], _owners(patients, len(real))[theirs]
+    groups = np.concatenate([owners[0], -1 - owners[1]])  # nobody is in both sets
+    folds = min(folds, *(len(np.unique(owner)) for owner in owners))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return float(cross_val_score(model, x, y, groups=groups, cv=split).mean())
+    found = cross_val_score(model, x, y, groups=groups, cv=split)
+    return float(found.mean())
 
 
 def precision_recall(
@@ -166,31 +177,35 @@ def precision_recall(
     repeats: int = 8,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Precision, the share of samples that lie in a ball around a real slice, and
-    recall, the share of real slices that lie in a ball around a sample (Kynkäänniemi et
-    al. 2019, eq. 1 and 2), in features `[N, F]` and `[M, F]`.
+    """Precision, the share of samples that lie in a ball around a held-out slice, and
+    recall, the share of held-out slices that lie in a ball around a sample
+    (Kynkäänniemi et al. 2019, eq. 1 and 2), in features `[N, F]` and `[M, F]`.
 
     A ball reaches to the third neighbour among *other patients*: slices of one patient
     are so alike that nobody else's would ever lie in their balls. Whose slice it is say
-    ``patients`` `[M]` and, where the first set is real as well, ``own`` `[N]`. Both
-    scores depend on the sizes of the sets, so equally many of each are drawn,
-    ``repeats`` times, and the means returned. Raises ValueError where a slice has fewer
-    than three of other patients.
+    ``patients`` `[M]` and, where the first set is of patients as well, ``own`` `[N]`; a
+    set of one patient counts as if each slice were of its own. Both scores depend on
+    the sizes of the sets, so equally many of each are drawn, ``repeats`` times, and the
+    means returned.
     """
-    own = np.arange(len(generated)) if own is None else np.asarray(own)
-    patients, rng = np.asarray(patients), np.random.default_rng(seed)
-    n, found = min(len(generated), len(real)), []
+    own, patients = _owners(own, len(generated)), _owners(patients, len(real))
+    n, rng = min(len(generated), len(real)), np.random.default_rng(seed)
+    found = []
     for _ in range(repeats):
         g, r = (rng.permutation(len(x))[:n] for x in (generated, real))
         apart = _distances(generated[g], real[r])
-        found.append(
-            (
-                (apart < _radii(real[r], patients[r])).any(1).mean(),
-                (apart < _radii(generated[g], own[g])[:, None]).any(0).mean(),
-            )
-        )
+        around_real = apart < _radii(real[r], patients[r])
+        around_samples = apart < _radii(generated[g], own[g])[:, None]
+        found.append((around_real.any(1).mean(), around_samples.any(0).mean()))
     precision, recall = np.mean(found, 0).tolist()
     return {"precision": precision, "recall": recall}
+
+
+def _owners(patients: np.ndarray | None, count: int) -> np.ndarray:
+    """Whose each slice is; where that is not known, or all are of one, its own."""
+    if patients is not None and len(np.unique(patients)) > 1:
+        return np.asarray(patients)
+    return np.arange(count if patients is None else len(patients))
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -198,13 +213,12 @@ def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _radii(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Distance of each point to its k-th neighbour in other groups, `[N]`."""
+    """Distance of each point to its k-th neighbour in other groups, or to the farthest
+    where there are fewer: `[N]`."""
     apart = _distances(points, points)
     apart[groups[:, None] == groups[None]] = np.inf
-    radii = np.sort(apart, 1)[:, NEIGHBOURS - 1]
-    if np.isinf(radii).any():
-        raise ValueError(f"some have fewer than {NEIGHBOURS} slices of other patients")
-    return radii
+    near = np.sort(apart, 1)[:, :NEIGHBOURS]
+    return np.where(np.isfinite(near), near, -np.inf).max(1)
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -213,19 +227,29 @@ def thumbnails(images: Tensor) -> Tensor:
     return adaptive_avg_pool2d(images, THUMBNAIL)
 
 
+def thumbnail_distances(images: Tensor, others: Tensor) -> Tensor:
+    """Root mean squared difference of the thumbnails of slices `[P, 1, H, W]`, as they
+    are or mirrored, left for right, whichever is less, and of others `[N, 1, H, W]`:
+    `[P, N]`. (Generators train on mirrored slices too.)"""
+    # in float64, or what is equal would not come out near 0
+    small, known = (thumbnails(x.double()) for x in (images, others))
+    flat = known.flatten(1)
+    both = (torch.cdist(x.flatten(1), flat) for x in (small, small.flip(2)))
+    return torch.minimum(*both) / flat.shape[1] ** 0.5
+
+
 def kinship_ladder(train: SliceDataset, most: int = 1000) -> dict[str, np.ndarray]:
     """How near is near? The distance of training slices to the nearest one of the same
     scan, of the same patient in another week, and of other patients: rung -> `[P]`.
 
-    In root mean squared grey values of thumbnails, for at most ``most`` slices, evenly
-    through the set. A rung without slices (one scan a patient, say) is missing.
+    In `thumbnail_distances`, for at most ``most`` slices, evenly through the set. A
+    rung without slices (one scan a patient, say) is missing.
     """
-    flat = thumbnails(train.images).flatten(1)
-    rows = torch.linspace(0, len(flat) - 1, min(most, len(flat))).long()
-    apart = torch.cdist(flat[rows], flat) / flat.shape[1] ** 0.5  # [P, N]
+    rows = _evenly(len(train), most)
+    apart = thumbnail_distances(train.images[rows], train.images)  # [P, N]
     same_patient = train.patients[rows, None] == train.patients
     same_scan = same_patient & (train.weeks[rows, None] == train.weeks)
-    itself = rows[:, None] == torch.arange(len(flat))
+    itself = rows[:, None] == torch.arange(len(train))
     kin = (same_scan & ~itself, same_patient & ~same_scan, ~same_patient)
     found = {}
     for rung, who in zip(RUNGS, kin, strict=True):
@@ -243,12 +267,13 @@ def memorisation(
     ``nearest`` is the median distance to the nearest training slice, in medians of the
     ladder's "other patients": 1 for another patient, 0 for a copy. ``copies`` is the
     share of samples nearer than 19 in 20 training slices are to other patients: 0.05
-    for other patients, 1 for copies. Raises ValueError for a ladder without them.
+    for other patients, 1 for copies, mirrored ones too. Raises ValueError for a ladder
+    without other patients.
     """
     if RUNGS[-1] not in ladder:
         raise ValueError("the training slices of one patient cannot judge copies")
     others = ladder[RUNGS[-1]]
-    near = nearest_distance(thumbnails(samples), thumbnails(train))[0].cpu().numpy()
+    near = thumbnail_distances(samples, train).amin(1).cpu().numpy()
     return {
         "nearest": float(np.median(near) / np.median(others)),
         "copies": float((near < np.quantile(others, CLOSE)).mean()),
@@ -269,19 +294,24 @@ def copied_patches(
     """The share of patches of samples that are nearer to a training slice's patch at
     the same place than 19 in 20 patches of training slices are to other patients':
     0.05 for other patients, 1 for copies. ``patients`` `[M]` are those of ``train``.
-    Patches that hardly differ from a flat one are left out.
+    Patches are compared as they are and in a mirrored slice; those that hardly differ
+    from a flat one are left out.
     """
-    rows = torch.linspace(0, len(train) - 1, min(most, len(train))).long()
+    rows, near, total = _evenly(len(train), most), 0, 0
     same = patients[rows, None] == patients
-    ours, known = patches(samples), patches(train)
-    near, total = 0, 0
-    for mine, theirs in zip(ours, known, strict=True):
-        probes = theirs[rows]
-        others = torch.cdist(probes, theirs).masked_fill(same, torch.inf).amin(1)
-        busy, told = (x.std(1) > FINEST for x in (mine, probes))
-        if not busy.any() or not told.any():
-            continue
-        limit = others[told].quantile(CLOSE)
-        near += int((torch.cdist(mine[busy], theirs).amin(1) < limit).sum())
-        total += int(busy.sum())
+    ours, probes = (
+        torch.stack([patches(x), patches(x.flip(2))], 1) for x in (samples, train[rows])
+    )  # [8, 2, N, 256]
+    for mine, some, known in zip(ours, probes, patches(train), strict=True):
+        limits = torch.cdist(some, known).amin(0).masked_fill(same, torch.inf).amin(1)
+        apart = torch.cdist(mine, known).amin((0, 2))
+        busy, seen = mine[0].std(1) > FINEST, some[0].std(1) > FINEST
+        if busy.any() and seen.any():
+            limit = limits[seen].quantile(CLOSE)
+            near += int((apart[busy] < limit).sum())
+            total += int(busy.sum())
     return near / max(1, total)
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    return torch.linspace(0, count - 1, min(most, count)).long()

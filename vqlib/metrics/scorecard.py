@@ -8,9 +8,9 @@ Samples are compared with held-out patients. A number means something beside the
 fidelity can be bought with variety, and both with copies. Each formula stands in
 notebook 06, which also puts the scores on trial.
 
-A generated slice has no labels but those that it was drawn for:
-`vqlib.models.Segmenter` finds organs in it, as in held-out slices, so that its faults
-are in both.
+A generated slice has no labels but those that it was drawn for. So a
+`vqlib.models.Segmenter` finds organs in it, as in held-out slices: its faults are in
+both.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from torch import Tensor
 from vqlib.data import LABEL_NAMES, SliceData, SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics.generation import (
+    RUNGS,
     copied_patches,
     kid,
     kinship_ladder,
@@ -39,7 +40,7 @@ from vqlib.models import Segmenter
 
 BINS = 5  # of the position in the volume
 PRESENT = 0.001  # share of the slice from which an organ counts as present
-FEWEST = 16  # slices of a set
+FEWEST = 8  # slices of a set
 
 
 class Slices(NamedTuple):
@@ -68,6 +69,7 @@ SCORES = {
     "places": Score("organ positions", 0.0),
     "agreement": Score("agreement", 1.0),
     "told apart": Score("told apart", 0.5),
+    "prior apart": Score("told apart, both decoded", 0.5),
     "nearest": Score("nearest training slice", 1.0),
     "copies": Score("copies", 0.05),
     "patches": Score("copied patches", 0.05),
@@ -84,27 +86,26 @@ def take(dataset: SliceDataset, n: int) -> Slices:
 
 
 def make_judge(
-    data: SliceData,
-    segmenter: Segmenter | None,
-    most: int = 600,
-    held_out: Tensor | None = None,
-) -> Callable[[Slices, int], Card]:
-    """A function ``judge(slices, seed=0)`` that gives a set of slices its `Card`.
+    data: SliceData, segmenter: Segmenter | None, most: int = 600
+) -> Callable[..., Card]:
+    """A function ``judge(slices, seed=0, decoded=None)`` that gives a set of slices its
+    `Card`.
 
     - ``texture``, ``shape``: `kid` to the test split, on the principal axes (of
-      ``most`` train slices) of `texture_features` and of the segmenter's last layer.
+      ``most`` train slices) of `texture_features` and of the segmenter's features.
     - ``precision``, ``recall``: `precision_recall` on both sets of axes side by side.
     - ``areas``, ``pieces``, ``places``: `anatomy` beside the test split's.
     - ``agreement``: `dice` of the maps that the slices were drawn for and what the
       segmenter finds in them; the mean over organs.
-    - ``told apart``: `two_sample_accuracy` on all features, beside the test split, or
-      beside ``held_out``: the test slices as an autoencoder's decoder draws them, so
-      that its prior is judged and not its decoder.
+    - ``told apart``: `two_sample_accuracy` on all features, beside the test split.
+    - ``prior apart``: the same beside ``decoded``, the test slices as the decoder that
+      drew this set draws them: so its prior is judged, and not the decoder.
     - ``nearest``, ``copies``, ``patches``: `memorisation` and `copied_patches` of the
       train split.
 
-    A score without a meaning (no segmenter, positions or maps) is None. The function
-    raises `UserError` for slices of another size than the data, and for fewer than 16.
+    A score without a meaning (no segmenter, no positions, no maps, train slices of one
+    patient alone) is None. ``judge`` raises `UserError` for slices of another size than
+    the data, and for fewer than 8.
     """
 
     def features(images: Tensor) -> dict[str, np.ndarray]:  # name -> [N, F]
@@ -113,43 +114,47 @@ def make_judge(
             found["shape"] = segmenter.features(images).double().numpy()
         return found
 
-    known, test = features(take(data.train, most).images), data.test
+    train, test = data.train, data.test
+    known, raw = features(take(train, most).images), features(test.images)
     axes = {name: principal_axes(x, name == "shape") for name, x in known.items()}
-    raw = features(test.images)
     real = {name: axes[name](x) for name, x in raw.items()}
-    spread = {name: np.sqrt(x.var(0).sum()) for name, x in real.items()}
-    if held_out is not None:
-        raw = features(held_out)
+    unit = {name: np.sqrt(x.var(0).sum()) for name, x in real.items()}
+    theirs = {name: x / unit[name] for name, x in real.items()}
     labels = None if segmenter is None else segmenter.segment(test.images)
-    ladder = kinship_ladder(data.train)
+    who, ladder = test.patients.numpy(), kinship_ladder(train)
 
-    def judge(slices: Slices, seed: int = 0) -> Card:
+    def judge(slices: Slices, seed: int = 0, decoded: Tensor | None = None) -> Card:
         _check(slices.images, test.images)
         card: Card = dict.fromkeys(SCORES)
         found = features(slices.images)
-        ours = {name: axes[name](x) / spread[name] for name, x in found.items()}
-        theirs = {name: x / spread[name] for name, x in real.items()}
+        ours = {name: axes[name](x) / unit[name] for name, x in found.items()}
         for name, x in ours.items():
-            scale = np.sqrt(x.shape[1])  # x·x / F is about 1
+            scale = np.sqrt(x.shape[1])  # so that x·x / F is about 1
             card[name] = kid(scale * x, scale * theirs[name], seed=seed)
-        both, beside = (np.column_stack(list(x.values())) for x in (ours, theirs))
-        who = test.patients.numpy(), slices.patients
-        card |= precision_recall(both, beside, *who, seed=seed)
+        mine, other = side_by_side(ours), side_by_side(theirs)
+        card |= precision_recall(mine, other, who, slices.patients, seed=seed)
+        for name, beside in (("told apart", raw), ("prior apart", decoded)):
+            if beside is not None:
+                beside = features(beside) if name == "prior apart" else beside
+                sets = side_by_side(found), side_by_side(beside)
+                card[name] = two_sample_accuracy(*sets, who, slices.patients, seed=seed)
         if segmenter is not None:
             seen = segmenter.segment(slices.images)
             card |= anatomy(seen, labels, slices.positions, test.positions)
             if slices.labels is not None:
                 card["agreement"] = dice(seen, slices.labels)["mean"]
-        every, other = (np.column_stack(list(x.values())) for x in (found, raw))
-        card["told apart"] = two_sample_accuracy(
-            every, other, test.patients.numpy(), seed=seed
-        )
-        card["patches"] = copied_patches(
-            slices.images, data.train.images, data.train.patients
-        )
-        return card | memorisation(slices.images, data.train.images, ladder)
+        if RUNGS[-1] in ladder:
+            card |= memorisation(slices.images, train.images, ladder)
+            copied = copied_patches(slices.images, train.images, train.patients)
+            card["patches"] = copied
+        return card
 
     return judge
+
+
+def side_by_side(features: dict[str, np.ndarray]) -> np.ndarray:
+    """All families of features in one table: `[N, F]`."""
+    return np.column_stack(list(features.values()))
 
 
 def _check(images: Tensor, real: Tensor) -> None:

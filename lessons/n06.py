@@ -1,0 +1,228 @@
+"""What notebook 06 measures by itself: scores on trial, and neighbours in training.
+
+A score that does not move when slices are made worse sees nothing. *Harms* make a set
+of slices worse in known ways, each with a severity from 0 (as it was) to 1, and do one
+thing: to the picture, to the anatomy, to the variety, or to the honesty of a set. A
+score sees a harm where its badness never falls from step to step. `MUST_SEE` says which
+scores exist to see which harm; that some are blind to others is no fault, as long as it
+is known.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lessons.sharpness import blurred
+from vqlib import generator
+from vqlib.data import SliceDataset
+from vqlib.errors import UserError
+from vqlib.metrics import Interval, Slices, thumbnail_distances
+from vqlib.metrics.scorecard import SCORES, Card
+
+PATCH = 8  # pixels: what one code draws in the quick profile
+SEVERITIES = (0.25, 0.5, 1.0)
+MUST_SEE = {
+    "blur": ("texture", "precision", "told apart"),
+    "dropped modes": ("texture", "shape", "recall"),
+    "shuffled patches": ("texture", "shape", "precision", "pieces", "told apart"),
+    "wrong anatomy": ("shape", "places", "agreement"),
+    "maps of other slices": ("agreement",),
+    "copied training slices": ("nearest", "copies", "patches"),
+}
+# what lies below the best value of these is chance, and no fault
+ONE_SIDED = ("texture", "shape", "told apart", "prior apart", "copies", "patches")
+
+
+def blur(slices: Slices, severity: float, train: SliceDataset, seed: int) -> Slices:
+    """A Gaussian filter of up to 1.5 pixels."""
+    return slices._replace(images=blurred(slices.images, 1.5 * severity))
+
+
+def drop_modes(
+    slices: Slices, severity: float, train: SliceDataset, seed: int
+) -> Slices:
+    """Only slices from an ever narrower middle part of the volume, some repeatedly, at
+    the positions where they belong; at worst from a tenth of it."""
+    off = (slices.positions - 0.5).abs()
+    reach = 0.5 * (1 - 0.9 * severity)
+    kept = torch.nonzero(off <= max(reach, float(off.min())))[:, 0]
+    rows = kept[torch.arange(len(off)) * len(kept) // len(off)]
+    return Slices(*(None if x is None else x[rows] for x in slices))
+
+
+def shuffle_patches(
+    slices: Slices, severity: float, train: SliceDataset, seed: int
+) -> Slices:
+    """A share of the patches of each slice change places: what shuffled codes do."""
+    rng, images = np.random.default_rng(seed), slices.images.clone()
+    n, _, height, width = images.shape
+    grid = images.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)  # a view
+    rows, columns = height // PATCH, width // PATCH
+    for i in range(n):
+        chosen = rng.permutation(rows * columns)[: round(severity * rows * columns)]
+        to = rng.permutation(chosen)
+        moved = grid[i, 0, chosen // columns, chosen % columns].clone()
+        grid[i, 0, to // columns, to % columns] = moved
+    return slices._replace(images=images)
+
+
+def join_halves(
+    slices: Slices, severity: float, train: SliceDataset, seed: int
+) -> Slices:
+    """Wrong anatomy with true texture: in a share of the slices, the upper half is that
+    of another slice of the set, half a volume away."""
+    images, half = slices.images.clone(), slices.images.shape[-1] // 2
+    for i in _chosen(slices, severity, seed):
+        images[i, ..., half:] = slices.images[_far_from(slices, i), ..., half:]
+    return slices._replace(images=images)
+
+
+def exchange_maps(
+    slices: Slices, severity: float, train: SliceDataset, seed: int
+) -> Slices:
+    """True slices with wrong maps: a share of them with the map of a slice that lies
+    half a volume away."""
+    if slices.labels is None:
+        return slices
+    labels = slices.labels.clone()
+    for i in _chosen(slices, severity, seed):
+        labels[i] = slices.labels[_far_from(slices, i)]
+    return slices._replace(labels=labels)
+
+
+def copy_training(
+    slices: Slices, severity: float, train: SliceDataset, seed: int
+) -> Slices:
+    """A share of the slices replaced by training slices at the same positions, with
+    their maps."""
+    images = slices.images.clone()
+    labels = None if slices.labels is None else slices.labels.clone()
+    for i in _chosen(slices, severity, seed):
+        row = (train.positions - slices.positions[i]).abs().argmin()
+        images[i] = train.images[row]
+        if labels is not None and train.labels is not None:
+            labels[i] = train.labels[row]
+    return slices._replace(images=images, labels=labels)
+
+
+HARMS: dict[str, Callable] = {
+    "blur": blur,
+    "dropped modes": drop_modes,
+    "shuffled patches": shuffle_patches,
+    "wrong anatomy": join_halves,
+    "maps of other slices": exchange_maps,
+    "copied training slices": copy_training,
+}
+
+
+def _chosen(slices: Slices, share: float, seed: int) -> np.ndarray:
+    """Rows to change; those of a larger share contain those of a smaller one."""
+    n = len(slices.images)
+    return np.random.default_rng(seed).permutation(n)[: round(share * n)]
+
+
+def _far_from(slices: Slices, row: int) -> int:
+    """The row of the slice nearest to half a volume away."""
+    elsewhere = (slices.positions[row] + 0.5) % 1
+    return int((slices.positions - elsewhere).abs().argmin())
+
+
+def badness(name: str, value: float | Interval, floor: float | Interval) -> float:
+    """How far a score is from that of held-out slices: 0 is best.
+
+    For a score with a known best value (see `SCORES`) the distance from it; for
+    precision and recall how much it is below the floor.
+    """
+    value, floor = (x.mean if isinstance(x, Interval) else x for x in (value, floor))
+    best = SCORES[name].best
+    if best is None:
+        return max(floor - value, 0.0)
+    return max(value - best, 0.0) if name in ONE_SIDED else abs(value - best)
+
+
+def trial(
+    harm: str, slices: Slices, judge: Callable, train: SliceDataset, floor: Card
+) -> dict[float, Card]:
+    """Severity → the card of slices with a harm done to them; ``floor`` is the card of
+    the slices as they are."""
+    worse = {s: HARMS[harm](slices, s, train, 0) for s in SEVERITIES}
+    return {0.0: floor} | {s: judge(x) for s, x in worse.items()}
+
+
+def order(cards: dict[float, Card]) -> dict[str, float | None]:
+    """Rank correlation of severity and badness: score → gamma in [-1, 1], the share of
+    pairs in the right order less that in the wrong one (Goodman and Kruskal 1954,
+    doi 10.1080/01621459.1954.10501231).
+
+    Pairs of equal badness count neither way, so that a score is not blamed for having
+    reached its end. 0 where it does not move at all, None where it has no value.
+    """
+    severities, floor = sorted(cards), cards[min(cards)]
+    found: dict[str, float | None] = dict.fromkeys(SCORES)
+    for name in SCORES:
+        values = [cards[s][name] for s in severities]
+        if None not in values:
+            bad = [badness(name, v, floor[name]) for v in values]
+            signs = [np.sign(b - a) for a, b in combinations(bad, 2)]
+            found[name] = float(np.sum(signs) / max(np.count_nonzero(signs), 1))
+    return found
+
+
+def moved(card: Card, floor: Card, least: float = 0.05) -> list[str]:
+    """The scores that are worse than the floor's by more than ``least``, or, for those
+    with an interval, by more than half of it."""
+    found = []
+    for name, value in card.items():
+        if value is None or floor[name] is None:
+            continue
+        bad, usual = (badness(name, x, floor[name]) for x in (value, floor[name]))
+        unsure = isinstance(value, Interval)
+        if bad - usual > (0.5 * (value.high - value.low) if unsure else least):
+            found.append(name)
+    return found
+
+
+def card_table(cards: Mapping[str, Card]) -> pd.DataFrame:
+    """Score cards as a table: a row for each score, a column for each set. Scores that
+    no set has are left out."""
+    rows = {}
+    for name, score in SCORES.items():
+        cells = [_cell(card[name]) for card in cards.values()]
+        if any(cells):
+            best = "as the floor" if score.best is None else f"{score.best:g}"
+            rows[score.title] = [best, *cells]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["best", *cards])
+
+
+def _cell(value: float | Interval | None) -> str:
+    if isinstance(value, Interval):
+        return f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})"
+    return "" if value is None else f"{value:.2f}"
+
+
+def nearest_training(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """For each sample `[N, 1, H, W]` the distance `[N]` to its nearest training slice,
+    and that slice `[N, 1, H, W]`, mirrored where it is nearer so."""
+    distance, row = thumbnail_distances(samples, train).min(1)
+    nearest = train[row]
+    errors = [
+        (samples - x).square().mean((1, 2, 3)) for x in (nearest, nearest.flip(2))
+    ]
+    turned = (errors[1] < errors[0])[:, None, None, None]
+    return distance, torch.where(turned, nearest.flip(2), nearest)
+
+
+def shipped_generator(size: tuple[int, int]) -> generator.Generator | None:
+    """The generator that comes with the package; None where there is none, or where it
+    draws slices of another size than ``size``."""
+    try:
+        found = generator.Generator.of_run()
+    except UserError:
+        return None
+    factor = found.autoencoder.decoder.factor
+    fits = tuple(side * factor for side in found.prior.grid) == tuple(size)
+    return found if fits else None
