@@ -8,7 +8,7 @@ scores exist to see which harm; that some are blind to others is no fault, as lo
 is known.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -214,6 +214,47 @@ def nearest_training(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     ]
     turned = (errors[1] < errors[0])[:, None, None, None]
     return distance, torch.where(turned, nearest.flip(2), nearest)
+
+
+def rows_at(positions: Tensor, wanted: Tensor, seed: int = 0) -> Tensor:
+    """A row for each wanted position: one of those nearest to it, by lot."""
+    rng, rows = np.random.default_rng(seed), []
+    for place in wanted:
+        gap = (positions - place).abs()
+        rows.append(rng.choice(torch.nonzero(gap <= gap.min() + 0.01)[:, 0].numpy()))
+    return torch.tensor(rows)
+
+
+def endless(batches: Iterable) -> Iterator:
+    """The batches again and again, in a new order each time."""
+    while True:
+        yield from batches
+
+
+def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
+    """How much further each score is from its best than the floor's, 0 for no more."""
+    return {
+        SCORES[name].title: max(badness(name, value, floor[name]) - usual, 0.0)
+        for name, value in card.items()
+        if value is not None and floor[name] is not None
+        for usual in [badness(name, floor[name], floor[name])]
+    }
+
+
+def stored_card(stored: dict | None) -> pd.DataFrame | None:
+    """Mean and standard deviation over seeds of the stored ``rows`` (``set``, ``seed``
+    and a number for each score): a row for each score, a column for each set. None
+    where nothing is stored."""
+    if not stored or not stored.get("rows"):
+        return None
+    rows = pd.DataFrame(stored["rows"])
+    scores = [name for name in SCORES if name in rows and rows[name].notna().any()]
+    found = rows.groupby("set", sort=False)[scores]
+    mean, spread = (x.map("{:.2f}".format) for x in (found.mean(), found.std()))
+    table = (mean + " ± " + spread).rename(
+        columns={name: SCORES[name].title for name in scores}
+    )
+    return table.where(found.mean().notna().to_numpy(), "").T
 
 
 def shipped_generator(size: tuple[int, int]) -> generator.Generator | None:

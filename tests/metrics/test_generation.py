@@ -2,18 +2,103 @@ import numpy as np
 import pytest
 import torch
 from made_patients import tiny
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from lessons.sharpness import blurred
 from vqlib.data import SliceDataset
 from vqlib.metrics import (
+    copied_patches,
+    kid,
     kinship_ladder,
     memorisation,
     precision_recall,
+    principal_axes,
+    texture_features,
+    two_sample_accuracy,
 )
 
 
 def seeded():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    "corrupt",
+    [
+        lambda x, s: gaussian_blur(x, [7, 7], [0.4 + 0.4 * s] * 2),
+        lambda x, s: x + 0.05 * s * torch.randn(x.shape, generator=seeded()),
+        lambda x, s: x * (1 - 0.15 * s),
+        lambda x, s: x.roll(3 * s, 3),
+    ],
+    ids=["blur", "noise", "darker", "shifted"],
+)
+def test_textures_of_worse_sets_are_further(corrupt):
+    train, held_out = tiny().train.images, tiny().test.images
+    onto_axes = principal_axes(texture_features(train))
+    real = onto_axes(texture_features(tiny().validate.images))
+
+    unit = np.sqrt(real.var(0).mean())
+
+    def distance(images):
+        found = onto_axes(texture_features(images))
+        return kid(found / unit, real / unit).mean
+
+    found = [distance(corrupt(held_out, strength)) for strength in (1, 2, 3)]
+    assert distance(held_out) < found[0] < found[1] < found[2]
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
+def test_distance_of_known_gaussians(shift):
+    """One feature, N(0, 1) against N(s, 1): E (xy + 1)³ by the moments of both."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(10):
+        a, b = rng.normal(size=(2, 800, 1))
+        found.append(kid(a + shift, b, subsets=20, size=400).mean)
+
+    def expected(first, second):  # moments E x, E x², E x³
+        one, two, three = (p * q for p, q in zip(first, second, strict=True))
+        return three + 3 * two + 3 * one + 1
+
+    def moments(mean):
+        return mean, mean**2 + 1, mean**3 + 3 * mean
+
+    x, y = moments(shift), moments(0)
+    true = 100 * (expected(x, x) + expected(y, y) - 2 * expected(x, y))
+    spread = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found) - true) < 4 * spread + 1
+
+
+@pytest.mark.parametrize("n", [16, 64, 256])
+def test_no_bias_at_any_size(n):
+    """Two sets of one distribution: 0 on average, however few they are."""
+    rng = np.random.default_rng(0)
+    found = [kid(*rng.normal(size=(2, n, 13)), subsets=20).mean for _ in range(40)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+
+
+def test_the_interval_is_that_of_subsets():
+    a, b = np.random.default_rng(0).normal(size=(2, 200, 4))
+    found = kid(a, b + 1)
+    assert 0 < found.low < found.mean < found.high
+    assert kid(a, b + 1) == found  # the seed decides
+    assert kid(a, b + 1, seed=1) != found
+
+
+def test_a_classifier_tells_apart_what_differs():
+    a, b = np.random.default_rng(0).normal(size=(2, 120, 6))
+    who = np.repeat(np.arange(12), 10)
+    assert two_sample_accuracy(a, b, who) == pytest.approx(0.5, abs=0.15)
+    assert two_sample_accuracy(a + 3 * np.eye(6)[0], b, who) > 0.9
+
+
+def test_a_classifier_that_knows_the_patients_is_no_proof():
+    """Each patient is a point of its own: known patients would be told apart always."""
+    rng, who = np.random.default_rng(0), np.repeat(np.arange(10), 12)
+    a, b = (rng.normal(size=(10, 20))[who] for _ in range(2))
+    a, b = (x + 0.01 * rng.normal(size=x.shape) for x in (a, b))
+    assert two_sample_accuracy(a, b, np.arange(120)) > 0.95
+    assert two_sample_accuracy(a, b, who, who) < 0.75
+    assert two_sample_accuracy(a, b, np.zeros(120)) > 0.95  # one patient: by slice
 
 
 def cloud(seed, n=120):
@@ -33,6 +118,13 @@ def test_precision_is_fidelity_and_recall_is_variety(generated, precision, recal
     found = precision_recall(generated, cloud(0), np.arange(120))
     assert precision[0] <= found["precision"] <= precision[1]
     assert recall[0] <= found["recall"] <= recall[1]
+
+
+def test_a_set_of_one_patient_has_balls_too():
+    found = precision_recall(cloud(1), cloud(0), np.zeros(120), np.zeros(120))
+    assert min(found.values()) > 0.8
+    two = np.repeat([0, 1], [118, 2])  # of whom one has but two slices
+    assert precision_recall(cloud(1), cloud(0), two)["precision"] > 0.8
 
 
 def cohort():
@@ -67,7 +159,9 @@ def test_the_ladder_has_its_rungs_in_order():
 def test_copies_are_found_also_when_they_are_blurred():
     train = cohort()
     ladder, some = kinship_ladder(train), train.images[::5]
-    assert memorisation(some, train.images, ladder) == {"nearest": 0, "copies": 1}
+    for copies in (some, some.flip(2)):  # mirrored, left for right
+        found = memorisation(copies, train.images, ladder)
+        assert found == {"nearest": pytest.approx(0, abs=1e-6), "copies": 1}
     smooth = memorisation(blurred(some, 1.5), train.images, ladder)
     assert smooth["copies"] == 1
     assert smooth["nearest"] < 0.5
@@ -83,3 +177,16 @@ def test_patients_who_were_not_in_training_are_no_copies():
     assert new["nearest"] > 0.8
     with pytest.raises(ValueError, match="of one patient"):
         memorisation(train.images, train.images, {"same scan": np.ones(2)})
+
+
+def test_a_copied_part_is_found_in_a_new_slice():
+    train = cohort()
+    known = train.patients > 2
+    images, who = train.images[known], train.patients[known]
+    new = train.images[~known].clone()
+    assert copied_patches(new, images, who) < 0.3
+    new[..., :16] = images[: len(new), ..., :16]  # the lower half
+    assert copied_patches(new, images, who) > 0.45
+    assert copied_patches(images.flip(2), images, who) == 1
+    flat = torch.full_like(new, 0.5)
+    assert copied_patches(flat, images, who) == 0  # nothing to copy

@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from made_patients import judge, segmenter, tiny
 
+from lessons.sharpness import blurred
+from vqlib.data import SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics import SCORES, Slices, anatomy, dice, make_judge, take
 from vqlib.metrics.scorecard import organ_areas
@@ -53,23 +57,53 @@ def base():
 def test_the_floor_is_near_what_held_out_slices_have():
     card = judge()(base())
     assert list(card) == list(SCORES)
-    assert abs(card["texture"]) < 10
+    assert card["texture"].low < 0 < card["texture"].high
     assert min(card["precision"], card["recall"]) > 0.7
     assert card["areas"] < 0.3
+    assert card["agreement"] > 0.8
+    assert card["told apart"] < 0.75
+    assert card["prior apart"] is None  # no decoder was named
     assert card["nearest"] == pytest.approx(1, abs=0.2)
     assert judge()(base()) == card  # the seed decides
+
+
+def test_the_prior_is_judged_beside_what_its_decoder_draws():
+    """All that a decoder does to a set it does to the decoded test slices too."""
+
+    def decoder(images):
+        return blurred(images, 1.0)
+
+    ours = base()._replace(images=decoder(base().images))
+    card = judge()(ours, decoded=decoder(tiny().test.images))
+    assert card["told apart"] > 0.9
+    assert card["prior apart"] < 0.75
 
 
 def test_a_score_without_meaning_has_no_value():
     card = make_judge(tiny(), None)(base())
     missing = {name for name, value in card.items() if value is None}
-    assert missing == {"shape", "areas", "pieces", "places"}
+    organs = {"shape", "areas", "pieces", "places", "agreement"}
+    assert missing == organs | {"prior apart"}
     card = judge()(Slices(base().images, None))
-    assert [name for name in card if card[name] is None] == ["places"]
+    missing = [name for name in card if card[name] is None]
+    assert missing == ["places", "agreement", "prior apart"]
+
+
+def test_sets_of_a_single_patient_are_scored_too():
+    def only(dataset, n):
+        rows = dataset.patients == dataset.patients[0]
+        parts = (dataset.images, dataset.labels, dataset.positions, dataset.patients)
+        return SliceDataset(*(x[rows][:n] for x in parts), dataset.weeks[rows][:n])
+
+    few = SimpleNamespace(train=only(tiny().train, 12), test=only(tiny().test, 12))
+    card = make_judge(few, None)(take(only(tiny().validate, 12), 10))
+    assert card["precision"] is not None
+    assert card["nearest"] is None  # no other patients to compare with
+    assert card["patches"] is None
 
 
 def test_sets_that_cannot_be_scored_are_refused():
-    with pytest.raises(UserError, match=r"5 slices are too few.*give 28"):
+    with pytest.raises(UserError, match=r"5 slices are too few.*give 8"):
         judge()(Slices(base().images[:5], None))
     with pytest.raises(UserError, match=r"\(1, 128, 64\) cannot be scored"):
         judge()(base()._replace(images=torch.zeros(30, 1, 128, 64)))

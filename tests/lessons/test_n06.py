@@ -1,0 +1,222 @@
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from made_patients import judge, tiny
+
+from lessons import n06, n06_figures
+from vqlib.metrics import SCORES, Interval, Slices, take
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def base(n=48):
+    return take(tiny().validate, n)
+
+
+@pytest.mark.parametrize("name", n06.HARMS)
+def test_nothing_happens_at_severity_0_and_more_at_more(name):
+    slices, changes = base(30), []
+    before = slices.images.clone()
+    for severity in (0.0, *n06.SEVERITIES):
+        worse = n06.HARMS[name](slices, severity, tiny().train, 0)
+        assert worse.images.shape == before.shape
+        assert 0 <= worse.images.min() <= worse.images.max() <= 1
+        pixels = (worse.images != before).flatten(1).float().mean()
+        changes.append(float(pixels + (worse.labels != slices.labels).float().mean()))
+        again = n06.HARMS[name](slices, severity, tiny().train, 0)
+        assert torch.equal(again.images, worse.images)
+    assert changes[0] == 0
+    assert changes[1] > 0
+    if name not in ("blur", "dropped modes"):  # which change every pixel at once
+        assert changes == sorted(changes)
+    assert torch.equal(slices.images, before)
+
+
+def test_ever_fewer_places_are_left_of_dropped_modes():
+    drop = n06.HARMS["dropped modes"]
+    left = [len(drop(base(), s, tiny().train, 0).positions.unique()) for s in (0, 1)]
+    assert left[0] > 4 * left[1]
+    worst = drop(base(), 1.0, tiny().train, 0)
+    assert (worst.positions - 0.5).abs().max() < 0.1
+    for image, label in zip(worst.images[:5], worst.labels[:5], strict=True):
+        here = (base().images == image).flatten(1).all(1)
+        assert torch.equal(base().labels[here][0], label)  # its own map
+
+
+def test_patches_change_places_and_stay_whole():
+    worse, side = n06.HARMS["shuffled patches"](base(2), 1.0, tiny().train, 0), 8
+
+    def patches(images):
+        whole = images[0, 0].unfold(0, side, side).unfold(1, side, side)
+        return sorted(map(tuple, whole.reshape(-1, side**2).tolist()))
+
+    assert patches(worse.images) == patches(base(2).images)
+
+
+def test_harms_of_slices_without_maps():
+    plain = base()._replace(labels=None)
+    for harm in n06.HARMS.values():
+        assert harm(plain, 1.0, tiny().train, 0).labels is None
+
+
+@pytest.mark.parametrize("harm", n06.HARMS)
+def test_every_score_orders_what_it_must_see(harm):
+    """In 48 small slices chance may exchange two neighbouring steps of four, no more,
+    and the worst step is worse than none."""
+    floor = judge()(base())
+    cards = n06.trial(harm, base(), judge(), tiny().train, floor)
+    gamma = n06.order(cards)
+    for name in n06.MUST_SEE[harm]:
+        values = [card[name] for card in cards.values()]
+        assert gamma[name] >= 0.6, (name, values)
+        bad = [n06.badness(name, value, floor[name]) for value in values]
+        assert bad[-1] > bad[0], (name, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "floor", "expected"),
+    [
+        ("copies", 0.25, 0.3, 0.2),
+        ("copies", 0.0, 0.3, 0),
+        ("nearest", 0.4, 1.0, 0.6),
+        ("nearest", 1.4, 1.0, 0.4),
+        ("recall", 0.5, 0.7, 0.2),
+        ("recall", 0.9, 0.7, 0),
+        ("agreement", 0.9, 0.95, 0.1),
+        ("told apart", 0.4, 0.5, 0),
+        ("texture", Interval(-0.3, -1, 1), Interval(0.0, -1, 1), 0),
+        ("shape", Interval(4.0, 3, 5), Interval(0.5, 0, 1), 4),
+    ],
+)
+def test_badness_knows_which_way_is_better(name, value, floor, expected):
+    assert n06.badness(name, value, floor) == pytest.approx(expected)
+
+
+def flat_card(**changes):
+    return dict.fromkeys(SCORES, 0.5) | {"places": None} | changes
+
+
+def test_a_score_that_does_not_move_orders_nothing():
+    found = n06.order(dict.fromkeys((0.0, 0.5, 1.0), flat_card()))
+    assert found["texture"] == 0
+    assert found["places"] is None
+    steps = [flat_card(recall=v, copies=1 - v) for v in (0.9, 0.4, 0.5, 0.0, 0.0)]
+    found = n06.order(dict(enumerate(steps)))
+    # one of nine pairs the wrong way round, one even
+    assert found["recall"] == pytest.approx((8 - 1) / 9)
+    assert found["copies"] == pytest.approx((8 - 1) / 9)
+
+
+def test_what_moved_beyond_chance():
+    floor = flat_card(texture=Interval(0.0, -2, 2))
+    card = floor | {"texture": Interval(1.5, -0.5, 3.5), "recall": 0.2}
+    assert n06.moved(card, floor) == ["recall"]
+    card |= {"texture": Interval(5.0, 3, 7)}
+    assert n06.moved(card, floor) == ["texture", "recall"]
+    far = n06.distance_from_floor(card, floor)
+    assert far["KID, texture"] == 5
+    assert far["recall"] == pytest.approx(0.3)
+    assert far["precision"] == 0
+
+
+def test_cards_become_a_table():
+    a, b = flat_card(shape=Interval(1.0, 0, 2)), flat_card(agreement=None)
+    table = n06.card_table({"a": a, "b": b})
+    assert "organ positions" not in table.index  # nobody has it
+    assert table.loc["KID, segmenter", "a"] == "1.0 (0.0 to 2.0)"
+    assert table.loc["agreement", "b"] == ""
+    assert table.loc["recall", "best"] == "as the floor"
+
+
+def test_a_stored_card_is_a_mean_over_seeds():
+    rows = [
+        {"set": name, "seed": seed, "recall": value, "agreement": None}
+        for name, values in {"x": (0.5, 0.7), "y": (0.2, 0.2)}.items()
+        for seed, value in enumerate(values)
+    ]
+    table = n06.stored_card({"rows": rows})
+    assert table.loc["recall", "x"] == "0.60 ± 0.14"
+    assert list(table.index) == ["recall"]
+    assert n06.stored_card(None) is None
+
+
+def test_a_mirrored_copy_is_shown_as_it_lies():
+    train = tiny().train.images
+    distance, twin = n06.nearest_training(train[[3]].flip(2), train)
+    assert distance[0] == pytest.approx(0, abs=1e-6)
+    assert torch.equal(twin, train[[3]].flip(2))
+
+
+def test_rows_by_lot_near_a_place():
+    positions = torch.linspace(0, 1, 5).repeat(4)
+    rows = n06.rows_at(positions, torch.tensor([0.5] * 20))
+    assert set(positions[rows].tolist()) == {0.5}
+    assert len(rows.unique()) > 1
+
+
+def test_crops_of_different_slices_in_columns():
+    slices = base(6)
+    figure = n06_figures.crops_side_by_side({"a": (slices, 1), "b": (slices, 4)})
+    assert len(figure.axes) == 6
+    assert figure.axes[0].get_title() == "a"
+    assert figure.axes[2].get_ylabel() == "bladder"
+    plain = Slices(slices.images, slices.positions)
+    assert len(n06_figures.crops_side_by_side({"a": (plain, 1)}).axes) == 3
+
+
+def test_frames_stand_around_what_must_be_seen():
+    orders = {"blur": {"a": 1.0, "b": 0.0}, "copies": {"a": -1.0, "b": 0.5}}
+    figure = n06_figures.trial_table(
+        orders, {"blur": ("a",), "copies": ("b", "gone")}, {"a": "A", "b": "B"}
+    )
+    centres = [
+        (round(p.get_x() + 0.46), round(p.get_y() + 0.46))
+        for p in figure.axes[0].patches
+    ]
+    assert centres == [(0, 0), (1, 1)]
+
+
+def sets():
+    return torch.ones(5, 1, 16, 8), torch.zeros(5, 1, 16, 8)
+
+
+def test_each_pair_has_one_drawn_slice_on_a_random_side(capsys):
+    test = n06_figures.blind_test(*sets(), seed=1)
+    assert set(test.drawn) == {"left", "right"}
+    for left, right, side in zip(test.left, test.right, test.drawn, strict=True):
+        assert left.mean() == (side == "right")
+        assert right.mean() == (side == "left")
+    assert len(plt.gcf().axes) == 10
+    assert f"1 {test.drawn[0]}, 2 {test.drawn[1]}" in capsys.readouterr().out
+
+
+def test_buttons_go_on_score_and_stop_at_the_end():
+    test = n06_figures.make_pairs(*sets(), seed=1)
+    picture, choices, verdict = n06_figures.buttons(test).children
+    assert isinstance(picture, ipywidgets.Image)
+    for side in test.drawn:
+        choices.children[["left", "right"].index(side)].click()
+    assert bytes(picture.value) == n06_figures._png(test, 4)
+    assert "5 of 5 right" in verdict.value
+    assert "3%" in verdict.value  # 1 in 32
+    assert "last pair." in verdict.value
+    assert all(choice.disabled for choice in choices.children)
+    test.answer("left")
+    assert len(test.answers) == 5
+
+
+def test_maps_lie_under_their_slices_and_balls_around_points():
+    slices = base(3)
+    rows = {"map": slices.labels, "found": slices.labels}
+    figure = n06_figures.slices_and_maps(slices.images, rows, ["a", "b", "c"])
+    assert len(figure.axes) == 9
+    assert figure.axes[1].get_title() == "b"
+    points = np.random.default_rng(0).normal(size=(4, 2))
+    figure = n06_figures.balls({"x": (points, points, "text")}, np.ones(4))
+    assert len(figure.axes[0].patches) == 4
