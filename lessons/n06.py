@@ -232,13 +232,16 @@ def endless(batches: Iterable) -> Iterator:
 
 
 def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
-    """How much further each score is from its best than the floor's, 0 for no more."""
-    return {
-        SCORES[name].title: max(badness(name, value, floor[name]) - usual, 0.0)
-        for name, value in card.items()
-        if value is not None and floor[name] is not None
-        for usual in [badness(name, floor[name], floor[name])]
-    }
+    """How much further each score is from its best than the floor's, 0 for no more. A
+    score that the floor cannot have counts from its best."""
+    found = {}
+    for name, value in card.items():
+        if value is not None:
+            usual = floor[name]
+            least = 0.0 if usual is None else badness(name, usual, usual)
+            far = badness(name, value, value if usual is None else usual)
+            found[SCORES[name].title] = max(far - least, 0.0)
+    return found
 
 
 def stored_card(stored: dict | None) -> pd.DataFrame | None:
