@@ -5,25 +5,20 @@ For each profile and model:
 - parameters;
 - operations for one slice, forward and backward, as `torch.utils.flop_counter` counts
   them: matrix products and convolutions, a multiplication and an addition each;
-  attention as if nothing were masked;
+  attention as if nothing were masked; a critic where the objective has one;
 - peak memory of a training step with the profile's batch: what PyTorch's `MemTracker`
   sees of all tensors held at once (weights, gradients, AdamW's moments, the batch,
   activations and temporary tensors), in float32. The scratch space within an operation
   and what an allocator keeps in reserve are not seen;
-- for the transformer prior, the keys and values that sampling keeps for each slice.
+- operations of the whole training on as many slices as the profile's phantom has, or
+  HipMRI (11,460) for the full profile, and the hours that they take at 20 TFLOP/s,
+  which a current GPU sustains in bfloat16 on networks of this size. Not measured.
 
 It runs in PyTorch's fake-tensor mode, where an operation only gives the shape of its
-result, so the full profile costs no more than the quick one. ``--check`` makes one such
-step really, and compares the growth of the process (Linux) with the count.
+result, so the full profile costs no more than the quick one.
 
-    python benchmarks/model_costs.py --check --store
+    python benchmarks/model_costs.py --store
 """
-
-import math
-import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
 import click
 import torch
@@ -33,24 +28,38 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from vqlib import profiles, recipes
+from vqlib.settings import EPOCH_STEPS
 
-PRIORS = {f"prior, {network}": network for network in profiles.PRIORS}
 MIB = 2**20
+SLICES = {"quick": 3600, "standard": 7200, "full": 11460}  # to train on
+SUSTAINED = 20e12  # operations a second of a current GPU
+
+
+def make_batch(kind: str, model: nn.Module, profile, size: int) -> dict:
+    """Zeros in the shape of what the training set of a model gives."""
+    if kind == "flow":
+        latents = torch.zeros(size, model.channels, *model.grid)
+        batch = {"mu": latents, "logvar": latents}
+    elif "prior" in kind:
+        batch = {"codes": torch.zeros(size, *model.grid, dtype=torch.int64)}
+    else:
+        labels = torch.zeros(size, *profile.shape, dtype=torch.int64)
+        image = torch.zeros(size, 1, *profile.shape)
+        return {"image": image, "labels": labels, "label": labels}
+    if channels := model.conditioning.context_channels:
+        batch["context"] = torch.zeros(size, channels, *model.grid)
+    return batch | {"position": torch.zeros(size)}
 
 
 def make_step(kind: str, profile, size: int):
     """A function that makes one training step, as `vqlib.training` does, and what it
     trains: objective and optimizer."""
-    objective = recipes.objective_for(kind, recipes.build(kind, profile), profile)
-    objective.train()
+    settings = profile.changed(generator_critic_start=0)
+    model = recipes.build(kind, settings)
+    objective = recipes.objective_for(kind, model, settings).train()
     # fused: all in place, so nothing has to be known of the numbers
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
-    if kind == "prior":
-        objective.model.check = lambda *_: None  # it looks at numbers
-        codes = torch.zeros(size, *profile.grid_shape, dtype=torch.int64)
-        batch = {"codes": codes, "position": torch.zeros(size)}
-    else:
-        batch = {"image": torch.zeros(size, 1, *profile.shape)}
+    batch = make_batch(kind, model, settings, size)
 
     def step() -> None:
         loss = objective(batch)["loss"]
@@ -84,87 +93,40 @@ def peak_bytes(kind: str, profile, size: int) -> int:
     return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
 
 
-def cache_bytes(profile) -> int:
-    """Keys and values of one slice in sampling: a vector each, in every block, for
-    every position of the grid, in float32."""
-    positions = math.prod(profile.grid_shape)
-    return 2 * profile.prior_layers * positions * profile.prior_dim * 4
-
-
-def costs(profile, kind: str, name: str) -> dict:
+def costs(profile, kind: str) -> dict:
     """One row of the table."""
-    batch = profile.prior_batch_size if kind == "prior" else profile.batch_size
-    cache = cache_bytes(profile) / MIB if "transformer" in name else None
+    group = recipes.find(kind).schedule
+    batch, slices = getattr(profile, group).batch_size, SLICES[profile.name]
+    steps = min(slices // batch, EPOCH_STEPS) * profile.training_epochs(slices, group)
     with FakeTensorMode():
         model = recipes.build(kind, profile)
+    one = operations(kind, profile)
     return {
         "profile": profile.name,
         "size": profile.size,
-        "model": name,
+        "model": kind,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "gflop_per_slice": operations(kind, profile) / 1e9,
+        "gflop_per_slice": one / 1e9,
         "batch": batch,
         "peak_mib": peak_bytes(kind, profile, batch) / MIB,
-        "cache_mib_per_slice": cache,
+        "pflop": one * steps * batch / 1e15,
+        "gpu_hours": one * steps * batch / SUSTAINED / 3600,
     }
 
 
-def check(kind: str, profile, size: int) -> dict:
-    """The same step with numbers, twice in a process of its own: by how much that
-    grows as it is, and where the C library returns at once what is freed."""
-    row = {"model": kind, "profile": profile.name, "batch": size}
-    row["counted_mib"] = peak_bytes(kind, profile, size) / MIB
-    returning = {f"MALLOC_{name}_THRESHOLD_": "65536" for name in ("MMAP", "TRIM")}
-    for name, variables in {"usual": {}, "returning": returning}.items():
-        os.environ |= variables
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            grown = pool.submit(growth, kind, profile, size).result()
-        row[f"measured_mib_{name}"] = grown / MIB
-    return row
-
-
-def growth(kind: str, profile, size: int) -> int:
-    """Bytes by which two steps with a large batch let this process grow (Linux)."""
-    torch.set_num_threads(1)
-    make_step(kind, profile, 1)[0]()  # libraries load
-    before = _peak_of_process()
-    step, *_ = make_step(kind, profile, size)
-    step()
-    step()
-    return _peak_of_process() - before
-
-
-def _peak_of_process() -> int:
-    """The most that this process held so far."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    line = next(x for x in status.splitlines() if x.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
-
-
 @click.command(help=__doc__)
-@click.option("--check", "checked", is_flag=True, help="Make one step really as well.")
 @click.option("--short", is_flag=True, help="The quick profile alone.")
 @click.option("--store", is_flag=True, help="Write benchmarks/results/.")
-def main(checked: bool, short: bool, store: bool) -> None:
-    result = {}
-    if checked:
-        result["check"] = check("vqvae", profiles.get("quick"), 128)
-        print(*(f"{name} {value}" for name, value in result["check"].items()))
+def main(short: bool, store: bool) -> None:
     rows = []
-    print(f"{'':<26}{'parameters':>12}{'GFLOP/slice':>13}{'batch':>7}{'peak MiB':>10}")
-    for profile in ("quick",) if short else ("quick", "full"):
-        for name in (*recipes.AUTOENCODERS, *PRIORS):
-            kind = "prior" if name in PRIORS else name
-            settings = profiles.get(profile, prior=PRIORS.get(name))
-            row = costs(settings, kind, name)
+    for name in ("quick",) if short else tuple(SLICES):
+        for kind in (*recipes.AUTOENCODERS, *recipes.GENERATORS):
+            row = costs(profiles.get(name), kind)
             rows.append(row)
-            print(
-                f"{profile:<6} {name:<19}{row['parameters']:>12,}"
-                f"{row['gflop_per_slice']:>13.2f}{row['batch']:>7}"
-                f"{row['peak_mib']:>10,.0f}",
-                flush=True,
-            )
-    tell("model_costs", result | {"rows": rows}, store)
+            numbers = "{parameters:>11,}{gflop_per_slice:>9.2f}{peak_mib:>8.0f}"
+            text = (numbers + "{pflop:>9.2f}{gpu_hours:>7.2f}").format(**row)
+            print(f"{name:<9}{kind:<12}{text}", flush=True)
+    tell("model_costs", {"rows": rows}, store)
 
 
 if __name__ == "__main__":

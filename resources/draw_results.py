@@ -1,10 +1,11 @@
-"""Draw real outputs of a finished run: slices, reconstructions, generated slices.
+"""Draw what the shipped generator makes, beside slices that it has not seen.
 
-    python resources/draw_results.py [--run quick] [--profile quick] [--seed 0] [FILE]
+    python resources/draw_results.py [--seed 0] [FILE]
 
-Each row is one test slice, by three models, and one new slice drawn by the prior at the
-same position in the volume. All panels have the same window. Nothing is picked by eye:
-the rows are test patients in order, at fixed positions from front to back.
+Each row: a held-out slice of the phantom, the same through the generator's encoder and
+decoder, and a drawn one at the same position in the volume. All panels have one window.
+Nothing is picked by eye: the rows are test patients in order, at fixed positions from
+front to back.
 """
 
 import argparse
@@ -19,11 +20,10 @@ import torch
 
 from lessons.figures import draw_slice
 from lessons.style import SLICE_MM, WIDTH, use_style
-from vqlib import Experiment
-from vqlib.results import MODELS
+from vqlib import Generator, open_data
+from vqlib.data import SliceData
 
-POSITIONS = (0.4, 0.5, 0.6, 0.7)  # of the rows, front to back of the volume
-RECONSTRUCTED = ("vae_global", "vae", "vqvae")
+POSITIONS = (0.32, 0.42, 0.5, 0.62)  # of the rows, front to back of the volume
 
 
 def choose(dataset) -> list[int]:
@@ -38,23 +38,15 @@ def choose(dataset) -> list[int]:
 
 
 @torch.no_grad()
-def panels(lab: Experiment) -> dict[str, torch.Tensor]:
-    """Heading -> slices [rows, 1, H, W]; raises `UserError` for what is not trained."""
-    data = lab.data
-    rows = choose(data.test)
-    targets = data.test.images[rows]
-    columns = {f"{data.name} slice": targets}
-    models = {kind: lab.load(kind) for kind in RECONSTRUCTED}
-    for kind, model in models.items():
-        torch.manual_seed(lab.seed)  # a VAE reconstructs from draws
-        columns[MODELS[kind]] = model.reconstruct(targets)
-    codes = lab.load("prior").sample(
-        data.test.positions[rows],
-        seed=lab.seed,
-        guidance=lab.settings.prior.guidance,
-    )
-    columns["generated with the prior"] = models["vqvae"].decode(codes)
-    return columns
+def panels(data: SliceData, seed: int) -> dict[str, torch.Tensor]:
+    """Heading -> slices [rows, 1, H, W]."""
+    made, rows = Generator.of_run(), choose(data.test)
+    given = data.test.images[rows], data.test.labels[rows]
+    return {
+        "held-out phantom": given[0],
+        "its reconstruction": made.autoencoder.reconstruct(*given),
+        "drawn": made.sample(data.test.positions[rows], seed=seed).images,
+    }
 
 
 def draw(columns: dict[str, torch.Tensor]) -> plt.Figure:
@@ -80,12 +72,10 @@ def draw(columns: dict[str, torch.Tensor]) -> plt.Figure:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default="quick")
-    parser.add_argument("--profile", default="quick")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "file", nargs="?", type=Path, default=Path(__file__).with_name("results.png")
     )
     given = parser.parse_args()
-    chosen = panels(Experiment(given.profile, None, given.run, given.seed, "cpu"))
-    draw(chosen).savefig(given.file, dpi=150, metadata={"Software": None})
+    figure = draw(panels(open_data(None, "standard"), given.seed))
+    figure.savefig(given.file, dpi=150, metadata={"Software": None})

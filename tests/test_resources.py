@@ -92,7 +92,7 @@ def test_every_quoted_number_is_a_stored_one():
     from vqlib.runs import load_json
 
     pages = update_readme.pages(load_json(RESOURCES / "results_quick.json"))
-    assert len(pages) == 7  # README, results, and five notebooks for their durations
+    assert len(pages) == 8  # README, results, and six notebooks for their durations
     for path, text in pages.items():
         assert path.read_text(encoding="utf-8") == text, path.name
 
