@@ -58,7 +58,7 @@ def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
     `edge_recovery` of the reconstruction: float64 `[B]`, from 0 to 6, which also stands
     for more.
     """
-    recovery = edge_recovery(reconstruction, target).double().cpu().numpy()  # [B]
+    recovery = edge_recovery(reconstruction, target).cpu().double().numpy()  # [B]
     truth = target.float().cpu()
     tried = [edge_recovery(blurred(truth, sigma), truth).numpy() for sigma in BLURS]
     falling = np.minimum.accumulate(np.stack(tried))  # [sigmas, B]
@@ -106,7 +106,7 @@ def _spectrum(images: Tensor) -> Tensor:
     """Fourier transform of `[N, 1, H, W]` under a Hann window, which keeps the jump
     between opposite borders (anatomy goes on beyond the slice) out of it: complex
     `[N, H, W]`."""
-    image = images[:, 0].double().cpu()
+    image = images[:, 0].cpu().double()
     image = image - image.mean((1, 2), keepdim=True)
     rows, columns = (
         torch.hann_window(n, dtype=torch.float64) for n in image.shape[-2:]

@@ -289,21 +289,3 @@ def test_augmentation_is_for_training_alone(data, monkeypatch):
     with torch.no_grad():
         means = [net(data.test.images).mean() for net in (plain, bright)]
     assert means[1] > means[0] + 0.05
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
-        ({"seed": -1}, "seed must be from 0 to 4294967295, not -1"),
-        ({"device": "tpu"}, "device 'tpu' is unknown; use one of auto, cpu, cuda"),
-        ({"run": "a/b"}, "not a plain folder name"),
-        ({"run": "x" * 300}, "not a plain folder name of at most 200 bytes"),
-    ],
-)
-def test_what_was_given_is_checked_before_any_work(home, given, words):
-    with pytest.raises(UserError, match=words):
-        Experiment(**({"profile": "smoke", "device": "cpu"} | given))
-    with pytest.raises(UserError, match="unknown model 'vqvea'; did you mean 'vqvae'"):
-        Experiment("smoke", device="cpu").train("vqvea")
-    assert not any(home.iterdir())

@@ -1,4 +1,5 @@
-"""Nothing in a training step stays on the CPU or waits for the GPU.
+"""Nothing in a training step stays on the CPU, waits for the GPU, or is in float64,
+which Apple's GPUs lack.
 
 A fake tensor has shape, type and device, but no values: an operation across two devices
 raises, and so does whatever asks for a value, which would make the CPU wait.
@@ -7,6 +8,7 @@ raises, and so does whatever asks for a value, which would make the CPU wait.
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqlib import profiles, recipes
 
@@ -43,6 +45,17 @@ def batch(kind, model):
     return made | {"position": torch.rand(4)}
 
 
+class NoDoubles(TorchDispatchMode):
+    """Refuses float64 on the GPU."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        found = operation(*args, **(kwargs or {}))
+        for x in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(x, torch.Tensor) and x.dtype == torch.float64:
+                assert x.device.type == "cpu", f"float64 of {operation}"
+        return found
+
+
 @pytest.fixture
 def pretended(monkeypatch):
     """Within it every tensor is fake, and lies on a GPU."""
@@ -53,7 +66,7 @@ def pretended(monkeypatch):
             torch.zeros(1, device="cuda")
         except (RuntimeError, AssertionError):
             pytest.skip("this PyTorch cannot pretend a GPU")
-        with torch.device("cuda"):
+        with torch.device("cuda"), NoDoubles():
             yield
 
 
@@ -73,8 +86,13 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda x: x + torch.ones(3, device="cpu"), lambda x: x.sum().item()]
+    "wrong",
+    [
+        lambda x: x + torch.ones(3, device="cpu"),
+        lambda x: x.sum().item(),
+        lambda x: x.double(),
+    ],
 )
 def test_mistakes_are_found(pretended, wrong):
-    with pytest.raises(Exception, match=r"same device|scalar_dense"):
+    with pytest.raises(Exception, match=r"same device|scalar_dense|float64 of"):
         wrong(torch.ones(3))

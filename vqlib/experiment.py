@@ -113,6 +113,8 @@ class Experiment:
         if source is not None:
             recipe.attach(model, source, splits)
         schedule = getattr(self.settings, recipe.schedule)
+        processes = self.fabric.world_size
+        training.check_batch(schedule.batch_size, len(splits.train), processes)
         common = self.settings.training
         if recipe.weight_ema is not None:  # its own way, which no setting changes
             common = TrainingSettings(weight_ema=recipe.weight_ema)

@@ -9,6 +9,7 @@ safetensors, all else is JSON or CSV.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from vqlib.errors import UserError
+
+_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # its devices
 
 if TYPE_CHECKING:  # whoever writes JSON only need not load PyTorch
     from torch import Tensor
@@ -42,7 +45,8 @@ class Run:
 
     def __init__(self, name: str):
         plain = name.isprintable() and not set(name) & set('/\\:*?"<>|')
-        if not plain or name in ("", ".", "..") or len(name.encode()) > 200:
+        plain &= name == name.strip() and name[-1:] not in ("", ".")
+        if not plain or _WINDOWS.match(name) or len(name.encode()) > 200:
             raise UserError(
                 f"run {name[:40]!r} is not a plain folder name of at most 200 bytes; "
                 "choose another"

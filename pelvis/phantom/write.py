@@ -53,7 +53,8 @@ def write_phantom(
     folder = Path(folder)
     cases = _cases(patients)
     _check("weeks", weeks, 1)
-    _check("slices", slices, 1)
+    # so thick are 4 slices that their volume could not be a scan's
+    _check("slices of a volume" if volumes else "slices", slices, 5 if volumes else 1)
     _check("jobs", 1 if jobs is None else jobs, 1)
     _check("seed", seed, 0, 2**31 - 1)
     temporary = folder.with_name(f".{folder.name}.tmp")

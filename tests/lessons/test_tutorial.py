@@ -34,7 +34,7 @@ device: str = "auto"  # auto, cpu or cuda
 """
 TELL = """\
 import json, os, sys
-names = "VQLIB_HEADLESS", "VQLIB_HOME", "VQLIB_CACHE", "MPLBACKEND"
+names = "VQLIB_HEADLESS", "VQLIB_HOME", "VQLIB_CACHE", "MPLBACKEND", "OMP_WAIT_POLICY"
 told = {"python": sys.executable, "cwd": os.getcwd(), "data_dir": data_dir}
 told |= {"run": run, "seed": seed} | {name: os.environ[name] for name in names}
 print(json.dumps(told))
@@ -84,6 +84,7 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
     (home / "slices").mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setenv("VQLIB_CACHE", "somewhere")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     options = "--run trial --data-dir slices --seed 7 -p codebook_size 21 --no-cache"
     shown = CliRunner().invoke(main, ["tutorial", *options.split()])
     assert shown.exit_code == 0, shown.output
@@ -98,6 +99,7 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
         "VQLIB_HOME": str(home),
         "VQLIB_CACHE": "off",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "OMP_WAIT_POLICY": "PASSIVE",  # where the user has not set it
     }
     assert outputs(executed / "02_second.ipynb")[0].text == "codes 42\n"
     kept = json.loads((home / "runs/trial/notebook_seconds.json").read_text())
@@ -137,27 +139,6 @@ def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
     assert shown[0].text == "so far\n"
     assert [output.output_type for output in shown] == ["stream", "error"]
     assert not (executed / "02_second.ipynb").exists()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"codebok_size": "9"}, "unknown parameter 'codebok_size'; did you mean "),
-        ({"codebook_size": "many"}, "codebook_size must be int, not 'many'"),
-        ({"profile": "quik"}, "unknown profile 'quik'; did you mean 'quick'"),
-        ({"data_dir": "nowhere"}, "nowhere is not a folder"),
-        ({"codebook_size": "0"}, "codebook_size must be from "),
-        ({"seed": -1}, "seed must be "),
-        ({"seed": 2**62}, "seed must be "),
-        ({"seed": "abc"}, "seed must be int, not 'abc'"),
-    ],
-)
-def test_wrong_parameters_are_refused_before_anything_runs(home, parameters, message):
-    write("01_first", "1", more="codebook_size: int = None  # K\n")
-    with pytest.raises(UserError) as caught:
-        tutorial.run_tutorial("trial", parameters)
-    assert message in str(caught.value)
-    assert not (home / "runs").exists()
 
 
 def test_only_some_notebooks(home):

@@ -165,25 +165,6 @@ def test_choices(copies, options, uids):
     assert names("mine.dicom") == sorted(uids)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--collection bet", "did you mean 'beta'"),
-        ("mine --collection prostatx", "did you mean 'prostatex'"),
-        ("mine --collection delta", "no series of delta is called coronal"),
-        ("mine --collection delta", "such as 'dyn_tra'"),
-        ("mine --description flair", "has 'flair' in its description"),
-        ("mine --patients 0", "--patients '0' must be"),
-        ("mine --json", "leave out DIR"),
-        ("mine --max-size big", "such as '500 MB'"),
-        ("mine --collection beta", "5.0 GB, more than --max-size 2 GB"),
-    ],
-)
-def test_refusals(copies, arguments, message):
-    assert message in refused(*arguments.split())
-    assert not copies.asked
-
-
 def test_a_failed_series_is_named_and_others_kept(copies, tmp_path):
     copies.broken = dict.fromkeys(INDEX["uid"], "no such host")
     line = refused("mine", "--yes")
@@ -246,9 +227,6 @@ def test_targets_that_are_refused():
     assert "credits.json is damaged" in refused(*FOUR)
     Path("mine/credits.json").unlink()
     assert "not empty, and not of an earlier fetch" in refused(*FOUR)
-    Path("file").write_text("")
-    for options in (["file"], ["new", "--download-dir", "file/x"]):
-        assert "cannot be read (Not a directory)" in refused(*options, "--yes")
 
 
 def test_faults_of_the_conversion(monkeypatch):

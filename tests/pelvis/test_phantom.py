@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
@@ -148,61 +146,14 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-KILLED = """
-import os, sys
-from pelvis.phantom import write
-draw = write._write_scan
-
-def draw_and_die(*job):
-    draw(*job)
-    os._exit(9)
-
-write._write_scan = draw_and_die
-write.write_phantom(sys.argv[1], (1, 1, 1), 1, slices=1, jobs=1, progress=False)
-"""
-
-
-def test_a_killed_run_is_cleared_by_the_next_with_any_number_of_processes(
-    written, tmp_path
-):
+def test_any_number_of_processes_writes_the_same(written, tmp_path):
     new = tmp_path / "new"
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(new)])
-    assert killed.returncode == 9
-    assert (tmp_path / ".new.tmp").is_dir()
-    assert not new.exists()
     assert digests(write_phantom(new, **HOW, jobs=2)) == digests(written)
     assert list(tmp_path.iterdir()) == [new]
 
 
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ({"patients": (0, 1, 1)}, "train"),
-        ({"patients": (1, 1)}, "three"),
-        ({"patients": 3}, "three"),
-        ({"patients": (900, 90, 90)}, "too many"),
-        ({"weeks": 0}, "weeks"),
-        ({"slices": -3}, "slices"),
-        ({"slices": 2.5}, "slices"),
-        ({"jobs": 0}, "jobs"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**62}, "seed"),
-        ({"seed": "abc"}, "seed"),
-    ],
-)
-def test_counts_that_make_no_sense_are_refused(tmp_path, how, words):
-    assert words in refusal(lambda: write_phantom(tmp_path / "new", **HOW | how))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_folders_that_are_refused(tmp_path):
-    def refused(folder):
-        return refusal(lambda: write_phantom(folder, **HOW))
-
-    (tmp_path / "notes.txt").write_text("mine")
-    assert "already holds" in refused(tmp_path)
-    assert "is a file" in refused(tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+def test_a_second_process_is_refused(tmp_path):
     with FileLock(tmp_path / ".new.lock"):
-        assert "another process is writing to" in refused(tmp_path / "new")
+        line = refusal(lambda: write_phantom(tmp_path / "new", **HOW))
+    assert "another process is writing to" in line
     assert not (tmp_path / "new").exists()

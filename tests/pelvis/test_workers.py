@@ -1,7 +1,9 @@
-"""Jobs in several processes; that a script needs no guard: `test_convert`."""
+"""Jobs in several processes."""
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from slice_files import refusal
@@ -22,3 +24,10 @@ def test_a_process_that_is_killed_is_one_line():
         lambda: list(workers.run(signal.raise_signal, [signal.SIGKILL] * 2, 2))
     )
     assert "ended from outside" in line
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    script, call = tmp_path / "script.py", "workers.run(abs, [-2, 2], 2)"
+    script.write_text(f"from pelvis import workers\nprint(sum(n for _, n in {call}))")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.stdout == "4\n", done.stderr

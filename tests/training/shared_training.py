@@ -10,12 +10,10 @@ from pathlib import Path
 import torch
 
 from vqlib import profiles, recipes
-from vqlib.cli import main
 from vqlib.data import open_data
 from vqlib.runs import save_checkpoint
 from vqlib.training import FitSettings, fit, make_fabric
 
-COMMAND = ["train", "autoencoder", "--profile", "smoke", "-p", "epochs", "2"]
 KINDS = (*recipes.AUTOENCODERS, "sharp_vqvae", "sharp_vae", "maps_prior")
 FIT = FitSettings(epochs=2, batch_size=4, learning_rate=2e-3, weight_ema=0.9)
 
@@ -47,7 +45,6 @@ def train(kind, slices, folder):
 
 
 def run(folder, out):
-    main([*COMMAND, "--data-dir", str(folder), "--run", "two"], standalone_mode=False)
     slices = open_data(folder, profiles.get("smoke"), progress=False)
     for kind in KINDS:
         last = train(kind, slices, out)

@@ -1,27 +1,12 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning_fabric.loggers import tensorboard
 
 from vqlib.errors import UserError
-from vqlib.training import make_fabric
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"device": "cuda"}, "no GPU"),
-        ({"device": "tpu9"}, "use one of auto, cpu, cuda"),
-        ({"precision": "16"}, "use one of 32-true, bf16-mixed, 16-mixed"),
-        ({"precision": "16-mixed"}, "needs a GPU; on the CPU use bf16-mixed"),
-        ({"num_nodes": 2}, "must know of each other"),
-    ],
-)
-def test_what_cannot_be_is_refused_in_one_line(monkeypatch, settings, message):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=message) as fault:
-        make_fabric(**{"device": "cpu"} | settings)
-    assert "\n" not in str(fault.value)
+from vqlib.training import first_then_others, make_fabric, make_logger
 
 
 def test_the_number_of_processes_is_checked(monkeypatch):
@@ -39,3 +24,26 @@ def test_the_number_of_processes_is_checked(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="has started 4 processes on each of 2"):
         make_fabric("cpu", devices=8)
+
+
+def test_an_error_of_the_first_process_reaches_the_others():
+    """None of which acts; else they would wait for the first one for ever."""
+
+    def refuse():
+        raise UserError("no room")
+
+    sent = []
+    first = SimpleNamespace(
+        is_global_zero=True, broadcast=lambda x: sent.append(x) or x
+    )
+    other = SimpleNamespace(is_global_zero=False, broadcast=lambda _: sent[0])
+    for fabric, action in ((first, refuse), (other, pytest.fail)):
+        with pytest.raises(UserError, match="no room"):
+            first_then_others(fabric, action)
+
+
+def test_without_tensorboard_a_hint(tmp_path, monkeypatch):
+    for name in ("_TENSORBOARD_AVAILABLE", "_TENSORBOARDX_AVAILABLE"):
+        monkeypatch.setattr(tensorboard, name, False)
+    with pytest.raises(UserError, match="pip install tensorboard, or leave out --tens"):
+        make_logger(tmp_path)

@@ -240,9 +240,17 @@ def test_the_average_of_the_weights_is_what_is_judged_and_kept(tmp_path):
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path):
+    """Also across an interruption, here after epoch 3."""
     settings = dataclasses.replace(SETTINGS, epochs=9, patience=3)
-    scores = iter([3.0, 1.0, 2.0, 1.0, 1.5, 0.5])  # from epoch 1
-    judge = lambda objective: {"loss": next(scores)}  # noqa: E731
+    scores = iter([3.0, 1.0, 2.0, None, 1.0, 1.5, 0.5])
+
+    def judge(objective):
+        if (score := next(scores)) is None:
+            raise KeyboardInterrupt
+        return {"loss": score}
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(vqvae_objective(), Slices(), tmp_path, settings, judge)
     for _ in range(2):  # the second time it is finished
         history = fit(vqvae_objective(), Slices(), tmp_path, settings, judge)
         assert history["val_loss"] == [3.0, 1.0, 2.0, 1.0, 1.5]

@@ -31,16 +31,16 @@ def home(tmp_path_factory):
         for number in range(count):
             pixels = random.random((32, 16), dtype=np.float32).repeat(8, 0).repeat(8, 1)
             write_slice(home / "slices", split, case, 0, number, pixels)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    ended = subprocess.run(
-        [*command, HERE / "shared_training.py", home / "slices", home],
-        env=os.environ
-        | {"VQLIB_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    own = {"VQLIB_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    how = {"env": os.environ | own, "capture_output": True, "text": True}
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2"]
+    train = ["vqlib", *COMMAND, "--devices", "2", "--run", "two"]
+    for command in (
+        [*torchrun, HERE / "shared_training.py", home / "slices", home],
+        [*train, "--data-dir", home / "slices"],  # starts the second one itself
+    ):
+        ended = subprocess.run([sys.executable, "-m", *command], **how)
+        assert ended.returncode == 0, ended.stderr[-3000:]
     (home / "output.txt").write_text(ended.stdout)
     return home
 

@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that ``vqlib --help`` is quick.
 """
 
+import os
 import sys
 
 import click
@@ -24,6 +25,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # Windows pipes are not UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    # Threads that spin while they wait for each other lose most of the time wherever
+    # another program works: read when torch is loaded, also in kernels and JupyterLab.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 main.add_command(train)

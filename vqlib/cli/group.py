@@ -9,7 +9,8 @@ from vqlib.errors import UserError, one_line, unknown_name
 
 
 class Group(click.Group):
-    """Prints a `UserError` in one line, without a traceback, and exits with 1.
+    """Tells every error in one line, without a traceback: a `UserError`, what the disk
+    refuses, and options that click does not understand.
 
     Args:
         elsewhere: command -> module that defines it, imported when it is asked for.
@@ -32,12 +33,19 @@ class Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # whoever reads the output has left: click ends quietly
-        except (UserError, OSError) as fault:  # or what the disk refuses
+        except (UserError, OSError, click.UsageError) as fault:
+            if type(fault).__name__ == "NoArgsIsHelpError":
+                raise  # which prints the help
+            said, status = str(fault), 1
             if isinstance(fault, OSError) and fault.filename:
-                fault = f"{fault.filename}: {fault.strerror}"
+                said = f"{fault.filename}: {fault.strerror}"
+            elif isinstance(fault, click.UsageError):
+                command = fault.ctx.command_path if fault.ctx else "vqlib"
+                said = f"{fault.format_message().rstrip('.')}; see {command} --help"
+                status = fault.exit_code
             if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one
-                click.echo(f"error: {one_line(str(fault))}", err=True)
-            ctx.exit(1)
+                click.echo(f"error: {one_line(said)}", err=True)
+            ctx.exit(status)
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
         name = args[0]

@@ -165,21 +165,27 @@ def fit(
     return state.history
 
 
-def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
-    """Batches in one order for all processes, of which each takes its share of every
-    batch, so a step is the same step whatever their number. An epoch is one pass over
-    the slices, or `EPOCH_STEPS` batches of them where that is less."""
-    processes = fabric.world_size
+def check_batch(batch_size: int, slices: int, processes: int) -> None:
+    """Raise `UserError` for batches that the slices do not fill, or that processes
+    cannot share evenly."""
     if batch_size % processes:
         raise UserError(
             f"{processes} processes cannot share batches of {batch_size} evenly; "
             f"choose a batch_size that is a multiple of {processes}"
         )
-    if len(train) < batch_size:
+    if slices < batch_size:
         raise UserError(
-            f"{len(train)} training slices do not fill one batch of {batch_size}; "
+            f"{slices} training slices do not fill one batch of {batch_size}; "
             "choose a smaller batch_size"
         )
+
+
+def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
+    """Batches in one order for all processes, of which each takes its share of every
+    batch, so a step is the same step whatever their number. An epoch is one pass over
+    the slices, or `EPOCH_STEPS` batches of them where that is less."""
+    processes = fabric.world_size
+    check_batch(batch_size, len(train), processes)
 
     def share(items: list):
         return default_collate(items[fabric.global_rank :: processes])

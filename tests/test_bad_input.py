@@ -1,0 +1,270 @@
+"""Whatever a user may give wrongly: one line says what is wrong, and nothing is done.
+
+A row of `ROWS` is a command and words of its line; two more tables try every number of
+the settings out of its range, and every malformed slice file.
+"""
+
+import shlex
+import shutil
+
+import malformed
+import nbformat
+import pytest
+from archive_index import series, table
+from click.testing import CliRunner
+from nbformat.v4 import new_code_cell, new_notebook
+from scan_files import write_volume
+from slice_files import write_slice
+
+from lessons.refresh import KERNEL
+from vqlib import settings
+from vqlib.cli import main
+
+ROWS = r"""
+nope                                   unknown command 'nope'
+train                                  Missing argument 'MODEL'; see
+train vqvea                            did you mean 'vqvae'
+train vae more                         unexpected extra argument
+train vae --profil quick               No such option
+train vae --profile ful                did you mean 'full'
+train vae --device tpu                 use one of auto, cpu, cuda
+train vae --device cuda                torch sees no GPU
+train vae --precision 8                use one of 32-true
+train vae --precision 16-mixed --device cpu    needs a GPU; on the CPU use bf16-mixed
+train vae --devices 0                  Invalid value for '--devices'
+train vae --devices many               Invalid value for '--devices'
+train vae --num-nodes 2                must know of each other
+train vae --seed -1                    seed must be from 0 to 4294967295, not -1
+train vae --seed 4294967296            seed must be from 0
+train vae --seed abc                   Invalid value for '--seed'
+train vae --seed 1.5                   Invalid value for '--seed'
+train vae --run ''                     not a plain folder name
+train vae --run .                      not a plain folder name
+train vae --run ..                     not a plain folder name
+train vae --run a/b                    not a plain folder name
+train vae --run 'a\b'                  not a plain folder name
+train vae --run a:b                    not a plain folder name
+train vae --run 'what?'                not a plain folder name
+train vae --run 'a*'                   not a plain folder name
+train vae --run 'a|b'                  not a plain folder name
+train vae --run '<a>'                  not a plain folder name
+train vae --run 'a"'                   not a plain folder name
+train vae --run a.                     not a plain folder name
+train vae --run ' a'                   not a plain folder name
+train vae --run 'a\nb'                 not a plain folder name
+train vae --run NUL                    not a plain folder name
+train vae --run com1.txt               not a plain folder name
+train vae --run LONG                   at most 200 bytes
+train vae -p epoch 3                   unknown setting 'epoch'; did you mean 'epochs'
+train vae -p name x                    unknown setting 'name'
+train vae --profile smoke -p epochs    requires 2 arguments
+train vae -p epochs 3 -p steps 4       steps and epochs were both given; leave one out
+train vae -p prior_epochs 3 -p prior_steps 4   were both given; leave one out
+train vae -p augment maybe             augment must be bool
+train vae -p augment 1                 augment must be bool
+train vae -p flip true                 set augment to true as well
+train vae -p size 64                   size '64' is not of the form 128x64
+train vae -p size 64x                  size '64x' is not of the form
+train vae -p size -64x32               is not of the form
+train vae -p size 0x0                  is not of the form
+train vae -p size 16x8 -p grid 4x2     size 16x8 is out of range: sides of 16 to
+train vae -p size 4096x2048 -p grid 64x32      out of range
+train vae -p grid 32                   grid '32' is not of the form
+train vae -p grid 32x32                grid 32x32 does not fit slices of 64x32
+train vae -p grid 64x32                does not fit slices
+train vae -p grid 1x1                  does not fit slices
+train vae -p grid 21x11                does not fit slices
+train vqvae2 -p grid 1x1               does not fit slices
+train vae -p phantom_patients 1,2      not three whole numbers
+train vae -p phantom_patients 1,2,0    not three whole numbers
+train vae -p phantom_patients a,b,c    not three whole numbers
+train vqvae -p quantizer gradiant      did you mean 'gradient'
+train vqvae -p gradient_estimator turn   unknown gradient_estimator 'turn'
+train prior -p prior rnn               unknown prior 'rnn'
+train prior -p prior_heads 5           5 prior_heads cannot share prior_dim 16 evenly
+train vqvae -p quantizer fsq -p codebook_size 64       4x4 make 16 codes
+train vqvae -p quantizer fsq -p fsq_levels 4,4         not of the form
+train vqvae -p quantizer fsq -p fsq_levels 8x2         3 or more levels
+train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_estimator
+train prior                            holds no trained model; run notebook 03
+train prior_top                        holds no trained model; run `vqlib train vqvae2
+train vae --data-dir none              does not exist
+train vae --data-dir file              not a folder
+train vae --data-dir empty             has no folder keras_slices_train
+train vae --data-dir study/keras_slices_train  did you mean study?
+train vae --data-dir scans             has no folder keras_slices_train
+train segmenter --data-dir study       has no labels to train a segmenter on
+train vae -p batch_size 99             do not fill one batch of 99
+train vae -p size 100x50 -p grid 25x12   does not fit slices
+results --run none                     vqlib tutorial --run none
+results --run a/b                      not a plain folder name
+results --run broken                   metrics.json is not valid JSON
+tutorial --profile quik                did you mean 'quick'
+tutorial --seed -1                     seed must be
+tutorial --seed 4611686018427387904    seed must be
+tutorial --data-dir none               none is not a folder
+tutorial --timeout 0                   Invalid value for '--timeout'
+tutorial --only 9                      unknown notebook '9'
+tutorial --run a/b                     not a plain folder name
+tutorial -p seed 3                     as --seed 3
+tutorial -p run x                      as --run x
+tutorial -p codebok_size 9             did you mean
+tutorial -p codebook_size many         codebook_size must be int, not 'many'
+tutorial -p codebook_size 0            codebook_size must be from
+notebooks refresh --only 9             unknown notebook '9'
+data phantom                           Missing argument 'DIR'
+data phantom new --patients 3,a        such as 12,4,5
+data phantom new --patients 2          such as 12,4,5
+data phantom new --patients 4,4        such as 12,4,5
+data phantom new --patients 0          such as 12,4,5
+data phantom new --patients 1,1,-1     such as 12,4,5
+data phantom new --patients 900,90,90  too many
+data phantom new --weeks 0             Invalid value for '--weeks'
+data phantom new --weeks 1000          weeks must be a whole number from 1 to 999
+data phantom new --slices 0            Invalid value for '--slices'
+data phantom new --slices 1000         slices must be
+data phantom new --slices 4 --volumes  slices of a volume must be a whole number from 5
+data phantom new --seed -1             seed must be
+data phantom new --seed 4294967296     seed must be
+data phantom new --seed abc            Invalid value for '--seed'
+data phantom study                     already holds files
+data phantom file                      is a file
+data phantom file/new                  file: cannot write there
+data convert scans                     Missing argument 'DIR'
+data convert none new                  none does not exist
+data convert file new                  file is a file
+data convert empty new                 holds no NIfTI volumes
+data convert scans scans               lies in scans
+data convert scans scans/new           lies in scans
+data convert scans study               already holds slices that no conversion made
+data convert scans notebooks           already holds files that no conversion made
+data convert scans file                is a file
+data convert study new                 holds slices already, and no scans
+data convert scans new --plane cornal  did you mean 'coronal'
+data convert scans new --grid 40       --grid '40' must be two whole numbers
+data convert scans new --grid 0x128    grid [0, 128] must be
+data convert scans new --grid 256x9999         must be two whole numbers from 8
+data convert scans new --grid 256x12.5         --grid '256x12.5' must be
+data convert scans new --grid axb      --grid 'axb' must be
+data convert scans new --spacing 1.6   --spacing '1.6' must be
+data convert scans new --spacing 0x1   spacing [0.0, 1.0] must be
+data convert scans new --spacing 1x-1  must be
+data convert scans new --spacing nanx1         must be two lengths
+data convert scans new --spacing infx1         must be two lengths
+data convert scans new --slices 0      slices must be
+data convert scans new --slices some   --slices 'some' must be
+data convert scans new --processes 0   Invalid value for '--processes'
+data convert scans new --seed abc      Invalid value for '--seed'
+data check                             Missing argument 'DIR'
+data check none                        1 fault in none
+data check file                        1 fault in file
+data check empty                       1 fault in empty
+data check scans                       1 fault in scans
+data fetch --collection bet            did you mean 'beta'
+data fetch new --collection prostatx   did you mean 'prostatex'
+data fetch new --collection delta      no series of delta is called coronal
+data fetch new --description flair     has 'flair' in its description
+data fetch new --patients 0            --patients '0' must be
+data fetch new --patients -1           --patients '-1' must be
+data fetch new --patients some         --patients 'some' must be
+data fetch new --json                  leave out DIR
+data fetch new --max-size big          such as '500 MB'
+data fetch new --max-size '1 MB'       more than --max-size 1 MB
+data fetch new                         nothing was downloaded; --yes answers
+data fetch study --yes                 is not empty, and not of an earlier fetch
+data fetch file --yes                  cannot be read (Not a directory)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Slices, scans, a notebook, a file, an empty folder and a broken result."""
+    home = tmp_path_factory.mktemp("home")
+    for case, split in ((4, "train"), (36, "validate"), (40, "test")):
+        for number in range(2):
+            write_slice(home / "study", split, case, 0, number)
+    write_volume(home / "scans" / "p1.nii.gz")
+    (home / "file").write_text("mine")
+    (home / "empty").mkdir()
+    broken = home / "runs" / "broken" / "vae"
+    broken.mkdir(parents=True)
+    (broken / "metrics.json").write_text("{")
+    lines = "profile: str = 'quick'\ndata_dir: str = None\nrun: str = 'quick'\n"
+    lines += "seed: int = 0\ndevice: str = 'auto'\ncodebook_size: int = None"
+    cell = new_code_cell(lines, metadata={"tags": ["parameters"]})
+    (home / "notebooks").mkdir()
+    notebook = new_notebook(cells=[cell], metadata=KERNEL)
+    nbformat.write(notebook, home / "notebooks" / "01_first.ipynb")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def there(home, monkeypatch):
+    for name, value in {"VQLIB_HOME": str(home), "VQLIB_CACHE": "off"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(home)
+    index = [series(f"1.{n}", f"p{n}", collection="prostatex") for n in range(3)]
+    index += [series("2.1", collection="beta")]
+    index += [series("3.1", description="dyn_tra", collection="delta")]
+    monkeypatch.setattr("pelvis.archive.read_index", lambda: table(*index))
+    monkeypatch.setattr("pelvis.archive.citations", lambda d: dict.fromkeys(d, "cite"))
+    monkeypatch.setattr("pelvis.fetch.transfer", pytest.fail)
+
+
+def tree(home):
+    return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in home.rglob("*")}
+
+
+def refused(home, words):
+    """The one line that a command ends with; it leaves everything as it was."""
+    before = tree(home)
+    result = CliRunner().invoke(main, words, input="")
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    said = [line for line in result.stderr.splitlines() if "error" in line.lower()]
+    assert len(said) == 1, result.stderr
+    assert result.stderr.endswith(said[0] + "\n")
+    assert said[0].startswith("error: ")
+    assert tree(home) == before
+    return said[0]
+
+
+@pytest.mark.parametrize("row", ROWS.strip().splitlines())
+def test_a_command_is_refused(home, row):
+    command, words = (part.strip() for part in row.split("  ", 1))
+    given = shlex.split(command.replace("LONG", "x" * 300).replace("\\n", "\n"))
+    if given[0] == "train" and "--profile" not in given:
+        given += ["--profile", "smoke"]
+        given += [] if "--data-dir" in given else ["--data-dir", "study"]
+    assert words in refused(home, given)
+
+
+def out_of_range():
+    """Every number of the settings: beyond both ends, none at all, and no number."""
+    for name, (low, high) in settings.RANGES.items():
+        if name in settings.FLAT:
+            step = 1 if type(low) is int else 1e-12
+            odd = "1.5" if type(low) is int else "nan"
+            values = (low - step, high + 1, odd, "-inf", "many", "")
+            yield from ((name, str(value)) for value in values)
+
+
+@pytest.mark.parametrize(("name", "value"), out_of_range())
+def test_a_setting_out_of_range(home, name, value):
+    line = refused(home, ["train", "vae", "--profile", "smoke", "-p", name, value])
+    assert line.startswith(f"error: {name} must be ")
+
+
+@pytest.mark.parametrize("case", malformed.REFUSED)
+def test_a_folder_with_a_malformed_slice(home, tmp_path, monkeypatch, case):
+    study = shutil.copytree(home / "study", tmp_path / "study")
+    path = study / "keras_slices_test" / "case_040_week_0_slice_1.nii.gz"
+    path.unlink()
+    (ending, content), _ = malformed.REFUSED[case]
+    path.with_suffix("").with_suffix(ending).write_bytes(content)
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    line = refused(
+        tmp_path, ["train", "vae", "--profile", "smoke", "--data-dir", study]
+    )
+    assert path.name.split(".")[0] in line
