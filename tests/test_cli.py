@@ -55,12 +55,13 @@ def test_one_process_of_several_tells_an_error(home, monkeypatch):
 
 
 def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
-    """On the CPU: mixed precision, channels last; interrupted and taken up."""
+    """On the CPU: mixed precision, channels last; interrupted and taken up; in a folder
+    whose name has spaces and other scripts."""
     from vqlib.training import loop
 
     command = ["train", "autoencoder", "--profile", "smoke", "--data-dir", str(slices)]
     command += ["-p", "batch_size", "2", "-p", "augment", "true", "--channels-last"]
-    command += ["--precision", "bf16-mixed"]
+    command += ["--precision", "bf16-mixed", "--run", "zwei Wörter 研究"]
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -72,7 +73,7 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
     assert "keeps every finished epoch, and the same command goes on" in result.stderr
     result = run(*command)
     assert result.exit_code == 0, result.output
-    folder = Run("smoke").folder / "autoencoder"
+    folder = Run("zwei Wörter 研究").folder / "autoencoder"
     assert f"autoencoder is in {folder}" in result.output
     assert "val_ssim" in (folder / "history.csv").read_text()
 

@@ -166,16 +166,6 @@ def test_a_change_is_seen(study, root, act):
     assert len(entries(root)) == 1  # what was decoded before is gone
 
 
-def test_each_size_and_version_has_its_entry(study, root, decoded, monkeypatch):
-    for name in ("smoke", "quick", "smoke", "quick"):
-        opened(study, name)
-    assert len(decoded) == len(entries(root)) == 2
-    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
-    opened(study)
-    assert len(decoded) == 3
-    assert len(entries(root)) == 2
-
-
 WITHOUT_TORCH = """
 import sys
 import pelvis.cli

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from slice_files import refusal, write_nifti, write_slice
 
-from vqlib.data import SliceIndex, scan_folder
+from vqlib.data import SliceIndex
 
 TRAIN, TEST = "keras_slices_train", "keras_slices_test"
 
@@ -70,12 +70,3 @@ def test_the_folder_that_was_meant_is_named(slices):
         refusal(SliceIndex.from_folder, wrong, match=f"did you mean {slices}?")
     (slices.parent / "data.zip").write_bytes(b"x")
     refusal(SliceIndex.from_folder, slices.parent / "data.zip", match="not a folder")
-
-
-def test_scan_lists_every_fault(slices):
-    write_slice(slices, "test", 12, 5, 0)
-    write_nifti(slices / TEST / "odd.nii.gz", np.zeros((2, 2)))
-    records, faults = scan_folder(slices)
-    assert len(records) == 16
-    assert len(faults) == 2
-    assert "(and 1 more faults)" in refusal(SliceIndex.from_folder, slices)

@@ -59,22 +59,11 @@ def test_where_headers_do_not_tell_the_step_there_is_no_volume(tmp_path, gap):
     assert all(not by_patient for by_patient in volumes.values())
 
 
-def test_a_header_that_was_never_filled_in_has_the_pixel_of_hipmri(tmp_path):
-    index = SliceIndex.from_folder(study(tmp_path, pixel=(1.0, 1.0)))
-    assert cohort.spacings(index)[4, 0].pixel == (1.68, 1.56)
-
-
 def test_labels_are_counted_at_native_size(train):
     counts = cohort.label_counts(train)
     assert counts.shape == (9, 6)
     assert counts[0].tolist() == [256 * 128 - 101, 0, 0, 100, 0, 1]
     assert counts[3, 3] == 200
-
-
-def test_counting_without_labels_is_refused(tmp_path):
-    index = SliceIndex.from_folder(study(tmp_path, labels=False))
-    with pytest.raises(ValueError, match="no labels to count"):
-        cohort.label_counts(index)
 
 
 def test_areas_are_in_cm2_and_volumes_in_ml(train):

@@ -110,25 +110,6 @@ def test_mean_patches_are_what_stands_around_a_code():
     assert mean[0, 2:4, 2:4].mean() == pytest.approx(float(rest))
 
 
-def test_example_patches_are_real_ones_with_what_is_around():
-    codes = torch.zeros(2, 4, 5, dtype=torch.int64)
-    codes[1, 2, 3] = codes[0, 1, 1] = codes[0, 0, 2] = 7  # the last one at an edge
-    images = torch.arange(2 * 8 * 10.0).view(2, 1, 8, 10)
-    found = m.example_patches(images, codes, 7)
-    assert found.shape == (2, 6, 6)
-    assert torch.equal(found[0], images[0, 0, 0:6, 0:6])
-    assert torch.equal(found[1], images[1, 0, 2:8, 4:10])
-    assert m.example_patches(images, codes, 3).shape == (0, 6, 6)
-
-
-def test_usual_codes_count_only_what_the_mask_allows():
-    codes = torch.tensor([[[1, 2]], [[1, 3]], [[0, 3]]])
-    where = torch.tensor([[[True, False]], [[True, False]], [[True, False]]])
-    assert m.usual_codes(codes, where, 4).tolist() == [[1, -1]]
-    where[2, 0, 1] = True
-    assert m.usual_codes(codes, where, 4).tolist() == [[1, 3]]
-
-
 def test_read_out_tells_what_is_there_and_not_what_is_not():
     random = torch.Generator().manual_seed(0)
     x = torch.randn(200, 5, generator=random)

@@ -214,12 +214,3 @@ def test_committed_figures_keep_small_organs_coloured_and_scans_grey():
     assert wrong[:, 500:].max() < 8
     assert (np.ptp(shown[:, 500:], axis=2) == 0).all()
     assert (shown[250:260, 500:] == 255).all()
-
-
-def test_a_text_that_came_in_pieces_is_one_in_the_committed_notebook():
-    pieces = [new_output("stream", name="stdout", text=f"{n}\n") for n in (1, 2)]
-    table = new_output("execute_result", {"text/plain": "3"})
-    other = new_output("stream", name="stderr", text="4\n")
-    cell = new_code_cell("count()", outputs=[*pieces, other, table, table])
-    kept = refresh.clean(new_notebook(cells=[cell])).cells[0].outputs
-    assert [o.get("text") for o in kept] == ["1\n2\n", "4\n", None, None]

@@ -186,22 +186,6 @@ def test_painter_paints_where_it_is_pressed_and_undoes_a_stroke():
     assert torch.equal(codes, some_codes())  # the caller's codes stay as they were
 
 
-def test_painter_takes_an_organ_away_and_brings_it_back():
-    c = live_painter(some_codes(), 2, 0)
-    view = c["slice to paint on"]
-    before = view.picture
-    c["paint with"].value, c["brush size"].value = "the other slice", 2
-    pressed(view, (1, 0))
-    pressed(view, (3, 0), first=False)
-    assert seen(view.picture)[4:20, :8].max() == 0
-    c["paint with"].value = "as it was"
-    for place in ((1, 0), (3, 0)):
-        pressed(view, place)
-    assert view.picture == before
-    c["slice"].value = 1
-    assert seen(view.picture).min() == 128
-
-
 def test_palette_lists_groups_by_rows():
     palette = painter.Palette(torch.rand(40, 4, 4), {"all": range(40), **GROUPS})
     assert palette.menu.options == ("all", "dark", "bright")  # none has no codes

@@ -116,15 +116,6 @@ def test_bootstrap_of_a_known_case():
     assert uneven.mean == 0.9  # slices count, not patients
 
 
-def test_bootstrap_is_wider_over_patients_than_over_slices():
-    rng = np.random.default_rng(0)
-    patients = np.repeat(np.arange(6), 50)
-    values = rng.normal(0, 0.1, 6)[patients] + rng.normal(0, 0.02, 300)
-    by_patient = patient_bootstrap(values, patients)
-    by_slice = patient_bootstrap(values, np.arange(300))
-    assert by_patient.high - by_patient.low > 4 * (by_slice.high - by_slice.low)
-
-
 def test_pairing_cancels_what_is_hard_about_a_patient():
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(8), 10)

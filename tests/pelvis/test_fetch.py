@@ -5,10 +5,8 @@ A stand-in takes the place of the archive: it copies small files, or fails.
 
 import errno
 import json
-import logging
 import os
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -195,26 +193,6 @@ def test_a_full_disk(copies, monkeypatch):
     copies.broken["1.1"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     full = "cannot write there (No space left on device); free some space"
     assert full in refused(*FOUR)
-
-
-def test_the_client_is_asked_for_these_series_and_heard_quietly(
-    tmp_path, monkeypatch, caplog
-):
-    class Client:
-        def __init__(self):
-            self.index = table({"SeriesInstanceUID": "1"}, {"SeriesInstanceUID": "2"})
-
-        def download_from_selection(self, folder, **how):
-            assert list(self.index["SeriesInstanceUID"]) == ["2"]
-            assert folder == str(tmp_path)
-            assert how["seriesInstanceUID"] == ["2"]
-            assert how["dirTemplate"] == "%SeriesInstanceUID"
-            logging.getLogger("idc_index.index").error("ERROR %s", "no such host")
-
-    monkeypatch.undo()
-    monkeypatch.setitem(sys.modules, "idc_index", SimpleNamespace(IDCClient=Client))
-    assert download.transfer(["2"], tmp_path) == "ERROR no such host"
-    assert not caplog.records
 
 
 def test_targets_that_are_refused():
