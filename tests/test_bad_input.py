@@ -80,13 +80,16 @@ train vae -p phantom_patients 1,2,0    not three whole numbers
 train vae -p phantom_patients a,b,c    not three whole numbers
 train vqvae -p quantizer gradiant      did you mean 'gradient'
 train vqvae -p gradient_estimator turn   unknown gradient_estimator 'turn'
-train prior -p prior rnn               unknown prior 'rnn'
-train prior -p prior_heads 5           5 prior_heads cannot share prior_dim 16 evenly
+train prior -p prior_heads 5           5 prior_heads cannot share prior_dim
 train vqvae -p quantizer fsq -p codebook_size 64       4x4 make 16 codes
 train vqvae -p quantizer fsq -p fsq_levels 4,4         not of the form
 train vqvae -p quantizer fsq -p fsq_levels 8x2         3 or more levels
 train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_estimator
-train prior                            holds no trained model; run notebook 03
+train vae -p generator_grid 2x1        does not fit slices
+train vae -p maps_grid 3x3             maps_grid 3x3 does not fit slices of 64x32
+train prior                            holds no trained model; run
+train maps_prior                       holds no trained model; run
+train flow                             holds no trained model; run
 train prior_top                        holds no trained model; run `vqlib train vqvae2
 train vae --data-dir none              does not exist
 train vae --data-dir file              not a folder
@@ -96,6 +99,23 @@ train vae --data-dir scans             has no folder keras_slices_train
 train segmenter --data-dir study       has no labels to train a segmenter on
 train vae -p batch_size 99             do not fill one batch of 99
 train vae -p size 100x50 -p grid 25x12   does not fit slices
+sample                                 Missing option '--out'
+sample --out new --n 0                 samples must be from 1
+sample --out new --n many              Invalid value for '--n'
+sample --out study                     samples must not get among scans
+sample --out file                      samples must not get among scans
+sample --out new --family gan          unknown family 'gan'
+sample --out new --position 2          position must be from 0 to 1
+sample --out new --position nan        position must be from 0 to 1
+sample --out new --seed -1             seed must be from 0
+sample --out new --temperature -1      temperature must be from 0
+sample --out new --temperature nan     temperature must be from 0
+sample --out new --guidance 101        guidance must be from 0 to 100
+sample --out new --guidance inf        guidance must be from 0 to 100
+sample --out new --labels none         none does not exist
+sample --out new --labels file         file is truncated or no NIfTI file
+sample --out new --run none            make it with `vqlib train
+sample --out new --run a/b             not a plain folder name
 results --run none                     vqlib tutorial --run none
 results --run a/b                      not a plain folder name
 results --run broken                   metrics.json is not valid JSON

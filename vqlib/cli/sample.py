@@ -56,10 +56,10 @@ def sample(run, n, out, family, position, labels, seed, temperature, guidance) -
 
 def refuse_what_is_there(folder: Path) -> None:
     """Samples never get among scans: the folder must be new or empty."""
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
-            f"{folder} already holds files, and samples must not get among scans; "
-            "choose a new or empty folder"
+            f"{folder} is not empty, and samples must not get among scans; choose a "
+            "new or empty folder"
         )
 
 
