@@ -85,7 +85,7 @@ train vqvae -p quantizer fsq -p codebook_size 64       4x4 make 16 codes
 train vqvae -p quantizer fsq -p fsq_levels 4,4         not of the form
 train vqvae -p quantizer fsq -p fsq_levels 8x2         3 or more levels
 train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_estimator
-train vae -p generator_grid 2x1        does not fit slices
+train vae -p generator_grid 2x1        cannot be halved twice
 train vae -p maps_grid 3x3             maps_grid 3x3 does not fit slices of 64x32
 train prior                            holds no trained model; run
 train maps_prior                       holds no trained model; run
