@@ -10,14 +10,14 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 _HOME = {
-    "vqlib.data": "Augment SliceDataset make_loader open_data",
+    "vqlib.data": "Augment SliceDataset open_data",
     "vqlib.errors": "UserError",
     "vqlib.experiment": "Experiment",
     "vqlib.generator": "Generator sample",
     "vqlib.losses": "ELBOObjective RateConstrainedObjective VQVAEObjective",
     "vqlib.metrics": "patient_bootstrap score",
     "vqlib.models": (
-        "FSQ VAE VQVAE VQVAE2 Autoencoder Decoder Encoder GlobalVAE Segmenter SharpVAE "
+        "FSQ VAE VQVAE VQVAE2 Autoencoder Decoder Encoder GlobalVAE SharpVAE "
         "SharpVQVAE VectorQuantizer"
     ),
     "vqlib.priors": "LatentFlow TransformerPrior",
