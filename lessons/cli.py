@@ -1,4 +1,4 @@
-"""The commands ``vqlib tutorial``, ``vqlib lab`` and ``vqlib notebooks``."""
+"""The commands ``vqlib tutorial``, ``lab``, ``notebooks`` and ``student``."""
 
 import os
 import subprocess
@@ -123,6 +123,15 @@ def refresh(only, reuse) -> None:
     refresh = _needs_lab("lessons.refresh")
     for path in refresh.refresh_notebooks(only, reuse):
         click.echo(f"{path.name}: {path.stat().st_size / 1024:.0f} kB")
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+def student(out) -> None:
+    """Write the notebooks without solutions to OUT/student, and with them and
+    nbgrader's metadata to OUT/instructor."""
+    written = _needs_lab("lessons.student").write_versions(out)
+    click.echo(f"{len(written)} notebooks are in {out}")
 
 
 def _needs_lab(module: str):

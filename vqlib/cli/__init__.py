@@ -14,7 +14,7 @@ from vqlib.cli.sample import sample
 from vqlib.cli.train import train
 
 ELSEWHERE = {"data": "pelvis.cli"}  # by name, since imports go down only
-ELSEWHERE |= dict.fromkeys(("lab", "notebooks", "tutorial"), "lessons.cli")
+ELSEWHERE |= dict.fromkeys(("lab", "notebooks", "student", "tutorial"), "lessons.cli")
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
