@@ -5,7 +5,7 @@ are shared out by majority, ties to the organ, which enlarges small organs by so
 cent (see `vqlib.data.fit_to`). A volume needs the distance from slice to slice, and a
 two-dimensional file knows it only by where its header places it in the patient.
 
-Taught in notebook 01, sections 1.1, 1.2 and 1.7.
+Taught in notebook 01, sections 1.1 and 1.4.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ draws pairs of slices of every degree of kinship; `make_folds` holds out slices,
 or patients. Why dependent data must be held out in blocks: Roberts et al. 2017,
 doi 10.1111/ecog.02881.
 
-Taught in notebook 01, sections 1.10 and 1.11.
+Taught in notebook 01, sections 1.6 and 1.7.
 """
 
 import numpy as np
@@ -78,6 +78,6 @@ def make_folds(groups: Tensor, folds: int, seed: int = 0) -> Tensor:
 def mirror_ssim(dataset: SliceDataset) -> Tensor:
     """SSIM of each slice with its own left–right mirror image: `[N]`.
 
-    A pelvis is nearly symmetric, a patient never quite. Exercise 2 of notebook 01.
+    A pelvis is nearly symmetric, a patient never quite. Exercise 1.2 of notebook 01.
     """
     return ssim(dataset.images.flip(2), dataset.images)  # [N, 1, H, W]: H is left–right

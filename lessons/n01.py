@@ -1,4 +1,4 @@
-"""Figures that notebook 01 alone draws: patients, organs, intensities, likeness."""
+"""Figures that notebook 01 alone draws: orientation, organs, likeness."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,28 +11,6 @@ from lessons.figures import draw_slice, slice_axes
 from lessons.style import LABEL_COLOURS, PALETTE, WIDTH, as_slices
 
 EDGE = [Stroke(linewidth=3.2, foreground="0.25"), Normal()]  # yellow shows on white
-
-
-def scan_calendar(weeks: Mapping[str, Mapping[int, Sequence[int]]]) -> Figure:
-    """A dot for each scan: patients along the axis, one colour for each split.
-
-    Args:
-        weeks: split → patient → weeks in which there is a scan.
-    """
-    patients = [case for split in weeks.values() for case in split]
-    last = max(week for split in weeks.values() for w in split.values() for week in w)
-    figure, axis = plt.subplots(figsize=(8.0, 0.2 * last + 1.5), layout="constrained")
-    start = 0
-    for split, scans in weeks.items():
-        points = [(start + n, w) for n, ws in enumerate(scans.values()) for w in ws]
-        axis.plot(*zip(*points, strict=True), "o", label=split)
-        start += len(scans)
-    axis.set_xticks(range(len(patients)), [f"{case:03d}" for case in patients])
-    axis.tick_params(axis="x", rotation=90)
-    axis.set_yticks(range(last + 1))
-    axis.set(xlabel="patient", ylabel="week", ylim=(last + 0.6, -0.6))
-    figure.legend(loc="outside right center")
-    return figure
 
 
 def orientations(image) -> Figure:
@@ -111,29 +89,6 @@ def organ_weeks(volumes: Mapping[str, Mapping[int, Mapping[int, float]]]) -> Fig
         axis.set(xlim=(numbers[0] - 0.4, numbers[-1] + 0.4), ylim=(0, 1.08 * most or 1))
         axis.set(title=organ, xlabel="week")
     axes[0, 0].set_ylabel("volume (ml)")
-    return figure
-
-
-def intensity_curves(
-    panels: Mapping[str, Mapping[int, np.ndarray]], limits: Sequence[float]
-) -> Figure:
-    """Distributions of intensities, a panel for each way to scale them.
-
-    Args:
-        panels: label of the axis → (patient → values).
-        limits: the upper end of each panel's axis.
-    """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(8.0, 2.5), layout="constrained", squeeze=False
-    )
-    for axis, (label, scans), top in zip(axes[0], panels.items(), limits, strict=True):
-        shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(scans)))
-        for (name, values), shade in zip(scans.items(), shades, strict=True):
-            height, edge = np.histogram(values, 40, (0, top), density=True)
-            middle = (edge[1:] + edge[:-1]) / 2
-            axis.plot(middle, height, color=shade, linewidth=1.3, label=name)
-        axis.set(xlabel=label, ylabel="density", xlim=(0, top))
-    axes[0, 0].legend(title="patient", title_fontsize=9)  # the same in all panels
     return figure
 
 

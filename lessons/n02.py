@@ -189,13 +189,15 @@ def channel_maps(bits: np.ndarray, spread: np.ndarray) -> Figure:
     """
     order = np.argsort(-bits.sum((1, 2)))
     columns = min(4, len(order))
-    figure, axes = slice_axes(-(-len(order) // columns), columns, more=0.5)
+    figure, axes = slice_axes(-(-len(order) // columns), columns, more=1.0)
     for axis, channel in zip(axes.flat, order, strict=False):
         shown = draw_slice(axis, bits[channel], (0, bits.max()), "viridis")
         total = bits[channel].sum()
         axis.set_title(f"{total:,.0f} bits, posterior σ {spread[channel]:.3f}")
     label = "bits at one position"
-    figure.colorbar(shown, ax=axes, label=label, location="bottom", aspect=50)
+    figure.colorbar(
+        shown, ax=axes, label=label, location="bottom", aspect=60, shrink=0.5
+    )
     return figure
 
 

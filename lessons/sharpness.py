@@ -3,7 +3,7 @@
 A score such as SSIM mixes everything that can go wrong. These numbers ask one question:
 how much of the truth's edges, and of its detail at each spatial frequency, comes back,
 in its own place. What comes back in the wrong place (invented texture) is kept apart
-from what is lost. Taught in notebook 02, section 2.9; used again in 03.
+from what is lost. Taught in notebook 02, section 2.8; used again in 03.
 """
 
 from typing import NamedTuple

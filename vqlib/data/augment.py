@@ -1,6 +1,6 @@
-"""Random changes to train slices that the next patient might have brought anyway.
+"""Random changes to train slices that keep their anatomy.
 
-A dozen patients are few. Each effect stands for a difference between real scans that
+Patients are few. Each effect stands for a difference between real scans that
 says nothing about anatomy, small enough that the result could have been scanned:
 
 - **shift and rotation**: nobody lies twice in the same place, but all lie on their
@@ -16,7 +16,7 @@ For training only: validate and test are scored as they were scanned. The same e
 among others, serve segmentation in nnU-Net (Isensee et al. 2021,
 doi 10.1038/s41592-020-01008-z). ``RandomAffine`` of torchvision.transforms.v2 draws one
 change for a whole batch, resamples linearly, which takes half of the power of fine
-texture, and fills borders with black; hence ours. Taught in notebook 01, section 1.15.
+texture, and fills borders with black; hence ours.
 """
 
 import math
