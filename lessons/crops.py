@@ -103,7 +103,7 @@ def draw_crops(
     for axis, title in zip(axes[0], (first, *names), strict=False):
         axis.set_title(title)
     for axis, title in zip(axes[0][len(others) + 1 :], names, strict=True):
-        axis.set_title(f"{title} − {first}")
+        axis.set_title(f"{title}\n− {first}")
     if errors:
         figure.colorbar(shown, ax=axes, label="difference", shrink=0.6, aspect=30)
     return figure

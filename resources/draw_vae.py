@@ -26,7 +26,7 @@ def draw() -> Canvas:
 
 def _data_flow(page: Canvas) -> None:
     page.slice(8, LEVEL, 13)
-    page.text(8, LEVEL - 9.5, "slice $x$", 12)
+    page.text(8, LEVEL - 5.6, "slice $x$", 12)
     page.arrow((15, LEVEL), (19, LEVEL))
     page.funnel(26, LEVEL, 13, 19, 9, BLUE, "Encoder")
 
@@ -50,8 +50,8 @@ def _data_flow(page: Canvas) -> None:
     page.arrow((90.3, LEVEL), (94, LEVEL))
     page.funnel(101, LEVEL, 13, 9, 19, BLUE, "Decoder")
     page.arrow((108, LEVEL), (111, LEVEL))
-    page.slice(117, LEVEL, 11)
-    page.text(117, LEVEL - 9.5, r"$\hat{x}$", 13)
+    page.slice(116.8, LEVEL, 10.4, blurred=True)
+    page.text(116.8, LEVEL - 5.6, r"$\hat{x}$", 13)
 
 
 def _two_forms(page: Canvas) -> None:
@@ -77,19 +77,24 @@ def _training_signal(page: Canvas) -> None:
     rate = r"+ $\beta\;\mathrm{KL}\left(\,q(z\,|\,x)\;\Vert\;\mathcal{N}(0,I)\,\right)$"
     page.text(x, y - 2, rate, 11.5)
     page.text(x, y - 6.4, "the KL is the rate: nats per slice", 10, GREY)
-    page.path([(117, LEVEL - 11.5), (117, y + 10.5)], "#222222", dashed=False)
+    page.path([(116.8, LEVEL - 8), (116.8, y + 10.5)], "#222222", dashed=False)
 
     # back through the decoder, through the sampling, into the encoder
     corner = [(x + 20.2, y), (123.2, y), (123.2, TOP), (101, TOP)]
     page.path([*corner, (101, LEVEL + 8)], VERMILION, width=2)
     page.text(112, TOP + 2.2, "gradient", 12, VERMILION)
     page.arrow((94.3, LEVEL + 2.9), (90.2, LEVEL + 2.9), VERMILION, True, width=2)
-    over = [(84.6, LEVEL + 4.5), (84.6, TOP), (43.5, TOP), (43.5, LEVEL + 9.5)]
+    # the noise comes in from outside, so the draw has a derivative for both μ and σ
+    over = [(84.6, LEVEL + 4.5), (84.6, TOP), (66, TOP), (66, LEVEL + 8.2)]
     page.path(over, VERMILION, dashed=False, width=3)
-    page.arrow((37, LEVEL + 7.4), (32, LEVEL + 5), VERMILION, True, width=2)
-    page.text(64, TOP + 2.6, "reparameterisation", 13, VERMILION, weight="bold")
-    why = "the noise comes from outside, so\nsampling has a gradient"
-    page.text(64, TOP - 4.2, why, 10.5, VERMILION)
+    for side in (-1, 1):
+        inner, outer = (57, LEVEL + side * 5.6), (53.4, LEVEL + side * 7.4)
+        page.arrow(inner, outer, VERMILION, width=3)
+        inner, outer = (37, LEVEL + side * 7.6), (32.6, LEVEL + side * 5.4)
+        page.arrow(inner, outer, VERMILION, True, width=2)
+    page.text(51, TOP + 2.4, "reparameterisation", 13, VERMILION, weight="bold")
+    why = "the noise comes from outside, so the\ngradient reaches $\\mu$ and $\\sigma$"
+    page.text(50, TOP - 1.8, why, 10.5, VERMILION)
 
 
 if __name__ == "__main__":

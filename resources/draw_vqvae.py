@@ -41,7 +41,7 @@ def draw() -> Canvas:
 
 def _data_flow(page: Canvas, chosen: np.ndarray) -> None:
     page.slice(8, LEVEL, 13)
-    page.text(8, LEVEL - 9.5, "slice $x$", 12)
+    page.text(8, LEVEL - 5.6, "slice $x$", 12)
     page.arrow((15, LEVEL), (19, LEVEL))
     page.funnel(26, LEVEL, 13, 19, 9, BLUE, "Encoder")
     page.arrow((33, LEVEL), (37, LEVEL))
@@ -62,8 +62,8 @@ def _data_flow(page: Canvas, chosen: np.ndarray) -> None:
     page.arrow((90, LEVEL), (94, LEVEL))
     page.funnel(101, LEVEL, 13, 9, 19, BLUE, "Decoder")
     page.arrow((108, LEVEL), (111, LEVEL))
-    page.slice(117, LEVEL, 11)
-    page.text(117, LEVEL - 9.5, r"$\hat{x}$", 13)
+    page.slice(116.8, LEVEL, 10.4, blurred=True)
+    page.text(116.8, LEVEL - 5.6, r"$\hat{x}$", 13)
 
 
 def _codebook(page: Canvas) -> None:
@@ -99,7 +99,7 @@ def _training_signal(page: Canvas) -> None:
         x, y - 2.3, r"+ commitment  $\beta\,\Vert z_e-\mathrm{sg}[e_k]\Vert^2$", 10.5
     )
     page.text(x, y - 6.4, "sg: stop-gradient", 10, GREY)
-    page.path([(117, LEVEL - 11.5), (117, y + 10)], BLACK, dashed=False)
+    page.path([(116.8, LEVEL - 8), (116.8, y + 10)], BLACK, dashed=False)
 
     # back into the decoder, over the quantization, into the encoder
     corner = [(x + 17.2, y), (123.2, y), (123.2, TOP), (101, TOP)]
@@ -107,7 +107,7 @@ def _training_signal(page: Canvas) -> None:
     page.text(112, TOP + 2.2, "gradient", 12, VERMILION)
     page.arrow((94.3, LEVEL + 3.2), (90, LEVEL + 3.2), VERMILION, True, width=2)
     over = [(84, LEVEL + 5.8), (84, TOP), (43, TOP), (43, LEVEL + 5.8)]
-    page.path(over, VERMILION, dashed=False, width=3)
+    page.path(over, VERMILION, width=3)  # dashed: not a derivative, a copy
     page.arrow((37.3, LEVEL + 3.2), (33, LEVEL + 3.2), VERMILION, True, width=2)
     page.text(
         63.5, TOP + 2.6, "straight-through estimator", 13, VERMILION, weight="bold"

@@ -77,29 +77,38 @@ class Canvas:
                     middle = (corner[0] + cell / 2, corner[1] + cell / 2)
                     self.text(*middle, words[i][j], 9)
 
-    def slice(self, x, y, size):
-        """A stylised coronal slice of a pelvis."""
-        self.axes.add_patch(
-            Rectangle((x - size / 2, y - size / 2), size, size, fc="#111111", ec="none")
-        )
-        shapes = [(0, 0, 0.88, 0.84, "#9a9a9a"), (0, 0, 0.76, 0.72, "#5d5d5d")]
+    def slice(self, x, y, width, blurred=False):
+        """A stylised coronal slice of a pelvis, twice as wide as it is high; or a
+        reconstruction of it, smooth and without its small parts."""
+        height = 0.47 * width
+        corner = (x - width / 2, y - height / 2)
+        frame = Rectangle(corner, width, height, fc="#111111", ec="none")
+        self.axes.add_patch(frame)
+        shapes = []
+        for rim, color in (0.0, "#b0b0b0"), (0.05, "#5d5d5d"):  # fat, then muscle
+            shapes += [(0, 0.5, 0.74 - rim, 2.2, color)]  # trunk, cut by the frame
+            shapes += [(s * 0.23, -0.5, 0.44 - rim, 1.3, color) for s in (-1, 1)]
+        shapes += [(0, -0.62, 0.05, 0.5, "#111111")]  # between the thighs
         for side in (-1, 1):
             shapes += [
-                (side * 0.25, -0.02, 0.2, 0.2, "#d9d9d9"),
-                (side * 0.3, -0.24, 0.1, 0.26, "#cfcfcf"),
-                (side * 0.21, 0.22, 0.2, 0.13, "#bdbdbd"),
+                (side * 0.26, 0.26, 0.1, 0.44, "#c4c4c4"),  # ilium
+                (side * 0.23, -0.08, 0.12, 0.26, "#e4e4e4"),  # head of the femur
+                (side * 0.3, -0.36, 0.07, 0.44, "#d2d2d2"),  # its shaft
             ]
-        shapes += [(0, 0.06, 0.22, 0.18, "#f2f2f2"), (0, -0.1, 0.13, 0.11, "#8a8a8a")]
-        for u, v, width, height, color in shapes:
-            self.axes.add_patch(
-                Ellipse(
-                    (x + u * size, y + v * size),
-                    width * size,
-                    height * size,
-                    fc=color,
-                    ec="none",
+        shapes += [(0, 0.08, 0.2, 0.3, "#f4f4f4")]  # bladder
+        shapes += [(0, -0.22, 0.1, 0.18, "#8f8f8f")]  # prostate
+        small = [(side * 0.26, 0.26, 0.05, 0.3, "#7d7d7d") for side in (-1, 1)]
+        small += [(side * 0.23, -0.08, 0.06, 0.13, "#ffffff") for side in (-1, 1)]
+        small += [(0, -0.22, 0.04, 0.07, "#d0d0d0"), (0.05, 0.38, 0.06, 0.1, "#c9c9c9")]
+        for u, v, w, h, color in shapes + ([] if blurred else small):
+            # a soft edge is several outlines on top of each other
+            for grow in (1.3, 1.15, 1.0, 0.85, 0.7) if blurred else (1.0,):
+                wide, high = w * width * grow, h * height * grow
+                patch = Ellipse(
+                    (x + u * width, y + v * height), wide, high, fc=color, ec="none"
                 )
-            )
+                patch.set_alpha(0.3 if blurred else 1.0)
+                self.axes.add_patch(patch).set_clip_path(frame)
 
     def arrow(self, start, end, color=BLACK, dashed=False, bend=0.0, width=1.6):
         self.axes.add_patch(

@@ -53,4 +53,4 @@ def test_differences_share_one_scale_and_stand_upright(labelled):
     assert difference.origin == "lower"
     assert np.allclose(difference.get_array(), -0.5 * truth[boxes["hip"]].T)
     assert difference.get_clim() == panels[4].images[0].get_clim()
-    assert panels[3].get_title() == "a − slice"
+    assert panels[3].get_title() == "a\n− slice"
