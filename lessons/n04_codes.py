@@ -3,9 +3,8 @@
 A code is a name without a definition. What it stands for has to be measured: the mutual
 information between code and label says how many bits one tells about the other (Shannon
 1948, doi 10.1002/j.1538-7305.1948.tb01338.x), a permutation test how much of it chance
-would give (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585), and a table of codes by
-labels which code draws which organ. All of it works on codes `[N, h, w]` and labels on
-the same grid `[N, h, w]`.
+would give (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585). All of it works on
+codes `[N, h, w]` and labels on the same grid `[N, h, w]`.
 """
 
 import math
@@ -15,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import entropy
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mutual_info_score
 from sklearn.pipeline import make_pipeline
@@ -30,17 +28,6 @@ def code_counts(codes: Tensor, codebook_size: int) -> Tensor:
     return torch.bincount(codes.flatten(), minlength=codebook_size)
 
 
-def position_entropy(codes: Tensor, codebook_size: int) -> Tensor:
-    """How unpredictable the code is at each place of the grid: `[N, h, w]` -> bits
-    `[h, w]` float64, over the N slices. At most log2 N, so only sets of one size
-    compare."""
-    columns = codes.flatten(1).T  # [h w, N]
-    counts = torch.stack([code_counts(column, codebook_size) for column in columns])
-    return torch.from_numpy(entropy(counts.numpy(), base=2, axis=1)).view(
-        codes.shape[1:]
-    )
-
-
 def patch_means(images: Tensor, grid: tuple[int, int]) -> Tensor:
     """Mean grey value of the patch of each code: `[N, 1, H, W]` -> `[N, h, w]`."""
     return F.adaptive_avg_pool2d(images, grid)[:, 0]
@@ -52,6 +39,19 @@ def patch_labels(labels: Tensor, grid: tuple[int, int]) -> Tensor:
     values = range(int(labels.max()), -1, -1)  # of equal votes, argmax takes the first
     votes = [patch_means((labels == v).float()[:, None], grid) for v in values]
     return len(votes) - 1 - torch.stack(votes).argmax(0)
+
+
+def cosines(size: int) -> Tensor:
+    """The functions of the two-dimensional cosine transform on a square patch, from
+    coarse to fine: orthonormal, float32 `[size², size, size]`. The first three are the
+    constant and the gradients along both axes (Ahmed et al. 1974, doi
+    10.1109/T-C.1974.223784)."""
+    middles = (torch.arange(size) + 0.5) / size
+    waves = torch.cos(math.pi * torch.arange(size)[:, None] * middles)  # [u, pixel]
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    pairs = [(u, v) for u in range(size) for v in range(size)]
+    pairs.sort(key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, -pair[0]))
+    return torch.stack([waves[u][:, None] * waves[v] for u, v in pairs])
 
 
 def contingency(codes: Tensor, labels: Tensor, codebook_size: int, n: int) -> Tensor:
@@ -87,6 +87,7 @@ def permutation_test(
     codebook_size: int,
     n: int = 99,
     seed: int = 0,
+    inside: bool = False,
 ) -> PermutationTest:
     """Mutual information of codes and labels against that of shuffled labels.
 
@@ -98,15 +99,25 @@ def permutation_test(
         codebook_size: K.
         n: shuffles; the smallest p is 1 / (n + 1).
         seed: of the generator.
+        inside: count only positions where the label is above 0 before and after the
+            shuffle; observed is then the mean over these sets of positions.
     """
     names = int(labels.max()) + 1
     random = torch.Generator().manual_seed(seed)
 
-    def bits(these: Tensor) -> float:
-        return mutual_information(contingency(codes, these, codebook_size, names))
+    def bits(these: Tensor, where: Tensor) -> float:
+        pairs = contingency(codes[where], these[where], codebook_size, names)
+        return mutual_information(pairs)
 
-    null = np.array([bits(shuffle(random)) for _ in range(n)])
-    return PermutationTest(bits(labels), null)
+    observed, null = [], []
+    everywhere = torch.ones_like(labels, dtype=torch.bool)
+    for _ in range(n):
+        new = shuffle(random)
+        where = (labels > 0) & (new > 0) if inside else everywhere
+        null.append(bits(new, where))
+        if inside or not observed:
+            observed.append(bits(labels, where))
+    return PermutationTest(float(np.mean(observed)), np.array(null))
 
 
 def shuffle_patches(labels: Tensor) -> Shuffle:
@@ -116,21 +127,6 @@ def shuffle_patches(labels: Tensor) -> Shuffle:
     def shuffle(random: torch.Generator) -> Tensor:
         order = torch.randperm(labels.numel(), generator=random)
         return labels.flatten()[order].view(labels.shape)
-
-    return shuffle
-
-
-def shift_within_slices(labels: Tensor) -> Shuffle:
-    """The label map of each slice is shifted by a random distance, round the edges:
-    what a slice contains and what lies beside what stays, where it lies is lost."""
-    n, height, width = labels.shape
-    i, j = torch.arange(height)[:, None], torch.arange(width)
-
-    def shuffle(random: torch.Generator) -> Tensor:
-        down = torch.randint(height, (n, 1, 1), generator=random)
-        along = torch.randint(width, (n, 1, 1), generator=random)
-        source = (i + down) % height * width + (j + along) % width  # [N, h, w]
-        return labels.flatten(1).gather(1, source.flatten(1)).view(labels.shape)
 
     return shuffle
 
@@ -173,34 +169,6 @@ def shuffle_patients(
     return shuffle
 
 
-class CodeMeanings(NamedTuple):
-    """What each code stands for, by majority."""
-
-    label: Tensor  # [K] int64, the label it meets most; −1 where it never occurs
-    count: Tensor  # [K] float64, occurrences
-
-
-def code_meanings(table: Tensor) -> CodeMeanings:
-    """The majority label of each code from a contingency table `[K, L]`."""
-    count = table.sum(1)
-    label = torch.where(count > 0, table.argmax(1), -1)
-    return CodeMeanings(label, count)
-
-
-def covering_codes(table: Tensor, label: int, share: float = 0.5) -> Tensor:
-    """The purest codes that together draw a share of one label: int64 `[n]`.
-
-    Codes in falling order of p(label | code) until they hold ``share`` of the label's
-    patches; none for a label that does not occur.
-    """
-    column, count = table[:, label], table.sum(1).clamp(min=1)
-    order = (column / count).argsort(descending=True, stable=True)
-    if column.sum() == 0:
-        return order[:0]
-    covered = column[order].cumsum(0) / column.sum()
-    return order[: int((covered < share - 1e-9).sum()) + 1]
-
-
 def mean_patches(images: Tensor, codes: Tensor, codebook_size: int) -> Tensor:
     """What is usually seen where a code stands, with a margin of one patch (edges are
     repeated outwards).
@@ -216,32 +184,6 @@ def mean_patches(images: Tensor, codes: Tensor, codebook_size: int) -> Tensor:
         total.index_add_(0, own.flatten(), around.mT.flatten(0, 1))
     count = code_counts(codes, codebook_size).clamp(min=1)
     return (total / count[:, None]).view(codebook_size, 3 * p, 3 * p)
-
-
-def example_patches(images: Tensor, codes: Tensor, code: int, limit: int = 8) -> Tensor:
-    """Real patches that got a code, evenly from all that did, each with its margin.
-
-    images `[N, 1, H, W]` and codes `[N, h, w]` -> `[n, 3 p, 3 p]`, n from 0 to
-    ``limit``; places at the edge of the grid are left out.
-    """
-    p = images.shape[-1] // codes.shape[-1]
-    places = torch.nonzero(codes[:, 1:-1, 1:-1] == code)
-    rows = torch.linspace(0, len(places) - 1, min(limit, len(places))).long()
-    cuts = [
-        images[n, :, i * p : (i + 3) * p, j * p : (j + 3) * p]
-        for n, i, j in places[rows].tolist()
-    ]
-    return torch.cat([images.new_zeros(0, 3 * p, 3 * p), *cuts])
-
-
-def usual_codes(codes: Tensor, where: Tensor, codebook_size: int) -> Tensor:
-    """The most frequent code at each place, over the slices where a mask is True: codes
-    and mask `[N, h, w]` -> `[h, w]`, −1 where the mask never is."""
-    result = torch.full(codes.shape[1:], -1)
-    for i, j in torch.nonzero(where.any(0)).tolist():
-        seen = codes[where[:, i, j], i, j]
-        result[i, j] = code_counts(seen, codebook_size).argmax()
-    return result
 
 
 def read_out(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> float:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LogNorm, to_hex, to_rgb
+import pandas as pd
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -16,17 +17,14 @@ from lessons.figures import draw_slice, slice_axes
 from lessons.style import (
     CHANGE,
     DASHED,
-    EXTENT,
     LABEL_COLOURS,
     SLICE_MM,
     WIDTH,
     as_slices,
 )
 
-HIT = "#D55E00"  # where a code occurs
-OUTLINE = "#56B4E9"
+HIT = "#D55E00"  # what is observed, or edited
 DOTS = {"edgecolor": "0.3", "linewidth": 0.4}
-UPRIGHT = {"origin": "lower", "extent": EXTENT}  # for imshow and contour
 
 
 def kind_colours(names: Sequence[str]) -> list[str]:
@@ -37,7 +35,8 @@ def kind_colours(names: Sequence[str]) -> list[str]:
 
 
 def rank_frequency(counts: Mapping[str, object]) -> Figure:
-    """Share of each code, the most frequent first, on logarithmic axes.
+    """Share of each code, the most frequent first, on logarithmic axes, beside as many
+    words of a language.
 
     Args:
         counts: name of the set → occurrences of the K codes.
@@ -47,6 +46,9 @@ def rank_frequency(counts: Mapping[str, object]) -> Figure:
         values = np.sort(np.asarray(values, dtype=float))[::-1]
         seen = values[values > 0]
         axis.plot(np.arange(1, len(seen) + 1), seen / seen.sum(), label=name)
+    ranks = np.arange(1, len(values) + 1)
+    words = {"color": "0.2", "linestyle": ":", "label": "words, by Zipf's law"}
+    axis.plot(ranks, 1 / ranks / (1 / ranks).sum(), **words)
     axis.axhline(1 / len(values), label="all codes used alike", **DASHED)
     axis.set(xscale="log", yscale="log")
     axis.set(xlabel="rank of the code", ylabel="share of all patches")
@@ -76,25 +78,6 @@ def code_maps(images, values, reconstructions, label: str) -> Figure:
     return figure
 
 
-def position_maps(maps: Mapping[str, object], labels: Sequence[str]) -> Figure:
-    """Upright maps over the code grid, a panel each.
-
-    Args:
-        maps: title → `[h, w]`.
-        labels: what each map shows; where it is the same, the scale is the same.
-    """
-    figure, axes = _panels(len(maps), len(maps), below=0.55)
-    arrays = [np.asarray(values, dtype=float) for values in maps.values()]
-    shared = len(set(labels)) == 1
-    for axis, title, own, label in zip(axes, maps, arrays, labels, strict=True):
-        scale = arrays if shared else own
-        window = np.min(scale), np.max(scale)
-        shown = draw_slice(axis, own, window, "viridis")
-        axis.set_title(title)
-        _bar_below(figure, shown, axis, label, 0.7)
-    return figure
-
-
 def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
     """Values under several shuffles (dots) beside the observed one (line).
 
@@ -118,29 +101,6 @@ def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
     return figure
 
 
-def hits(images, where, outlines, titles: Sequence[str]) -> Figure:
-    """Slices with the patches of some codes filled, and a kind outlined.
-
-    Args:
-        images: `[N, 1, H, W]`.
-        where: bool `[N, h, w]`, filled in orange.
-        outlines: bool `[N, h, w]`, outlined in blue.
-        titles: one for each slice.
-    """
-    figure, axes = _panels(len(images), 3)
-    rows = as_slices(images), as_slices(where), as_slices(outlines), titles
-    for axis, image, hit, kind, title in zip(axes, *rows, strict=False):
-        draw_slice(axis, image)
-        fill = np.zeros((*hit.shape, 4))
-        fill[hit] = (*to_rgb(HIT), 0.6)
-        axis.imshow(fill.swapaxes(0, 1), **UPRIGHT)
-        if kind.any():
-            fine = kind.T.repeat(8, 0).repeat(8, 1)  # along the sides of its patches
-            axis.contour(fine, [0.5], colors=OUTLINE, linewidths=1.3, **UPRIGHT)
-        axis.set_title(title)
-    return figure
-
-
 def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
     """The codebook in two dimensions: coloured by kind, and by grey value.
 
@@ -157,8 +117,13 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(WIDTH, 4.2), layout="constrained", sharex=True, sharey=True
     )
+    none = (kinds < 0) & used
+    dots = {"s": area[none], "color": "0.85", **DOTS}
+    left.scatter(*points[none].T, label=f"none ({none.sum()})", **dots)
     for kind, (name, colour) in enumerate(zip(names, kind_colours(names), strict=True)):
         own = kinds == kind
+        if not own.any():
+            continue
         dots = {"s": area[own], "color": colour, "alpha": 0.8, **DOTS}
         left.scatter(*points[own].T, label=f"{name} ({own.sum()})", **dots)
     legend = figure.legend(title="typical of", loc="outside upper center", ncols=6)
@@ -174,27 +139,60 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
     return figure
 
 
-def patch_rows(rows: Mapping[str, object], titles: Sequence[str] = ()) -> Figure:
-    """A dictionary of patches: a row of small pictures for each name.
+def components(parts, waves, shares, patch: int) -> Figure:
+    """What codes add to a picture, and the cosine that is nearest to it.
 
     Args:
-        rows: name → `[C, a, b]` grey values in [0, 1].
-        titles: over the columns.
+        parts: `[n, 3 patch, 3 patch]`, the patch with a margin, which is framed.
+        waves: `[n, patch, patch]`, of either sign.
+        shares: of the variance `[n]`.
+        patch: pixels along a side.
     """
-    columns = max(len(patches) for patches in rows.values())
-    side = min(1.1, (WIDTH - 1.2) / columns)
-    size = (side * columns + 1.2, (side + 0.06) * len(rows) + 0.35)
-    shape = {"nrows": len(rows), "ncols": columns, "squeeze": False}
+    parts, waves = as_slices(parts), as_slices(waves)
+    size = (2.4 * len(parts), 4.9)
+    shape = {"nrows": 2, "ncols": len(parts), "squeeze": False}
     figure, axes = plt.subplots(**shape, figsize=size, layout="constrained")
-    for axis in axes.ravel():
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    for panels, (name, patches) in zip(axes, rows.items(), strict=True):
-        panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        for axis, patch in zip(panels, as_slices(patches), strict=False):
-            axis.imshow(patch.T, origin="lower", cmap="gray", vmin=0, vmax=1)
-    for axis, title in zip(axes[0], titles, strict=False):
-        axis.set_title(title)
+    for column, (part, wave) in enumerate(zip(parts, waves, strict=True)):
+        inner = part[patch : 2 * patch, patch : 2 * patch]
+        wave = wave * np.sign((inner * wave).sum())
+        padded = np.pad(wave, patch, constant_values=np.nan)
+        for axis, image in zip(axes[:, column], (part, padded), strict=True):
+            limit = np.nanmax(np.abs(image))
+            scale = {"cmap": CHANGE, "vmin": -limit, "vmax": limit}
+            axis.imshow(image.T, origin="lower", **scale)
+            corner, side = (patch - 0.5,) * 2, patch
+            axis.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="0.2"))
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        axes[0, column].set_title(f"component {column + 1}: {shares[column]:.1%}")
+    axes[0, 0].set_ylabel("what codes add")
+    axes[1, 0].set_ylabel("nearest cosine")
+    return figure
+
+
+def distances(code_gap, patch_gap) -> Figure:
+    """Distance of two codes against the distance of what they draw, both `[pairs]`."""
+    figure, axis = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
+    style = {"gridsize": 40, "mincnt": 1, "bins": "log", "cmap": "viridis_r"}
+    shown = axis.hexbin(code_gap, patch_gap, **style)
+    figure.colorbar(shown, label="pairs of codes")
+    axis.set_xlabel("distance of two codes in the codebook")
+    axis.set_ylabel("distance of what they draw (RMS)")
+    return figure
+
+
+def grouped_bars(table: pd.DataFrame, label: str) -> Figure:
+    """A group of bars for each column of a table, a bar for each of its rows; what is
+    below 0 is drawn down to -0.5 at most."""
+    figure, axis = plt.subplots(figsize=(8.0, 3.2), layout="constrained")
+    width = 0.8 / len(table)
+    for number, (name, row) in enumerate(table.iterrows()):
+        middles = np.arange(len(row)) + (number - (len(table) - 1) / 2) * width
+        axis.bar(middles, row.clip(lower=-0.5), 0.95 * width, label=name)
+    axis.axhline(0, color="0.3", linewidth=0.8)
+    axis.set_xticks(range(len(table.columns)), table.columns)
+    axis.set_ylabel(label)
+    figure.legend(loc="outside upper center", ncols=len(table))
     return figure
 
 

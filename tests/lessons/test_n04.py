@@ -14,14 +14,6 @@ def random_codes(n=12, size=4, top=5, seed=0):
     return torch.randint(top, (n, size, size), generator=generator)
 
 
-def test_position_entropy_tells_a_fixed_place_from_a_free_one():
-    codes = torch.zeros(8, 2, 3, dtype=torch.int64)
-    codes[:, 1, 2] = torch.arange(8) % 4
-    bits = m.position_entropy(codes, 6)
-    assert bits[1, 2] == pytest.approx(2)
-    assert bits.sum() == pytest.approx(2)
-
-
 def test_patches_take_the_majority_label_of_a_tie_the_higher_and_the_mean_grey():
     labels = torch.zeros(1, 4, 4, dtype=torch.uint8)
     labels[0, :2, :2] = torch.tensor([[3, 3], [3, 1]])
@@ -45,11 +37,6 @@ def test_shuffles_keep_what_they_promise():
     patches = m.shuffle_patches(labels)(random)
     assert not torch.equal(patches, labels)
     assert torch.equal(patches.flatten().sort().values, labels.flatten().sort().values)
-    within = m.shift_within_slices(labels)(random)
-    assert not torch.equal(within, labels)
-    shifts = [(a, b) for a in range(4) for b in range(4)]
-    for old, new in zip(labels, within, strict=True):
-        assert any(torch.equal(old.roll(by, (0, 1)), new) for by in shifts)
 
 
 def test_patients_exchange_whole_slices_at_the_same_depth():
@@ -87,14 +74,22 @@ def test_permutation_test_finds_what_is_there_and_nothing_else():
     assert np.array_equal(again.null, same.null)
 
 
-def test_meanings_and_the_purest_codes_that_suffice():
-    table = torch.tensor([[9, 1], [0, 4], [5, 5], [0, 0]]).double()
-    meanings = m.code_meanings(table)
-    assert meanings.label.tolist() == [0, 1, 0, -1]
-    assert meanings.count.tolist() == [10, 4, 10, 0]
-    for share, codes in ((0.4, [1]), (0.5, [1, 2]), (1.0, [1, 2, 0])):
-        assert m.covering_codes(table, 1, share).tolist() == codes
-    assert m.covering_codes(torch.tensor([[3.0, 0.0]]), 1).tolist() == []
+def test_inside_the_body_only_positions_of_both_bodies_count():
+    labels = torch.tensor([[[0, 1], [1, 2]], [[0, 2], [2, 1]]])
+    codes = torch.tensor([[[5, 0], [0, 1]], [[5, 1], [1, 0]]])
+    swap = lambda random: labels.flip(0)  # noqa: E731
+    test = m.permutation_test(codes, labels, swap, 6, n=3, inside=True)
+    assert test.observed == pytest.approx(1)  # without the air, which is 1 bit and more
+    assert test.null == pytest.approx(1)  # exchanged labels name the codes as well
+
+
+def test_cosines_are_orthonormal_and_begin_with_constant_and_gradients():
+    waves = m.cosines(4)
+    flat = waves.flatten(1)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(16))
+    assert waves[0].std() < 1e-6
+    assert waves[1].std(1).max() < 1e-6  # along the first axis alone
+    assert waves[2].std(0).max() < 1e-6
 
 
 def test_mean_patches_are_what_stands_around_a_code():
@@ -123,32 +118,13 @@ GRID = (8, 4)
 SLICES = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
 
 
-def test_maps_are_upright_and_share_a_scale_unless_each_has_its_label():
+def test_code_maps_are_upright_and_share_a_scale():
     values = torch.arange(64.0).view(2, *GRID)
     figure = draw.code_maps(SLICES, values, SLICES, "component")
     shown = figure.axes[1].images[0]
     assert np.array_equal(shown.get_array(), values[0].T)
     assert shown.origin == "lower"
     assert shown.get_clim() == (0, 63)  # one scale for both rows
-    maps = {"a": np.eye(*GRID), "b": np.arange(32.0).reshape(GRID)}
-    shared, own = (draw.position_maps(maps, label) for label in ("bb", "bn"))
-    assert [a.images[0].get_clim() for a in shared.axes[:2]] == [(0, 31)] * 2
-    assert [a.images[0].get_clim() for a in own.axes[:2]] == [(0, 1), (0, 31)]
-
-
-def test_hits_fill_the_codes_and_outline_the_kind_along_its_patches():
-    where = torch.zeros(2, *GRID, dtype=torch.bool)
-    where[0, 2, 3] = True
-    first, second = draw.hits(SLICES, where, where, ["one", "two"]).axes
-    filled = first.images[1].get_array()[..., 3] > 0  # [w, h]
-    assert filled[3, 2]
-    assert filled.sum() == 1
-    (outline,) = first.collections
-    x = outline.get_paths()[0].vertices[:, 0]
-    side = SLICE_MM[0] / GRID[0]
-    assert (x.min(), x.max()) == pytest.approx((2 * side, 3 * side), abs=side / 15)
-    assert not second.collections
-    assert second.get_title() == "two"
 
 
 def test_editing_frames_the_block_in_all_panels():
