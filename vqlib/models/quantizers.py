@@ -7,8 +7,8 @@ encoder by exponential moving averages (their appendix A.1) or learns by gradien
 and a code that no vector chooses any more restarts at a random encoder vector (Dhariwal
 et al. 2020, arXiv 2005.00341, section 3.1). Two estimators carry the gradient past the
 choice: `straight_through` and `rotate`. A quantizer without a codebook is
-`vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.3 to
-3.5.
+`vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.2 to
+3.4.
 """
 
 from collections.abc import Callable

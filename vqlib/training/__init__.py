@@ -1,7 +1,7 @@
 """One training loop for every model, on Lightning Fabric.
 
 `loop` trains, `state` keeps what must survive an interruption, `devices` says where it
-runs: CPU, one GPU, several, several machines. Taught in notebook 03, section 3.6.
+runs: CPU, one GPU, several, several machines. Taught in notebook 03, section 3.7.
 """
 
 from vqlib.training.devices import first_then_others, make_fabric, make_logger
