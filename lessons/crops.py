@@ -79,11 +79,11 @@ def draw_crops(
         ]
         limit = float(np.percentile(np.concatenate(seen), 99.5))
     columns = 1 + 2 * len(others)
-    side = min(2.0, (WIDTH - 0.6) / columns)
+    side = min(2.0, (WIDTH - 1.5) / columns)  # less name and colour bar
     figure, axes = plt.subplots(
         len(boxes),
         columns,
-        figsize=(side * columns + 0.6, (side + 0.05) * len(boxes) + 0.3),
+        figsize=(side * columns + 1.5, (side + 0.05) * len(boxes) + 0.3),
         layout="constrained",
         squeeze=False,
     )

@@ -213,7 +213,7 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         a, b = values.shape
         top = max(values.max(), 1e-12)
         where = {"origin": "lower", "extent": (-a / 2, a / 2, -b / 2, b / 2)}
-        norm, shown = LogNorm(top * 1e-4, top), np.maximum(values, top * 1e-4)
+        norm, shown = LogNorm(top * 1e-3, top), np.maximum(values, top * 1e-3)
         shown = axis.imshow(shown.T, norm=norm, cmap="viridis", **where)
         axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white"))
         axis.set_title(title)
