@@ -200,7 +200,7 @@ def card_table(cards: Mapping[str, Card]) -> pd.DataFrame:
 
 def _cell(value: float | Interval | None) -> str:
     if isinstance(value, Interval):
-        return f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})"
+        return f"{value.mean:.3g} ({value.low:.3g} to {value.high:.3g})"
     return "" if value is None else f"{value:.2f}"
 
 

@@ -58,15 +58,15 @@ def balls(
     figure, axes = plt.subplots(
         1, len(cases), figsize=(WIDTH, 3.6), layout="constrained", squeeze=False
     )
-    for axis, (title, (real, samples, text)) in zip(
+    for axis, (title, (held_out, samples, text)) in zip(
         axes[0], cases.items(), strict=True
     ):
-        for centre, radius in zip(real, radii, strict=True):
+        for centre, radius in zip(held_out, radii, strict=True):
             axis.add_patch(Circle(centre, radius, color="0.5", alpha=0.12, lw=0))
-        axis.plot(*real.T, "o", ms=4, color="0.35", label="held out")
+        axis.plot(*held_out.T, "o", ms=4, color="0.35", label="held out")
         axis.plot(*samples.T, "^", ms=5, color=PALETTE[3], label="samples")
         axis.set(title=title, xlabel=text, xticks=[], yticks=[], aspect="equal")
-        reach = 1.15 * float(np.abs(real).max() + radii.max())
+        reach = 1.15 * float(np.abs(held_out).max() + radii.max())
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes[0, 0].legend(loc="upper left")
     return figure

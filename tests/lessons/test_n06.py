@@ -129,7 +129,7 @@ def test_cards_become_a_table():
     a, b = flat_card(shape=Interval(1.0, 0, 2)), flat_card(agreement=None)
     table = n06.card_table({"a": a, "b": b})
     assert "organ positions" not in table.index  # nobody has it
-    assert table.loc["KID, segmenter", "a"] == "1.0 (0.0 to 2.0)"
+    assert table.loc["KID, segmenter", "a"] == "1 (0 to 2)"
     assert table.loc["agreement", "b"] == ""
     assert table.loc["recall", "best"] == "as the floor"
 

@@ -143,7 +143,7 @@ def kid(
 
 def two_sample_accuracy(
     generated: np.ndarray,
-    real: np.ndarray,
+    held_out: np.ndarray,
     patients: np.ndarray,
     own: np.ndarray | None = None,
     folds: int = 5,
@@ -157,10 +157,13 @@ def two_sample_accuracy(
     know the patient. Whose slice it is say ``patients`` `[M]` and, where the first set
     is of patients as well, ``own`` `[N]`.
     """
-    n, rng = min(len(generated), len(real)), np.random.default_rng(seed)
-    ours, theirs = (rng.permutation(len(x))[:n] for x in (generated, real))
-    x, y = np.concatenate([generated[ours], real[theirs]]), np.repeat([0, 1], n)
-    owners = _owners(own, len(generated))[ours], _owners(patients, len(real))[theirs]
+    n, rng = min(len(generated), len(held_out)), np.random.default_rng(seed)
+    ours, theirs = (rng.permutation(len(x))[:n] for x in (generated, held_out))
+    x, y = np.concatenate([generated[ours], held_out[theirs]]), np.repeat([0, 1], n)
+    owners = (
+        _owners(own, len(generated))[ours],
+        _owners(patients, len(held_out))[theirs],
+    )
     groups = np.concatenate([owners[0], -1 - owners[1]])  # nobody is in both sets
     folds = min(folds, *(len(np.unique(owner)) for owner in owners))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
@@ -171,7 +174,7 @@ def two_sample_accuracy(
 
 def precision_recall(
     generated: np.ndarray,
-    real: np.ndarray,
+    held_out: np.ndarray,
     patients: np.ndarray,
     own: np.ndarray | None = None,
     repeats: int = 8,
@@ -188,15 +191,15 @@ def precision_recall(
     the sizes of the sets, so equally many of each are drawn, ``repeats`` times, and the
     means returned.
     """
-    own, patients = _owners(own, len(generated)), _owners(patients, len(real))
-    n, rng = min(len(generated), len(real)), np.random.default_rng(seed)
+    own, patients = _owners(own, len(generated)), _owners(patients, len(held_out))
+    n, rng = min(len(generated), len(held_out)), np.random.default_rng(seed)
     found = []
     for _ in range(repeats):
-        g, r = (rng.permutation(len(x))[:n] for x in (generated, real))
-        apart = _distances(generated[g], real[r])
-        around_real = apart < _radii(real[r], patients[r])
+        g, r = (rng.permutation(len(x))[:n] for x in (generated, held_out))
+        apart = _distances(generated[g], held_out[r])
+        around_held_out = apart < _radii(held_out[r], patients[r])
         around_samples = apart < _radii(generated[g], own[g])[:, None]
-        found.append((around_real.any(1).mean(), around_samples.any(0).mean()))
+        found.append((around_held_out.any(1).mean(), around_samples.any(0).mean()))
     precision, recall = np.mean(found, 0).tolist()
     return {"precision": precision, "recall": recall}
 
@@ -232,7 +235,7 @@ def thumbnail_distances(images: Tensor, others: Tensor) -> Tensor:
     are or mirrored, left for right, whichever is less, and of others `[N, 1, H, W]`:
     `[P, N]`. (Generators train on mirrored slices too.)"""
     # in float64, or what is equal would not come out near 0
-    small, known = (thumbnails(x.double()) for x in (images, others))
+    small, known = (thumbnails(x).double() for x in (images, others))
     flat = known.flatten(1)
     both = (torch.cdist(x.flatten(1), flat) for x in (small, small.flip(2)))
     return torch.minimum(*both) / flat.shape[1] ** 0.5

@@ -117,9 +117,9 @@ def make_judge(
     train, test = data.train, data.test
     known, raw = features(take(train, most).images), features(test.images)
     axes = {name: principal_axes(x, name == "shape") for name, x in known.items()}
-    real = {name: axes[name](x) for name, x in raw.items()}
-    unit = {name: np.sqrt(x.var(0).sum()) for name, x in real.items()}
-    theirs = {name: x / unit[name] for name, x in real.items()}
+    truth = {name: axes[name](x) for name, x in raw.items()}
+    unit = {name: np.sqrt(x.var(0).sum()) for name, x in truth.items()}
+    theirs = {name: x / unit[name] for name, x in truth.items()}
     labels = None if segmenter is None else segmenter.segment(test.images)
     who, ladder = test.patients.numpy(), kinship_ladder(train)
 
@@ -157,21 +157,21 @@ def side_by_side(features: dict[str, np.ndarray]) -> np.ndarray:
     return np.column_stack(list(features.values()))
 
 
-def _check(images: Tensor, real: Tensor) -> None:
-    if images.shape[1:] != real.shape[1:]:
+def _check(images: Tensor, truth: Tensor) -> None:
+    if images.shape[1:] != truth.shape[1:]:
         raise UserError(
             f"samples of {tuple(images.shape[1:])} cannot be scored against slices of "
-            f"{tuple(real.shape[1:])}; decode them at the size of the data"
+            f"{tuple(truth.shape[1:])}; decode them at the size of the data"
         )
-    if (n := min(len(images), len(real))) < FEWEST:
+    if (n := min(len(images), len(truth))) < FEWEST:
         raise UserError(f"{n} slices are too few for a score card; give {FEWEST}")
 
 
 def anatomy(
     labels: Tensor,
-    real: Tensor,
+    truth: Tensor,
     positions: Tensor | None = None,
-    real_positions: Tensor | None = None,
+    true_positions: Tensor | None = None,
 ) -> dict[str, float | None]:
     """How far the label maps `[N, H, W]` of one set are from those `[M, H, W]` of
     another; positions `[N]`, `[M]` in [0, 1]. Each answer is 0 for equal sets.
@@ -183,17 +183,17 @@ def anatomy(
     - ``places``: difference between the shares of slices in which an organ is present,
       the mean over organs and five parts of the volume; None without positions.
     """
-    ours, true = organ_areas(labels), organ_areas(real)
+    ours, true = organ_areas(labels), organ_areas(truth)
     mean = true.mean(0)
     organs = np.flatnonzero(mean[1:] > 0) + 1  # that the second set has at all
     sizes = [wasserstein_distance(ours[:, o], true[:, o]) / mean[o] for o in organs]
     found = {
         "areas": float(np.mean(sizes)) if sizes else 0.0,
-        "pieces": float(np.abs(_pieces(labels) - _pieces(real)).sum()),
+        "pieces": float(np.abs(_pieces(labels) - _pieces(truth)).sum()),
         "places": None,
     }
-    if positions is not None and real_positions is not None:
-        gap = _presence(ours, positions) - _presence(true, real_positions)
+    if positions is not None and true_positions is not None:
+        gap = _presence(ours, positions) - _presence(true, true_positions)
         found["places"] = float(np.nanmean(np.abs(gap)))
     return found
 

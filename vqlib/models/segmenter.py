@@ -4,7 +4,7 @@ It is an instrument: where the score card asks whether a generated slice has a b
 and where, this network answers. Convolutions on ever coarser grids see ever more of the
 slice; on the way back up, finer grids are concatenated with the coarse ones, so that
 what was recognised has sharp borders (Ronneberger et al. 2015, arXiv 1505.04597).
-Trained by its recipe, `vqlib.recipes.segmenter`. Taught in notebook 05.
+Trained by its recipe, `vqlib.recipes.segmenter`. Taught in notebook 06.
 """
 
 from itertools import pairwise

@@ -1,5 +1,5 @@
 """The segmenter: the instrument by which the score card finds organs in slices that
-have no labels. Taught in notebook 05."""
+have no labels. Taught in notebook 06."""
 
 import torch
 import torch.nn.functional as F
