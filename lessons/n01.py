@@ -79,9 +79,10 @@ def organ_weeks(volumes: Mapping[str, Mapping[int, Mapping[int, float]]]) -> Fig
                 *zip(*weeks.items(), strict=True),
                 "o-",
                 color=LABEL_COLOURS[organ],
+                linewidth=1,
                 markeredgecolor="0.25",
-                markersize=5,
-                path_effects=EDGE,
+                markersize=4,
+                path_effects=[Stroke(linewidth=2, foreground="0.25"), Normal()],
             )
         numbers = sorted({week for weeks in patients.values() for week in weeks})
         most = max(v for weeks in patients.values() for v in weeks.values())
