@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from slice_files import write_slice
@@ -24,20 +25,24 @@ JOBS = {  # commands, one after the other
     "convert": ["data convert ../scans made --slices 4 --processes 2"],
     "vqvae": [TRAIN.format("vqvae")],
 }
-MORE = ("vae_global", "vae", "autoencoder", "vqvae2")
-JOBS_OF_THE_SCRIPT = JOBS | {kind: [TRAIN.format(kind)] for kind in MORE}
-JOBS_OF_THE_SCRIPT["prior"] = [*JOBS["vqvae"], TRAIN.format("prior")]
+MORE = "sharp_vqvae prior, sharp_vae flow, maps maps_prior, vae, vae_global"
+MORE += ", autoencoder, vqvae2 prior_top, segmenter"
+JOBS_OF_THE_SCRIPT = JOBS | {
+    kinds: [TRAIN.format(kind) for kind in kinds.split()] for kinds in MORE.split(", ")
+}
 
 
 def make_sources(folder: Path) -> None:
     """Slices to train on, and scans to convert."""
     from scan_files import write_volume
 
+    label = np.ones((256, 128), np.uint8)
+    label[100:150, 40:80] = 3
     for case, (split, count) in enumerate(
         {"train": 8, "validate": 2, "test": 2}.items(), start=4
     ):
         for number in range(count):
-            write_slice(folder / "study", split, case, 0, number)
+            write_slice(folder / "study", split, case, 0, number, label=label)
     for number in range(4):
         write_volume(folder / "scans" / f"p{number}.nii.gz")
 
