@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lessons.style import (
-    CHANGE,
     EXTENT,
     LABEL_COLOURS,
     SLICE_MM,
@@ -161,46 +160,6 @@ def slice_rows(
         )
     for axis, title in zip(axes[0], titles or (), strict=False):
         axis.set_title(title, fontsize=9)
-    return figure
-
-
-def error_maps(
-    target,
-    others: Mapping[str, object],
-    limit: float | None = None,
-    first: str = "target",
-) -> Figure:
-    """Slices, other versions of them, and what is more (red) or less (blue) there.
-
-    Args:
-        target: `[N, 1, H, W]`; each slice takes two rows.
-        others: name → `[N, 1, H, W]`.
-        limit: of the difference, either way; the 99.5th percentile of all if not given.
-        first: title of the target.
-    """
-    target = as_slices(target)
-    stacks = {name: as_slices(images) for name, images in others.items()}
-    errors = {name: images - target for name, images in stacks.items()}
-    if limit is None:
-        limit = float(np.percentile(np.abs(np.stack(list(errors.values()))), 99.5))
-    figure, axes = slice_axes(2 * len(target), len(stacks) + 1)
-    for row, image in enumerate(target):
-        above, below = axes[2 * row], axes[2 * row + 1]
-        draw_slice(above[0], image)
-        above[0].set_title(first)
-        for column, name in enumerate(stacks, start=1):
-            draw_slice(above[column], stacks[name][row])
-            above[column].set_title(name)
-            error = errors[name][row]
-            shown = draw_slice(below[column], error, (-limit, limit), CHANGE)
-            below[column].set_title(f"mean |difference| {np.abs(error).mean():.3f}")
-    figure.colorbar(
-        shown,
-        cax=axes[1, 0].inset_axes((0.08, 0.55, 0.84, 0.12)),
-        orientation="horizontal",
-        label="difference",
-    )
-    _scale_bar(axes[0, 0])
     return figure
 
 

@@ -28,14 +28,6 @@ class Detail(NamedTuple):
     in_place: np.ndarray  # [bands] what of it agrees with the target
 
 
-def edge_strength(images: Tensor) -> Tensor:
-    """Mean length of the intensity gradient of `[B, 1, H, W]`, per pixel: `[B]`.
-
-    It counts every change of brightness, noise included, wherever it is.
-    """
-    return _gradient(images).square().sum(1).sqrt().mean((1, 2))
-
-
 def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
     """The share of the target's edges that is there in place, `[B]`.
 

@@ -6,7 +6,6 @@ from scipy.ndimage import gaussian_filter
 from lessons.sharpness import (
     detail_by_frequency,
     edge_recovery,
-    edge_strength,
     equivalent_blur,
 )
 
@@ -23,12 +22,6 @@ def blurred(images, sigma):
     return torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, sigma, sigma)))
 
 
-def test_edge_strength_of_a_ramp_is_its_slope():
-    along_h, along_w = torch.arange(8.0)[:, None], torch.arange(6.0)[None, :]
-    ramp = (0.3 * along_h + 0.4 * along_w).expand(2, 1, 8, 6)
-    torch.testing.assert_close(edge_strength(ramp), torch.tensor([0.5, 0.5]))
-
-
 def test_edge_recovery_is_the_height_of_an_edge_in_its_place():
     step = torch.zeros(1, 1, 16, 16)
     step[:, :, 8:] = 1
@@ -42,7 +35,6 @@ def test_edge_recovery_is_the_height_of_an_edge_in_its_place():
 def test_a_blank_slice_has_nothing_to_lose():
     blank = torch.zeros(1, 1, 16, 16)
     assert edge_recovery(blank, blank).item() == 1
-    assert edge_strength(blank).item() == 0
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.6, 1.5, 3.1])
