@@ -9,12 +9,6 @@ from lessons import n06, n06_figures
 from vqlib.metrics import SCORES, Interval, Slices, take
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def base(n=48):
     return take(tiny().validate, n)
 
