@@ -270,7 +270,7 @@ def out_of_range():
             yield from ((name, str(value)) for value in values)
 
 
-@pytest.mark.parametrize(("name", "value"), out_of_range())
+@pytest.mark.parametrize(("name", "value"), list(out_of_range()))
 def test_a_setting_out_of_range(home, name, value):
     line = refused(home, ["train", "vae", "--profile", "smoke", "-p", name, value])
     assert line.startswith(f"error: {name} must be ")
