@@ -140,9 +140,9 @@ _STANDARD = Profile(
     AutoencoderSettings(steps=7200),
     generator=GeneratorSettings(steps=8640, critic_start=1500),
     maps=MapsSettings(steps=7200),
-    prior=PriorSettings(steps=3960),
-    flow=FlowSettings(steps=7200),
-    segmenter=SegmenterSettings(steps=1440, blur=2.0),
+    prior=PriorSettings(dim=128, layers=4, steps=3960),
+    flow=FlowSettings(width=64, steps=7200),
+    segmenter=SegmenterSettings(steps=720, blur=2.0),
 )
 _FULL = Profile(
     "full",
