@@ -163,7 +163,7 @@ class VQVAEObjective(nn.Module):
 
 def _call(model: nn.Module, batch: dict[str, Tensor], on_reconstruction):
     """The model's output for a batch; the reconstruction is handed on where asked."""
-    maps = getattr(model.decoder, "labels", 0)
+    maps = getattr(getattr(model, "decoder", None), "labels", 0)
     out = model(batch["image"], batch["labels"]) if maps else model(batch["image"])
     if on_reconstruction is not None:
         on_reconstruction(out.reconstruction)
