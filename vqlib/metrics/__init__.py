@@ -1,6 +1,7 @@
 """What is reported: reconstruction, rate, and generation."""
 
 from vqlib.metrics.generation import (
+    bounded,
     copied_patches,
     kid,
     kinship_ladder,
@@ -40,6 +41,7 @@ __all__ = [
     "active_units",
     "anatomy",
     "body_masks",
+    "bounded",
     "code_entropy_bits",
     "codes_used",
     "copied_patches",

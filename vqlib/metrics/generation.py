@@ -114,6 +114,12 @@ def principal_axes(
     return project
 
 
+def bounded(features: np.ndarray) -> np.ndarray:
+    """Features `[N, F]` of about unit size, as x / √(1 + |x|² / F): none is longer than
+    √F, or a cubic kernel would see little but the few oddest slices."""
+    return features / np.sqrt(1 + np.square(features).mean(1, keepdims=True))
+
+
 def kid(
     a: np.ndarray, b: np.ndarray, subsets: int = 100, size: int = 100, seed: int = 0
 ) -> Interval:

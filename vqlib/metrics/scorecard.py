@@ -26,6 +26,7 @@ from vqlib.data import LABEL_NAMES, SliceData, SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics.generation import (
     RUNGS,
+    bounded,
     copied_patches,
     kid,
     kinship_ladder,
@@ -92,7 +93,8 @@ def make_judge(
     `Card`.
 
     - ``texture``, ``shape``: `kid` to the test split, on the principal axes (of
-      ``most`` train slices) of `texture_features` and of the segmenter's features.
+      ``most`` train slices) of `texture_features` and of the segmenter's features,
+      each `bounded`.
     - ``precision``, ``recall``: `precision_recall` on both sets of axes side by side.
     - ``areas``, ``pieces``, ``places``: `anatomy` beside the test split's.
     - ``agreement``: `dice` of the maps that the slices were drawn for and what the
@@ -130,7 +132,8 @@ def make_judge(
         ours = {name: axes[name](x) / unit[name] for name, x in found.items()}
         for name, x in ours.items():
             scale = np.sqrt(x.shape[1])  # so that x·x / F is about 1
-            card[name] = kid(scale * x, scale * theirs[name], seed=seed)
+            both = (bounded(scale * z) for z in (x, theirs[name]))
+            card[name] = kid(*both, seed=seed)
         mine, other = side_by_side(ours), side_by_side(theirs)
         card |= precision_recall(mine, other, who, slices.patients, seed=seed)
         for name, beside in (("told apart", raw), ("prior apart", decoded)):
