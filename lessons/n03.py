@@ -118,8 +118,8 @@ def code_colours(codebook: Tensor, counts: Tensor) -> np.ndarray:
     ``counts`` `[K]`, how often each code occurs, weigh the codes; rare ones then do not
     decide what the colours of the others are.
     """
-    vectors = codebook.double().cpu()
-    share = (counts.double().cpu() / counts.sum().cpu())[:, None]  # [K, 1]
+    vectors = codebook.cpu().double()
+    share = (counts.cpu().double() / counts.sum().cpu())[:, None]  # [K, 1]
     centred = vectors - (share * vectors).sum(0)
     _, spread, directions = torch.linalg.svd(
         centred * share.sqrt(), full_matrices=False

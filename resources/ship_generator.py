@@ -43,16 +43,16 @@ def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     data, drawn = lab.data, generator.Generator.of_run()
     test = take(data.test, n)
     decoded = recipes.reconstruct(drawn.autoencoder, data.test)
-    judge = make_judge(data, lab.load("segmenter"), held_out=decoded)
+    judge = make_judge(data, lab.load("segmenter"))
     rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
     cards = {
         "floor: other patients": judge(take(data.validate, n)),
-        "ceiling: test slices, decoded": judge(test._replace(images=decoded[rows])),
+        "ceiling: test slices, decoded": judge(test._replace(images=decoded[rows]), 0, decoded),
     }
     for seed in seeds:
         new = drawn.sample(test.positions, seed=seed)
         slices = Slices(new.images, new.positions, None, new.labels)
-        cards[f"shipped, seed {seed}"] = judge(slices)
+        cards[f"shipped, seed {seed}"] = judge(slices, 0, decoded)
     return cards
 
 
@@ -64,7 +64,7 @@ if __name__ == "__main__":
     ship(Run(given.run))
     cards = card(Experiment("standard", run=given.run, device="cpu"), given.n)
     for name, found in cards.items():
-        print(name, {k: v if v is None else f"{v:.3f}" for k, v in found.items()})
+        print(name, *(f"{key} {value}" for key, value in found.items()), sep="\n  ")
     command = f"python resources/ship_generator.py --run {given.run} --n {given.n}"
     images = generator.sample(n=2, seed=0).images  # a test draws them again
     blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten().tolist()
