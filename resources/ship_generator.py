@@ -47,7 +47,9 @@ def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
     cards = {
         "floor: other patients": judge(take(data.validate, n)),
-        "ceiling: test slices, decoded": judge(test._replace(images=decoded[rows]), 0, decoded),
+        "ceiling: test slices, decoded": judge(
+            test._replace(images=decoded[rows]), 0, decoded
+        ),
     }
     for seed in seeds:
         new = drawn.sample(test.positions, seed=seed)

@@ -34,7 +34,7 @@ device: str = "auto"  # auto, cpu or cuda
 """
 TELL = """\
 import json, os, sys
-names = "VQLIB_HEADLESS", "VQLIB_HOME", "VQLIB_CACHE", "MPLBACKEND", "OMP_WAIT_POLICY"
+names = "VQLIB_HEADLESS", "VQLIB_HOME", "VQLIB_CACHE", "MPLBACKEND", "GOMP_SPINCOUNT"
 told = {"python": sys.executable, "cwd": os.getcwd(), "data_dir": data_dir}
 told |= {"run": run, "seed": seed} | {name: os.environ[name] for name in names}
 print(json.dumps(told))
@@ -85,6 +85,7 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
     monkeypatch.chdir(home)
     monkeypatch.setenv("VQLIB_CACHE", "somewhere")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     options = "--run trial --data-dir slices --seed 7 -p codebook_size 21 --no-cache"
     shown = CliRunner().invoke(main, ["tutorial", *options.split()])
     assert shown.exit_code == 0, shown.output
@@ -99,7 +100,7 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
         "VQLIB_HOME": str(home),
         "VQLIB_CACHE": "off",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "OMP_WAIT_POLICY": "PASSIVE",  # where the user has not set it
+        "GOMP_SPINCOUNT": "300000",  # where the user has not set it
     }
     assert outputs(executed / "02_second.ipynb")[0].text == "codes 42\n"
     kept = json.loads((home / "runs/trial/notebook_seconds.json").read_text())

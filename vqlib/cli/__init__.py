@@ -25,9 +25,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # Windows pipes are not UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    # Threads that spin while they wait for each other lose most of the time wherever
-    # another program works: read when torch is loaded, also in kernels and JupyterLab.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin for long while they wait for each other lose most of the time
+    # wherever another program works, and those that sleep at once lose it elsewhere:
+    # so they spin briefly. Read when torch is loaded, also in kernels and JupyterLab.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "300000")
 
 
 main.add_command(train)
