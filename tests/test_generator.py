@@ -118,7 +118,7 @@ def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
     assert Image.open(out / "sheet.png").size[0] > 100
     again = run(*words)
     assert again.exit_code == 1
-    assert "already holds files" in again.output
+    assert "is not empty" in again.output
 
 
 def test_a_map_and_a_position_can_be_given(home, tmp_path):
