@@ -9,6 +9,7 @@ Taught in notebook 05.
 """
 
 import math
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -161,9 +162,13 @@ class LatentFlow(Model):
             half = z - self(z, end, position, context) / (2 * steps)
             for _ in range(probes):
                 probe = torch.randint(0, 2, z.shape, device=z.device) * 2.0 - 1
-                v, change = torch.func.jvp(
-                    lambda x, t=middle: self(x, t, position, context), (half,), (probe,)
-                )
+                with warnings.catch_warnings():  # torch's, of its own inside
+                    warnings.simplefilter("ignore", FutureWarning)
+                    v, change = torch.func.jvp(
+                        lambda x, t=middle: self(x, t, position, context),
+                        (half,),
+                        (probe,),
+                    )
                 log_p -= (probe * change).flatten(1).sum(1) / (probes * steps)
             z = z - v / steps
         norm = z.square().flatten(1).sum(1) + z[0].numel() * math.log(2 * math.pi)
