@@ -58,7 +58,7 @@ class QuantizerSettings:
 
     kind: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
     gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
-    commitment_weight: float = _number(0.05, 0.0, 100.0)  # β of the loss
+    commitment_weight: float = _number(0.05, 0.0, 100.0)  # of the loss
     kmeans_start: bool = True  # of the codebook; else random
     restarts: bool = True  # of codes that are no longer chosen
     restart_after: int = _number(3, 1, 10**6)  # so many steps

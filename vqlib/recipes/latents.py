@@ -55,11 +55,6 @@ class Latents(Dataset):
         return item
 
 
-def splits_of(data: SliceData, training: Dataset) -> Splits:
-    """The three splits; refuses what has no labels."""
-    return Splits(training, data.validate, data.test)
-
-
 def need_labels(data: SliceData, what: str) -> None:
     """Raise `UserError` where the data have no label maps."""
     if not data.has_labels:
