@@ -50,10 +50,10 @@ LOADER = """
 import numpy as np
 from vqlib import profiles
 from vqlib.data.cache import load_slices
-from vqlib.data.layout import SliceIndex, list_folder
+from vqlib.data.layout import SliceIndex
 peaks["imports"] = peak()
 size = profiles.get("full").shape
-index = SliceIndex(folder, list_folder(folder))
+index = SliceIndex.from_folder(folder)
 images = load_slices(index, size, progress=False).images
 peaks["opening"] = peak()
 order = np.random.default_rng(0).permutation(len(images))

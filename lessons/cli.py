@@ -36,9 +36,7 @@ NEWS = "@jupyterlab/apputils-extension:announcements"
     metavar="SECONDS",
     help="The most that one cell may take.  [default: 3600 for quick, else none]",
 )
-def tutorial(
-    profile, data_dir, run, seed, device, parameters, only, timeout, no_cache
-) -> None:
+def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) -> None:
     """Execute all notebooks and print the table of results."""
     from vqlib import results
     from vqlib.runs import Run
@@ -51,8 +49,6 @@ def tutorial(
             raise UserError(f"give the parameter {name} as {option} {value}")
         values[name] = value
     run = Run(run or profile)
-    if no_cache:
-        os.environ["VQLIB_CACHE"] = "off"  # the kernels inherit it
     if timeout is None and profile == "quick":
         timeout = 3600
     try:

@@ -27,13 +27,11 @@ train vqvea                            did you mean 'vqvae'
 train vae more                         unexpected extra argument
 train vae --profil quick               No such option
 train vae --profile ful                did you mean 'full'
-train vae --device tpu                 use one of auto, cpu, cuda
-train vae --device cuda                torch sees no GPU
-train vae --precision 8                use one of 32-true
-train vae --precision 16-mixed --device cpu    needs a GPU; on the CPU use bf16-mixed
+train vae --device gpu9                Available names are: auto
+train vae --device cuda                accelerator is not available
+train vae --precision 8                Invalid value for '--precision'
 train vae --devices 0                  Invalid value for '--devices'
 train vae --devices many               Invalid value for '--devices'
-train vae --num-nodes 2                must know of each other
 train vae --seed -1                    seed must be from 0 to 4294967295, not -1
 train vae --seed 4294967296            seed must be from 0
 train vae --seed abc                   Invalid value for '--seed'

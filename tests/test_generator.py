@@ -11,7 +11,6 @@ from PIL import Image
 from vqlib import generator, profiles
 from vqlib.cli import main
 from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
-from vqlib.data.layout import list_folder
 from vqlib.errors import UserError
 from vqlib.generator import Generator, without_islands
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
@@ -77,7 +76,7 @@ def test_what_is_missing_or_of_another_version_is_one_line(home):
     weights, meta = load_checkpoint(first / "best.safetensors")
     weights.pop(next(name for name in weights if "decoder" in name))
     save_checkpoint(path / "best.safetensors", weights, meta)
-    with pytest.raises(UserError, match="of another version of vqlib; train it again"):
+    with pytest.raises(UserError, match="of another version of vqlib"):
         generator.load_part(path.parent, "sharp_vqvae")
 
 
@@ -101,8 +100,7 @@ def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
     out = tmp_path / "out"
     words = ("--run", "organs", "--n", 3, "--out", out, "--seed", 4)
     assert run(*words).exit_code == 0
-    index = SliceIndex(out, list_folder(out))
-    read = SliceDataset.from_index(index, (64, 32), progress=False)
+    read = SliceDataset.from_index(SliceIndex.from_folder(out), (64, 32))
     drawn = generator.sample(n=3, run="organs", seed=4)
     scaled = drawn.images / np.percentile(drawn.images[drawn.images > 0.0005], 99.5)
     torch.testing.assert_close(read.images, scaled.clamp(max=1), atol=4e-3, rtol=0)
@@ -132,29 +130,6 @@ def test_a_map_and_a_position_can_be_given(home, tmp_path):
     folder = tmp_path / "out" / "keras_slices_seg_train"
     for path in folder.iterdir():
         assert np.array_equal(np.asarray(nib.load(path).dataobj), labels)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--n", 0), "samples must be from 1"),
-        (("--seed", -1), "seed must be from 0"),
-        (("--position", 1.5), "position must be from 0 to 1"),
-        (("--temperature", "nan"), "temperature must be from 0"),
-        (("--guidance", -1), "guidance must be from 0"),
-        (("--family", "gan"), "unknown family"),
-        (("--run", "a/b"), "not a plain folder name"),
-        (("--run", "nowhere"), "holds no sharp_vqvae"),
-        (("--labels", "missing.nii.gz"), "does not exist"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path, words, message):
-    out = tmp_path / "out"
-    found = run("--run", "organs", "--out", out, *words)
-    assert found.exit_code == 1
-    assert message in found.output
-    assert found.output.count("\n") == 1
-    assert not out.exists()
 
 
 def test_the_shipped_generator_draws_what_it_drew_when_it_was_made():

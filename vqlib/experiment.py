@@ -21,7 +21,6 @@ from vqlib import recipes, runs, training
 from vqlib.data import SliceData, open_data
 from vqlib.errors import UserError
 from vqlib.profiles import Profile, check, get
-from vqlib.settings import TrainingSettings
 
 
 class Experiment:
@@ -34,7 +33,6 @@ class Experiment:
         seed: of all trainings.
         device: "auto" (a GPU where there is one), "cpu" or "cuda"; or what
             `vqlib.training.make_fabric` gives, for several processes.
-        cache: keep the decoded slices for the next time.
         changes: settings other than the profile's, by their flat names; None: the
             profile's value.
 
@@ -54,8 +52,6 @@ class Experiment:
         run: str | None = None,
         seed: int = 0,
         device: str | Fabric = "auto",
-        *,
-        cache: bool = True,
         **changes,
     ):
         profile = get(profile) if isinstance(profile, str) else profile
@@ -64,7 +60,7 @@ class Experiment:
         self.run = runs.Run(profile.name if run is None else run)
         ready = isinstance(device, Fabric)
         self.fabric = device if ready else training.make_fabric(device)
-        self._data_dir, self._cache, self._changes = data_dir, cache, changes
+        self._data_dir, self._changes = data_dir, changes
 
     @property
     def device(self) -> torch.device:
@@ -76,9 +72,7 @@ class Experiment:
         """The slices, opened when they are first asked for."""
         # of several processes the first one makes what is missing
         first, given = self.fabric.is_global_zero, (self._data_dir, self.settings)
-        return training.first_then_others(
-            self.fabric, lambda: open_data(*given, progress=first, cache=self._cache)
-        )
+        return training.first_then_others(self.fabric, lambda: open_data(*given, first))
 
     def folder(self, kind: str) -> Path:
         """Where the run keeps a model."""
@@ -92,16 +86,15 @@ class Experiment:
         self,
         kind: str,
         on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
-        **computing,
+        compile: bool = False,
     ) -> nn.Module:
         """Train a model, or go on with an interrupted training, or load it where the
         run holds it already; with its scores on the test split in ``metrics.json``.
 
-        ``on_epoch`` is called with the history after each epoch; ``computing`` are
-        ``compile`` and ``channels_last`` of `FitSettings`. Returns the best model by
-        validation, on ``device``, in eval mode. Raises `UserError` where the run holds
-        it with other settings, where another training writes to the same folder, and
-        where a prior lacks the VQ-VAE whose codes it is over.
+        ``on_epoch`` is called with the history after each epoch. Returns the best model
+        by validation, on ``device``, in eval mode. Raises `UserError` where the run
+        holds it with other settings, where another training writes to the same folder,
+        and where a prior lacks the model whose latents it is over.
         """
         recipe, folder = recipes.find(kind), self.folder(kind)
         source = self.load(recipe.source) if recipe.source else None
@@ -115,9 +108,9 @@ class Experiment:
         schedule = getattr(self.settings, recipe.schedule)
         processes = self.fabric.world_size
         training.check_batch(schedule.batch_size, len(splits.train), processes)
-        common = self.settings.training
+        common = asdict(self.settings.training)
         if recipe.weight_ema is not None:  # its own way, which no setting changes
-            common = TrainingSettings(weight_ema=recipe.weight_ema)
+            common = {"weight_ema": recipe.weight_ema}
         settings = training.FitSettings(
             self.settings.training_epochs(len(splits.train), recipe.schedule),
             schedule.batch_size,
@@ -126,8 +119,8 @@ class Experiment:
             betas=recipe.betas,
             keep_last=recipe.keep_last,
             seed=self.seed,
-            **asdict(common),
-            **computing,
+            **common,
+            compile=compile,
         )
         with ExitStack() as held:
             training.first_then_others(self.fabric, lambda: self._claim(kind, held))
@@ -160,9 +153,7 @@ class Experiment:
                 f"{folder} holds no trained model; run {first}`{self.command(kind)}`"
             )
         self._refuse_other_settings(kind)
-        model = self.build(kind)
-        training.load_weights(recipe.objective(model, self.settings), folder)
-        return model.to(self.device).eval()
+        return load_model(folder, self.build(kind)).to(self.device)
 
     def score(self, kind: str) -> dict:
         """The scores of a trained model on the test split, as ``metrics.json`` holds
@@ -218,13 +209,11 @@ class Experiment:
             return
         # the file may be older than a setting, whose default then counts
         old, now = Profile("").as_dict() | runs.load_json(path), self._identity(kind)
-        differing = sorted(key for key in now if old.get(key) != now[key])
-        if differing:
-            key, *others = differing
-            more = f" and {len(others)} more" if others else ""
+        if differing := sorted(key for key in now if old.get(key) != now[key]):
+            key = differing[0]
             raise UserError(
                 f"{path} was made with other settings ({key}: {old.get(key)!r} there, "
-                f"{now[key]!r} now{more}); choose another run name, or delete {folder}"
+                f"{now[key]!r} now); choose another run name, or delete {folder}"
             )
 
     def _claim(self, kind: str, held: ExitStack) -> None:
@@ -237,3 +226,12 @@ class Experiment:
         path = runs.make_folder(folder) / "settings.json"
         if not path.exists() or not any(folder.glob("*.safetensors")):
             runs.save_json(path, self._identity(kind))
+
+
+def load_model(folder: Path, model: nn.Module) -> nn.Module:
+    """Give a model the best weights of a folder that is called after its kind; in eval
+    mode. Raises `UserError` as `vqlib.training.load_weights` does."""
+    # where it lies in its objective, which is within another one for a critic
+    within = "objective.model." if folder.name.startswith("sharp") else "model."
+    training.load_weights(model, folder, within)
+    return model.eval()

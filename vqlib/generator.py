@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vqlib import profiles, recipes, runs
 from vqlib.errors import UserError, unknown_name
+from vqlib.experiment import load_model
 from vqlib.models import VQVAE, SharpVAE, SharpVQVAE
 from vqlib.priors import LatentFlow, TransformerPrior, map_planes
 from vqlib.recipes import LABELS
@@ -194,23 +195,10 @@ def load_part(folder: Path, kind: str) -> nn.Module:
             f"{folder.name}`, or choose the run {SHIPPED}"
         )
     made = runs.load_json(path)
-    profile = profiles.get(str(made.get("name")))
-    usual = profile.as_dict()
-    others = {k: v for k, v in made.items() if k in profiles.FLAT and v != usual[k]}
-    profile = profile.changed(**others)
-    model = recipes.build(kind, profile)
-    weights, _ = runs.load_checkpoint(folder / kind / "best.safetensors")
-    start = "model/objective.model." if kind.startswith("sharp") else "model/model."
-    found = {
-        k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)
-    }
-    own = model.state_dict()
-    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in found.items()}:
-        raise UserError(
-            f"{folder / kind} holds a model of another version of vqlib; train it again"
-        )
-    model.load_state_dict(found)
-    return model.eval()
+    usual = profiles.get(str(made.get("name"))).as_dict()
+    changes = {k: v for k, v in made.items() if v != usual.get(k, v)}
+    settings = profiles.get(made["name"], **changes)
+    return load_model(path.parent, recipes.build(kind, settings))
 
 
 def without_islands(labels: Tensor, least: float = ISLAND) -> Tensor:

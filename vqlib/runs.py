@@ -15,14 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from vqlib.errors import UserError
 
-_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # its devices
-
 if TYPE_CHECKING:  # whoever writes JSON only need not load PyTorch
     from torch import Tensor
+
+_PLAIN = re.compile(r"(?! )[^/\\:*?\"<>|]{0,199}[^/\\:*?\"<>|. ]")
+_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.I)  # its devices
 
 
 def project_root() -> Path:
@@ -44,9 +46,8 @@ class Run:
     """
 
     def __init__(self, name: str):
-        plain = name.isprintable() and not set(name) & set('/\\:*?"<>|')
-        plain &= name == name.strip() and name[-1:] not in ("", ".")
-        if not plain or _WINDOWS.match(name) or len(name.encode()) > 200:
+        plain = _PLAIN.fullmatch(name) and not _WINDOWS.match(name)
+        if not plain or not name.isprintable() or len(name.encode()) > 200:
             raise UserError(
                 f"run {name[:40]!r} is not a plain folder name of at most 200 bytes; "
                 "choose another"
@@ -82,27 +83,17 @@ def make_folder(folder: Path) -> Path:
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Keep a folder for one training. Raises `UserError` where another one has it.
-
-    A lock of the operating system, which ends with its process, however that ends.
-    Where the file system has none, a file that names process and machine.
-    """
-    from filelock import FileLock, SoftFileLock, Timeout
-
+    A lock of the operating system, which ends with its process, however that ends."""
     path = make_folder(folder.parent) / f".{folder.name}.lock"
-    for kind in (FileLock, SoftFileLock):
-        lock = kind(path, timeout=1)
+    lock = FileLock(path, timeout=1)
+    with writing(path):
         try:
             lock.acquire()
-            break
         except Timeout:
             raise UserError(
                 f"another training is writing to {folder}; wait for it, or choose "
                 "another run name"
             ) from None
-        except (OSError, NotImplementedError) as fault:
-            with writing(path):
-                if kind is SoftFileLock:
-                    raise fault
     try:
         yield
     finally:
@@ -121,8 +112,7 @@ def _write_atomically(path: Path, write) -> None:
 
 def save_text(path: Path, text: str) -> None:
     """Write a text file in one step: it is there whole or not at all."""
-    data = text.encode()
-    _write_atomically(path, lambda p: p.write_bytes(data))
+    _write_atomically(path, lambda p: p.write_bytes(text.encode()))
 
 
 def save_json(path: Path, value: dict) -> None:
@@ -135,16 +125,14 @@ def save_json(path: Path, value: dict) -> None:
 def load_json(path: Path) -> dict:
     """Read a JSON object; raises `UserError` where the file is missing or broken."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found := json.loads(path.read_text(encoding="utf-8")), dict):
+            return found
+        fault = "no object"
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the step that writes it") from None
-    except (OSError, ValueError, RecursionError) as fault:
-        raise UserError(
-            f"{path} is not valid JSON ({fault}); delete it and run the step again"
-        ) from None
-    if isinstance(found, dict):
-        return found
-    raise UserError(f"{path} holds no JSON object; delete it and run the step again")
+    except (OSError, ValueError, RecursionError) as error:
+        fault = error
+    raise UserError(f"{path} is not valid JSON ({fault}); delete it and run it again")
 
 
 def save_checkpoint(path: Path, tensors: dict[str, "Tensor"], meta: dict) -> None:
@@ -152,7 +140,7 @@ def save_checkpoint(path: Path, tensors: dict[str, "Tensor"], meta: dict) -> Non
     from safetensors.torch import save_file  # loads PyTorch
 
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    header = {"json": json.dumps(meta, sort_keys=True)}
+    header = {"json": json.dumps(meta)}
     _write_atomically(path, lambda p: save_file(tensors, p, metadata=header))
 
 
@@ -162,11 +150,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, "Tensor"], dict]:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["json"])
             return {key: file.get_tensor(key) for key in file.keys()}, meta  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; delete {path.parent} and train the model anew"
-        ) from None
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as fault:
+    except (SafetensorError, KeyError, ValueError, OSError) as fault:
         raise UserError(
             f"{path} is not a readable checkpoint ({fault}); delete it and train again"
         ) from None

@@ -10,7 +10,7 @@ from vqlib.errors import UserError
 
 def read(folder, split="train", size=(128, 64)):
     index = SliceIndex.from_folder(folder).split(split)
-    return SliceDataset.from_index(index, size, progress=False)
+    return SliceDataset.from_index(index, size)
 
 
 def test_a_dataset_holds_what_the_files_hold(slices):

@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import Precision
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -203,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     with pytest.raises(UserError, match=r"in epoch 3; .* keeps epoch 2.*learning rate"):
         fit(Breaks(step, where), Slices(), tmp_path / "cut", SETTINGS, validate)
     tensors, meta, best, *_ = files(tmp_path / "cut")
-    assert meta["epoch"] == 2
+    assert len(meta["history"]["loss"]) == 2
     assert all(value.isfinite().all() for value in [*tensors.values(), *best.values()])
     fit(vqvae_objective(), Slices(), tmp_path / "whole", SETTINGS, validate)
     fit(vqvae_objective(), Slices(), tmp_path / "cut", SETTINGS, validate)
@@ -278,34 +277,10 @@ def test_mixed_precision_is_for_the_networks_and_not_for_the_losses(tmp_path):
     assert all(v.dtype != torch.bfloat16 for v in objective.state_dict().values())
 
 
-def test_the_scale_of_gradients_survives_an_interruption(tmp_path):
-    """In 16-mixed, which wants a GPU: here a scaler that counts."""
-
-    class Counting(Precision):
-        count = 0
-
-        def state_dict(self):
-            return {"scale": self.count}
-
-        def load_state_dict(self, state):
-            self.count = state["scale"]
-
-    def state_in(folder):
-        objective = vqvae_objective()
-        optimizer = torch.optim.AdamW(objective.parameters())
-        return state.TrainingState(objective, optimizer, folder, precision=Counting())
-
-    first, second = state_in(tmp_path), state_in(tmp_path)
-    first.precision.count = 7
-    first.finish_epoch({"loss": 1.0, "val_loss": 1.0})
-    second.resume()
-    assert second.precision.count == 7
-
-
 def test_a_checkpoint_of_another_network_is_refused_and_kept(tmp_path):
     fit(vqvae_objective(), Slices(), tmp_path, SETTINGS, validate)
     before = (tmp_path / "last.safetensors").read_bytes()
-    with pytest.raises(UserError, match=r"another network; delete"):
+    with pytest.raises(UserError, match=r"another network"):
         fit(vae_objective(), Slices(), tmp_path, SETTINGS, validate)
     with pytest.raises(UserError, match="another network"):
         training.load_weights(vae_objective(), tmp_path)
@@ -322,18 +297,12 @@ def test_learning_rate_warms_up_and_comes_down():
     assert rates[105] == pytest.approx(0.505, abs=0.01)
 
 
-@pytest.mark.parametrize("way", ["channels_last", "compile"])
-def test_other_ways_to_compute_give_the_same(tmp_path, monkeypatch, way):
-    """Compiled without the C++ compiler's half of the work, which takes a minute."""
+def test_a_compiled_network_gives_the_same(tmp_path, monkeypatch):
+    """Without the C++ compiler's half of the work, which takes a minute."""
     compile_ = torch.compile
-    without = lambda x, **_: compile_(x, backend="aot_eager")  # noqa: E731
-    monkeypatch.setattr(torch, "compile", without)
-    objective = vqvae_objective()
-    settings = dataclasses.replace(SETTINGS, **{way: True})
-    history = fit(objective, Slices(), tmp_path / "a", settings, validate)
-    weight = objective.model.encoder.net[2].weight
-    last = weight.is_contiguous(memory_format=torch.channels_last)
-    assert last == (way == "channels_last")
+    monkeypatch.setattr(torch, "compile", partial(compile_, backend="aot_eager"))
+    settings = dataclasses.replace(SETTINGS, compile=True)
+    history = fit(vqvae_objective(), Slices(), tmp_path / "a", settings, validate)
     plain = fit(vqvae_objective(), Slices(), tmp_path / "b", SETTINGS, validate)
     assert history["loss"] == pytest.approx(plain["loss"], rel=1e-4)
     training.load_weights(vqvae_objective(), tmp_path / "a")
@@ -342,5 +311,5 @@ def test_other_ways_to_compute_give_the_same(tmp_path, monkeypatch, way):
 def test_a_batch_that_processes_cannot_share_is_refused(tmp_path, monkeypatch):
     fabric = make_fabric("cpu")
     monkeypatch.setattr(type(fabric), "world_size", 3)
-    with pytest.raises(UserError, match="3 processes cannot share batches of 4 evenly"):
+    with pytest.raises(UserError, match="4 cannot be shared by 3 processes"):
         fit(vqvae_objective(), Slices(), tmp_path, SETTINGS, validate, fabric)

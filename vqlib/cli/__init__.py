@@ -10,7 +10,6 @@ import click
 
 from vqlib import __version__
 from vqlib.cli.group import Group
-from vqlib.cli.sample import sample
 from vqlib.cli.train import train
 
 ELSEWHERE = {"data": "pelvis.cli"}  # by name, since imports go down only
@@ -33,7 +32,6 @@ def main() -> None:
 
 
 main.add_command(train)
-main.add_command(sample)
 
 
 @main.command()
@@ -46,3 +44,34 @@ def results(run, markdown) -> None:
 
     found = results.collect(Run(run))
     click.echo(results.as_markdown(found) if markdown else results.as_text(found))
+
+
+@main.command()
+@click.option("--run", default="shipped", show_default=True, metavar="NAME")
+@click.option("--n", default=16, show_default=True, help="How many.")
+@click.option("--out", required=True, metavar="DIR", help="A new or empty folder.")
+@click.option(
+    "--family",
+    default="vqvae",
+    show_default=True,
+    help="vqvae: codes by a transformer; vae: latents by a flow.",
+)
+@click.option(
+    "--position",
+    type=float,
+    help="In the volume, 0 front to 1 back.  [default: evenly]",
+)
+@click.option("--labels", metavar="FILE", help="A label map to draw for, NIfTI.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--temperature", default=1.0, show_default=True, help="Of codes.")
+@click.option("--guidance", default=1.0, show_default=True, help="By the map; 1: none.")
+def sample(out, labels, **how) -> None:
+    """Draw slices with a trained generator, and their label maps: NIfTI files in the
+    HipMRI layout, a contact sheet, and samples.json, which says how they were made.
+
+    The run "shipped" comes with the package; it was trained on the phantom alone.
+    """
+    from vqlib.cli.drawn import draw
+
+    draw(out, labels, **how)
+    click.echo(f"{how['n']} slices and sheet.png are in {out}")

@@ -1,4 +1,4 @@
-"""What commands have in common: how they tell what went wrong, and some options."""
+"""What commands have in common: how they say what went wrong, and some options."""
 
 import os
 from importlib import import_module
@@ -9,11 +9,10 @@ from vqlib.errors import UserError, one_line, unknown_name
 
 
 class Group(click.Group):
-    """Tells every error in one line, without a traceback: a `UserError`, what the disk
-    refuses, and options that click does not understand.
+    """Reports every error in one line, without a traceback: a `UserError`, what the
+    disk refuses, and options that click does not understand.
 
-    Args:
-        elsewhere: command -> module that defines it, imported when it is asked for.
+    ``elsewhere`` maps a command to the module that defines it, imported when needed.
     """
 
     def __init__(self, *args, elsewhere: dict[str, str] | None = None, **more):
@@ -24,18 +23,21 @@ class Group(click.Group):
         return sorted({*super().list_commands(ctx), *self.elsewhere})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.elsewhere:
-            return super().get_command(ctx, name)
-        return getattr(import_module(self.elsewhere[name]), name)
+        if name in self.elsewhere:
+            return getattr(import_module(self.elsewhere[name]), name)
+        return super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            raise unknown_name("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # whoever reads the output has left: click ends quietly
+        except (BrokenPipeError, click.exceptions.NoArgsIsHelpError):
+            raise  # click ends quietly, or prints the help
         except (UserError, OSError, click.UsageError) as fault:
-            if type(fault).__name__ == "NoArgsIsHelpError":
-                raise  # which prints the help
             said, status = str(fault), 1
             if isinstance(fault, OSError) and fault.filename:
                 said = f"{fault.filename}: {fault.strerror}"
@@ -47,26 +49,29 @@ class Group(click.Group):
                 click.echo(f"error: {one_line(said)}", err=True)
             ctx.exit(status)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            raise unknown_name("command", name, self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
+
+def _no_cache(ctx: click.Context, option: click.Parameter, chosen: bool) -> None:
+    if chosen:  # kernels and other processes inherit it
+        os.environ["VQLIB_CACHE"] = "off"
+
+
+_SHARED = (
+    ("--profile", "quick, standard or full.", {"default": "quick"}),
+    ("--data-dir", "Slices, HipMRI layout; else the phantom.", {"metavar": "DIR"}),
+    ("--run", "Folder under runs/.  [default: PROFILE]", {"metavar": "NAME"}),
+    ("--seed", "Of all that is random.", {"type": int, "default": 0}),
+    ("--device", "auto, cpu or cuda.", {"default": "auto"}),
+    (
+        "--no-cache",
+        "Read the slices into memory; keep nothing.",
+        {"is_flag": True, "callback": _no_cache, "expose_value": False},
+    ),
+)
 
 
 def shared_options(command):
     """Options that the notebooks and the trainings have in common."""
-    shown = {"show_default": True}
-    data = "Slices in the HipMRI layout. Left out: the phantom, made when missing."
-    run = "Folder under runs/.  [default: PROFILE]"
-    no_cache = "Read the slices into memory; keep nothing."
-    for option in (  # from the last to the first
-        click.option("--no-cache", is_flag=True, help=no_cache),
-        click.option("--device", default="auto", help="auto, cpu or cuda.", **shown),
-        click.option("--seed", type=int, default=0, **shown),
-        click.option("--run", metavar="NAME", help=run),
-        click.option("--data-dir", metavar="DIR", help=data),
-        click.option("--profile", default="quick", help="quick or full.", **shown),
-    ):
-        command = option(command)
+    for name, text, more in reversed(_SHARED):
+        shown = "default" in more
+        command = click.option(name, help=text, show_default=shown, **more)(command)
     return command

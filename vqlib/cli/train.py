@@ -25,21 +25,14 @@ from vqlib.errors import UserError
     "[default: 1, or what torchrun has started]",
 )
 @click.option(
-    "--num-nodes", type=click.IntRange(min=1), metavar="N", help="Machines; likewise."
-)
-@click.option(
     "--precision",
+    type=click.Choice(["32-true", "bf16-mixed"]),
     default="32-true",
     show_default=True,
-    help="32-true, bf16-mixed or 16-mixed.",
 )
 @click.option("--compile", is_flag=True, help="Compile the networks first.")
-@click.option(
-    "--channels-last", is_flag=True, help="Keep channels last in memory, not first."
-)
-@click.option("--tensorboard", is_flag=True, help="Log to RUN/MODEL/logs too.")
 def train(
-    model, profile, data_dir, run, seed, settings, no_cache, tensorboard, **where
+    model, profile, data_dir, run, seed, device, settings, devices, precision, compile
 ) -> None:
     """Train one MODEL: for reconstruction vae_global, vae, autoencoder, vqvae or
     vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, sharp_vae and flow, or
@@ -50,7 +43,7 @@ def train(
     from vqlib import profiles, recipes
     from vqlib.experiment import Experiment
     from vqlib.runs import Run
-    from vqlib.training import make_fabric, make_logger
+    from vqlib.training import make_fabric
 
     recipes.find(model)
     changes = {name: _typed(name, text) for name, text in settings}
@@ -58,14 +51,10 @@ def train(
     profiles.get(profile, **changes)
     profiles.check("seed", seed)
     folder = Run(run or profile).folder / model
-    logs = make_logger(folder) if tensorboard else None
-    computing = {name: where.pop(name) for name in ("compile", "channels_last")}
-    fabric = make_fabric(**where, loggers=logs)
-    lab = Experiment(
-        profile, data_dir, run, seed, fabric, cache=not no_cache, **changes
-    )
+    fabric = make_fabric(device, devices, precision)
+    lab = Experiment(profile, data_dir, run, seed, fabric, **changes)
     try:
-        lab.train(model, **computing)
+        lab.train(model, compile=compile)
     except KeyboardInterrupt:
         if fabric.is_global_zero:
             kept = f"{folder} keeps every finished epoch"
@@ -74,10 +63,8 @@ def train(
     except RuntimeError as fault:
         if not type(fault).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        raise UserError(
-            f"the networks could not be compiled ({str(fault).splitlines()[0]}); "
-            "leave out --compile"
-        ) from None
+        said = str(fault).splitlines()[0]
+        raise UserError(f"{said}; leave out --compile") from None
     if fabric.is_global_zero:
         click.echo(f"{model} is in {folder}")
 

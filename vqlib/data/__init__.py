@@ -6,20 +6,13 @@ processes that draw, convert, check or decode start at once and stay small.
 
 from importlib import import_module
 
-_PLACES = {
-    "layout": (
-        *("LABEL_NAMES", "NATIVE_SIZE", "PIXEL_MM", "SPLITS"),
-        *("SliceIndex", "SliceRecord", "scan_folder"),
-    ),
-    "slices": (
-        *("read_label", "read_slice"),
-        *("center_on_grid", "fit_to", "scale_volume"),
-    ),
-    "dataset": ("Mirrored", "SliceData", "SliceDataset", "make_loader", "open_data"),
-    "augment": ("Augment",),
+_HOME = {
+    "layout": "LABEL_NAMES NATIVE_SIZE PIXEL_MM SPLITS SliceIndex SliceRecord",
+    "slices": "center_on_grid fit_to read_label read_slice scale_volume",
+    "dataset": "Mirrored SliceData SliceDataset make_loader open_data",
+    "augment": "Augment",
 }
-_MODULES = {name: module for module, names in _PLACES.items() for name in names}
-
+_MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULES)
 
 
@@ -27,7 +20,3 @@ def __getattr__(name: str):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})

@@ -9,19 +9,16 @@ KEY is a sum over names, sizes and modification times of the files, the size of 
 and a version number of ours. The fingerprint is a sum over the bytes of all files,
 taken while they are decoded: a copied folder is the same data, a changed file is not.
 
-Where the cache cannot be used (no space, no permission), slices are read into memory,
-and one line says so. ``VQLIB_CACHE`` is another folder for it, or ``off``.
+``VQLIB_CACHE`` is another folder for it, or ``off``.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
-from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,16 +26,14 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from vqlib.data.layout import NATIVE_SIZE, SPLITS, SliceIndex, list_folder
+from vqlib.data.layout import NATIVE_SIZE, SPLITS, SliceIndex, SliceRecord
 from vqlib.data.slices import check_size, fit_to, read_label, read_slice, scale_volume
 from vqlib.errors import UserError
-from vqlib.runs import project_root, save_json
+from vqlib.runs import load_json, project_root
 
 VERSION = 1  # of what an entry holds: counted up whenever slices decode otherwise
 WAIT = 600  # seconds for another process that fills the cache
 THREADS = min(4, os.cpu_count() or 1)  # more would wait for Python's lock
-
-_OURS = re.compile(r"[0-9a-f]{32}(\.part)?")
 
 
 class Decoded(NamedTuple):
@@ -53,166 +48,102 @@ class Decoded(NamedTuple):
 def load_slices(
     index: SliceIndex, size: tuple[int, int], progress: bool = True
 ) -> Decoded:
-    """The slices of a folder at the size of a run: mapped from the cache, which is
-    filled where it lacks them, or read into memory where it cannot be used. Raises
-    `UserError` as `decode` does."""
+    """The slices of a folder at the size of a run, from the cache, which is filled
+    where it lacks them. Where it cannot be written (no space, no permission), they stay
+    in memory, and one line says so. Raises `UserError` as `decode` does."""
     chosen = os.environ.get("VQLIB_CACHE", "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return decode(index, size, progress)
     root = project_root().resolve() / Path(chosen or "cache").expanduser()
-    entry = root / _key(index, size)
-    if found := _map(entry, size):
+    key = json.dumps([VERSION, size, index.listing])
+    entry = root / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if found := _map(entry):
         return found
-    _ = index.records  # a fault is told before anything is written
+    decoded = None
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock", timeout=WAIT):
-            if not _map(entry, size):  # by another process, meanwhile
-                _tidy(root, index, size)
-                _fill(entry, index, size, progress)
-            if found := _map(entry, size):
-                return found
-        reason = "it does not keep what is written"
-    except (OSError, NotImplementedError) as fault:  # of the lock as well
-        reason = getattr(fault, "strerror", None) or fault
-    print(
-        f"slices are read into memory, for the cache {root} cannot be used ({reason}); "
-        "set VQLIB_CACHE to another folder, or to off",
-        file=sys.stderr,
-    )
-    return decode(index, size, progress)
+            if not (found := _map(entry)):  # by another process, meanwhile
+                decoded = decode(index, size, progress)
+                _keep(entry, index, size, decoded)
+            return found or _map(entry) or decoded
+    except OSError as fault:  # of the lock as well
+        said = f"the cache {root} cannot be used ({fault.strerror or fault})"
+        remedy = "set VQLIB_CACHE to another folder, or to off"
+        print(f"{said}: slices are read into memory; {remedy}", file=sys.stderr)
+        return decoded or decode(index, size, progress)
 
 
-def decode(
-    index: SliceIndex,
-    size: tuple[int, int],
-    progress: bool = True,
-    folder: Path | None = None,
-) -> Decoded:
-    """Read every file of an index, with a progress bar.
+def decode(index: SliceIndex, size: tuple[int, int], progress: bool = True) -> Decoded:
+    """Read every file of an index into memory, with a progress bar.
 
     A position is the rank of a slice within its volume divided by (slices − 1); the
-    only slice of a volume lies at 0.5. The arrays lie in memory, or in files of
-    ``folder``. Raises `UserError` for a size that `fit_to` refuses, for a file that
-    `read_slice` or `read_label` refuses, for slices of one volume that differ in shape,
-    for a label of another shape than its image, and where a file changes meanwhile.
+    only slice of a volume lies at 0.5. Raises `UserError` for a size that `fit_to`
+    refuses, for a file that `read_slice` or `read_label` refuses, for slices of one
+    volume that differ in shape, and for a label of another shape than its image.
     """
     check_size(size)
     records, volumes = index.records, list(index.volumes.values())
     table = np.array([(SPLITS.index(r.split), r.case, r.week, 0.5) for r in records])
-    images = _array(folder, "images.npy", (len(records), 1, *size), np.float32)
+    images = np.zeros((len(records), 1, *size), np.float32)
     labels = None
     if any(record.label_path for record in records):
-        labels = _array(folder, "labels.npy", (len(records), *size), np.uint8)
+        labels = np.zeros((len(records), *size), np.uint8)
     content = hashlib.sha256()
-    read = _read_volumes([[records[row] for row in rows] for rows in volumes], size)
-    read = tqdm(read, "reading volumes", len(volumes), False, disable=not progress)
-    for rows, (pixels, kinds, files) in zip(volumes, read, strict=True):
-        images[rows, 0] = pixels
-        if kinds is not None:
-            labels[rows] = kinds
-        if len(rows) > 1:
-            table[rows, 3] = np.arange(len(rows)) / (len(rows) - 1)
-        content.update(files)
-    now = list_folder(index.folder)
-    if any(now.get(name) != files for name, files in index.listing.items()):
-        raise UserError(f"{index.folder} changed while it was read; open it again")
+    with ThreadPoolExecutor(THREADS) as pool:  # zlib and NumPy let other threads run
+        work = [[records[row] for row in rows] for rows in volumes]
+        read = pool.map(lambda volume: _read_volume(volume, size), work)
+        bar = tqdm(read, "reading volumes", len(work), False, disable=not progress)
+        for rows, (pixels, kinds, files) in zip(volumes, bar, strict=True):
+            images[rows, 0] = pixels
+            if kinds is not None:
+                labels[rows] = kinds
+            if len(rows) > 1:
+                table[rows, 3] = np.arange(len(rows)) / (len(rows) - 1)
+            content.update(files)
     return Decoded(images, labels, table, content.hexdigest())
 
 
-def _key(index: SliceIndex, size: tuple[int, int]) -> str:
-    text = json.dumps([VERSION, size, index.listing])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _map(entry: Path, size: tuple[int, int]) -> Decoded | None:
-    """What an entry holds; None where it is missing, incomplete or damaged."""
+def _map(entry: Path) -> Decoded | None:
+    """What an entry holds; None where it is missing, or damaged."""
     try:
-        facts = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
-        shapes = {"images": (1, *size), "labels": size, "table": (4,)}
-        arrays = {}
-        for name in facts["arrays"]:  # mode c: what is written stays in memory
-            arrays[name] = np.load(entry / f"{name}.npy", mmap_mode="c")
-            if arrays[name].shape != (facts["slices"], *shapes[name]):
-                return None
-        return Decoded(
-            arrays["images"],
-            arrays.get("labels"),
-            arrays["table"],
-            facts["fingerprint"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        facts = load_json(entry / "entry.json")
+        arrays = {  # mode c: what is written stays in memory
+            name: np.load(entry / f"{name}.npy", mmap_mode="c")
+            for name in facts["arrays"]
+        }
+        images, labels, table = map(arrays.get, ("images", "labels", "table"))
+        return Decoded(images, labels, table, facts["fingerprint"])
+    except (OSError, ValueError, LookupError):
         return None
 
 
-def _fill(entry: Path, index: SliceIndex, size, progress: bool) -> None:
-    """Decode into an entry, which appears whole or not at all."""
+def _keep(entry: Path, index: SliceIndex, size: tuple, decoded: Decoded) -> None:
+    """Write an entry, which appears whole or not at all. What killed processes have
+    left goes, and what this folder held earlier."""
+    whose = {"folder": str(index.folder.resolve()), "size": list(size)}
     part = entry.with_suffix(".part")
+    for path in (entry, *entry.parent.glob("?" * 32 + ".part")):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in entry.parent.glob("?" * 32):
+        with suppress(UserError):
+            if load_json(path / "entry.json").items() >= whose.items():
+                shutil.rmtree(path)
     part.mkdir()
     try:
-        decoded = decode(index, size, progress, part)
-        np.save(part / "table.npy", decoded.table)
-        facts = {
-            "folder": str(index.folder.resolve()),
-            "size": size,
-            "slices": len(index),
-            "arrays": ["images", "table"] + ["labels"] * (decoded.labels is not None),
-            "fingerprint": decoded.fingerprint,
-        }
-        save_json(part / "entry.json", facts)
-        shutil.rmtree(entry, ignore_errors=True)  # a damaged one
-        del decoded  # Windows renames no folder with files that are mapped
+        arrays = decoded._asdict() | {"fingerprint": None}
+        arrays = {k: v for k, v in arrays.items() if v is not None}
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array)
+        facts = whose | {"arrays": list(arrays), "fingerprint": decoded.fingerprint}
+        (part / "entry.json").write_text(json.dumps(facts), encoding="utf-8")
         part.rename(entry)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _tidy(root: Path, index: SliceIndex, size: tuple[int, int]) -> None:
-    """Remove entries of this folder in an earlier state, of folders that are gone,
-    damaged ones, and what killed processes have left."""
-    for path in root.iterdir():
-        if not _OURS.fullmatch(path.name):
-            continue
-        try:
-            facts = json.loads((path / "entry.json").read_text(encoding="utf-8"))
-            folder, earlier = Path(facts["folder"]), facts["size"] == list(size)
-            earlier = earlier and folder == index.folder.resolve()
-            keep = folder.is_dir() and not earlier and not path.suffix
-        except (OSError, ValueError, KeyError, TypeError):
-            keep = False
-        if not keep:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _array(folder: Path | None, name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Zeros in memory, or in a file that has its space on the disk."""
-    if folder is None:
-        return np.zeros(shape, dtype)
-    array = np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
-    if hasattr(os, "posix_fallocate"):  # else a disk that fills up ends the process
-        with open(folder / name, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, array.offset + array.nbytes)
-    return array
-
-
-def _read_volumes(volumes: list[list], size: tuple[int, int]) -> Iterator:
-    """`_read_volume` of each, in order, a few ahead: zlib and NumPy let other threads
-    run meanwhile."""
-    pool = ThreadPoolExecutor(THREADS)
-    ahead: deque = deque()
-    try:
-        for records in volumes:
-            ahead.append(pool.submit(_read_volume, records, size))
-            if len(ahead) > 2 * THREADS:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:  # an error or an interrupt must not wait for the volumes in the queue
-        pool.shutdown(cancel_futures=True)
-
-
 def _read_volume(
-    records: list, size: tuple[int, int]
+    records: list[SliceRecord], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None, bytes]:
     """Images [S, H, W] and labels of a volume, and a sum over names and bytes."""
     paths = [record.path for record in records]

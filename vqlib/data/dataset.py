@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vqlib import profiles
 from vqlib.data.cache import Decoded, decode, load_slices
-from vqlib.data.layout import SPLITS, SliceIndex, list_folder
+from vqlib.data.layout import SPLITS, SliceIndex
 from vqlib.errors import UserError
 from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root
@@ -46,29 +46,22 @@ class SliceDataset(Dataset):
         self.index = index
 
     @classmethod
-    def from_index(
-        cls, index: SliceIndex, size: tuple[int, int], progress: bool = True
-    ) -> "SliceDataset":
+    def from_index(cls, index: SliceIndex, size: tuple[int, int]) -> "SliceDataset":
         """Read all slices of an index into memory; raises `UserError` as
         `vqlib.data.cache.decode` does."""
-        return cls.from_decoded(index, decode(index, size, progress))
+        return cls.from_decoded(index, decode(index, size))
 
     @classmethod
     def from_decoded(
         cls, index: SliceIndex, decoded: Decoded, rows: slice = slice(None)
     ) -> "SliceDataset":
         """Some rows of what was decoded, without a copy of the images."""
-        table = torch.from_numpy(decoded.table[rows])
-        labels = None
-        if index.has_labels:
-            labels = torch.from_numpy(decoded.labels[rows])
+        images, table = (torch.from_numpy(x[rows]) for x in decoded[::2])
+        labels = torch.from_numpy(decoded.labels[rows]) if index.has_labels else None
+        _, patients, weeks, positions = table.T
         return cls(
-            torch.from_numpy(decoded.images[rows]),
-            labels,
-            table[:, 3].float(),
-            table[:, 1].long(),
-            table[:, 2].long(),
-            index,
+            *(images, labels, positions.float()),
+            *(patients.long(), weeks.long(), index),
         )
 
     def __len__(self) -> int:
@@ -121,19 +114,14 @@ class SliceData:
 
 
 def open_data(
-    data_dir: str | Path | None,
-    profile: Profile | str,
-    progress: bool = True,
-    cache: bool = True,
+    data_dir: str | Path | None, profile: Profile | str, progress: bool = True
 ) -> SliceData:
     """Open a data folder at the size of a profile (or of the one with this name).
 
     ``None`` means the phantom of the profile, ``data/phantom-NAME`` under the project
     root, made when missing. A relative folder that is not below the current one is
     looked for below the project root: papermill runs a notebook in a folder of its own.
-    The slices are decoded the first time and kept (see `vqlib.data.cache`); without
-    ``cache`` they are read into memory, and are the same. Raises `UserError` for
-    whatever is wrong with the folder.
+    Raises `UserError` for whatever is wrong with the folder.
     """
     if isinstance(profile, str):
         profile = profiles.get(profile)
@@ -144,10 +132,9 @@ def open_data(
         if not folder.exists() and (project_root() / folder).is_dir():
             folder = project_root() / folder
         name = folder.resolve().name
-    index = SliceIndex(folder, list_folder(folder))
+    index = SliceIndex.from_folder(folder)
     parts = [index.split(split) for split in SPLITS]
-    load = load_slices if cache else decode
-    decoded = load(index, profile.shape, progress)
+    decoded = load_slices(index, profile.shape, progress)
     ends = np.searchsorted(decoded.table[:, 0], range(len(SPLITS) + 1))
     datasets = [
         SliceDataset.from_decoded(part, decoded, slice(*ends[number : number + 2]))
@@ -173,17 +160,16 @@ def _phantom_folder(profile: Profile, progress: bool) -> Path:
     """The profile's phantom, made where it is missing; raises `UserError` where one
     made with other settings lies in its place."""
     phantom = import_module("pelvis.phantom")  # by name: imports go down only
-    folder = project_root() / "data" / f"phantom-{profile.name}"
-    patients = [int(n) for n in profile.data.phantom_patients.split(",")]
-    counts = dict(zip(SPLITS, patients, strict=True))
-    weeks, slices = profile.data.phantom_weeks, profile.data.phantom_slices
+    folder, p = project_root() / "data" / f"phantom-{profile.name}", profile.data
+    patients = tuple(int(n) for n in p.phantom_patients.split(","))
+    wanted = {"version": phantom.VERSION, "seed": 0, "weeks": p.phantom_weeks}
+    wanted["slices"] = p.phantom_slices
+    wanted["patients"] = dict(zip(SPLITS, patients, strict=True))
     if not folder.exists():
-        phantom.write_phantom(
-            folder, tuple(patients), weeks, 0, slices, progress=progress
-        )
+        how = (p.phantom_weeks, 0, p.phantom_slices)
+        phantom.write_phantom(folder, patients, *how, progress=progress)
     made = load_json(folder / "phantom.json")
-    wanted = {"version": phantom.VERSION, "seed": 0, "patients": counts}
-    for key, value in (wanted | {"weeks": weeks, "slices": slices}).items():
+    for key, value in wanted.items():
         if made.get(key) != value:
             raise UserError(
                 f"{folder} was made with other settings ({key}: {made.get(key)!r} "

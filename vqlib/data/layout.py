@@ -71,16 +71,16 @@ class SliceIndex:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "SliceIndex":
-        """Index a data folder by its file names; hidden files and files that are no
-        NIfTI are ignored. Raises `UserError` for the first fault of `scan_folder`."""
-        index = cls(Path(folder), list_folder(folder))
-        _ = index.records  # raises
-        return index
+        """Index a data folder; hidden files and files that are no NIfTI are ignored.
+        Raises `UserError` for what `scan_folder` finds, for its names when `records`
+        are first asked for: to parse them takes longer than to open a folder again."""
+        listing, faults = _list(Path(folder))
+        _refuse(faults)
+        return cls(Path(folder), listing)
 
     @cached_property
     def records(self) -> list[SliceRecord]:
-        """All slices by split, case, week and slice: parsed when they are asked for,
-        which takes longer than to open a folder that was decoded before."""
+        """All slices by split, case, week and slice; raises `UserError`."""
         records, faults = _scan(self.folder, self.listing)
         _refuse(faults)
         return records
@@ -131,14 +131,6 @@ def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
     return records, unread + faults
 
 
-def list_folder(folder: str | Path) -> Listing:
-    """The files of a data folder, with size and time, but for hidden ones and folders
-    that do not belong to the layout; raises `UserError`."""
-    listing, faults = _list(Path(folder))
-    _refuse(faults)
-    return listing
-
-
 def _refuse(faults: list[Fault]) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
@@ -153,9 +145,12 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
         if not (folder / name).is_dir():
             continue
         try:
-            with os.scandir(folder / name) as entries:
-                stamps = [_stamp(e) for e in entries if not e.name.startswith(".")]
-            listing[name] = sorted(stamps)
+            entries = [e for e in os.scandir(folder / name) if e.name[0] != "."]
+            stats = [e.stat() if e.is_file() else None for e in entries]
+            listing[name] = sorted(
+                (e.name, s.st_size, s.st_mtime_ns) if s else (e.name, -1, -1)
+                for e, s in zip(entries, stats, strict=True)
+            )
         except OSError as fault:
             what = f"may not be read ({fault.strerror})"
             faults.append(Fault(folder / name, what, "change its permissions"))
@@ -170,13 +165,6 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
     if near:
         remedy = f"did you mean {near[0].parent}?"
     return {}, [Fault(folder, what, remedy)]
-
-
-def _stamp(entry: os.DirEntry) -> tuple[str, int, int]:
-    if not entry.is_file():
-        return entry.name, -1, -1
-    facts = entry.stat()
-    return entry.name, facts.st_size, facts.st_mtime_ns
 
 
 def _scan(folder: Path, listing: Listing) -> tuple[list[SliceRecord], list[Fault]]:

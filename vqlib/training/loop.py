@@ -8,7 +8,7 @@ from its last whole epoch, on the CPU bit for bit.
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,7 @@ class FitSettings:
     patience: int = 0  # stop after so many epochs without improvement; 0: never
     keep_last: bool = False  # the last epoch counts, not the best by validation
     seed: int = 0
-    # how it is computed, not what
-    channels_last: bool = False  # the memory format that some GPUs' convolutions like
-    compile: bool = False  # by torch.compile
+    compile: bool = False  # the networks, by torch.compile
 
 
 def learning_rate_at(step: int, steps: int, settings: FitSettings) -> float:
@@ -83,22 +81,17 @@ def fit(
             from torch's global generator, so it is as repeatable as all else.
         on_epoch: called with the history after each epoch, for live curves.
 
-    Returns:
-        The history: a list per column, one value per epoch.
-
-    Raises:
-        UserError: the loss is no longer finite (the last good state is kept), there
-            are fewer slices than a batch, or processes cannot share one evenly.
+    Returns the history: a list per column, one value per epoch. Raises `UserError`
+    where the loss is no longer finite (the last good state is kept), and as
+    `check_batch` does.
 
     >>> from tempfile import TemporaryDirectory
     >>> from vqlib import VQVAE, VQVAEObjective
-    >>> images = torch.rand(8, 1, 16, 16)
+    >>> train = [{"image": image} for image in torch.rand(8, 1, 16, 16)]
     >>> objective = VQVAEObjective(VQVAE(codebook_size=8, dim=4, width=8), 0.1)
-    >>> def validate(objective):
-    ...     return {"loss": float(objective({"image": images})["loss"])}
     >>> settings = FitSettings(epochs=2, batch_size=4, learning_rate=1e-3)
     >>> with TemporaryDirectory() as folder:
-    ...     train = [{"image": image} for image in images]
+    ...     validate = lambda objective: objective(default_collate(train))
     ...     history = fit(objective, train, Path(folder), settings, validate)
     >>> len(history["val_loss"])
     2
@@ -112,14 +105,11 @@ def fit(
         betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
-    if settings.channels_last:
-        objective.to(memory_format=torch.channels_last)
-    ready, ready_optimizer = fabric.setup(
-        torch.compile(objective) if settings.compile else objective, optimizer
+    compiled = torch.compile(objective) if settings.compile else objective
+    ready = fabric.setup(compiled, optimizer)
+    state = TrainingState(
+        objective, optimizer, make_folder(folder), settings.weight_ema
     )
-    make_folder(folder)
-    precision = fabric.strategy.precision
-    state = TrainingState(objective, optimizer, folder, settings.weight_ema, precision)
     state.resume()  # only now: moments follow the weights onto the device
     with tqdm(
         total=settings.epochs * len(loader),
@@ -133,9 +123,7 @@ def fit(
             number = settings.seed * 100_003 + state.epoch
             order.manual_seed(number)  # the same in all processes, which share batches
             torch.manual_seed(number + 10_000_019 * fabric.global_rank)  # own draws
-            row = train_epoch(
-                fabric, ready, ready_optimizer, loader, state, settings, augment, bar
-            )
+            row = train_epoch(fabric, *ready, loader, state, settings, augment, bar)
             with torch.no_grad():
                 torch.manual_seed(settings.seed)  # the same draws every epoch
                 found = validate(state.judged.eval())
@@ -144,19 +132,15 @@ def fit(
             row |= fabric.broadcast({f"val_{k}": value for k, value in found.items()})
             # The last step can ruin the weights, which only the validation loss shows;
             # neither may reach the files.
-            if not all(math.isfinite(row[name]) for name in ("loss", "val_loss")):
-                kept = f"{folder} keeps epoch {state.epoch}, the last good one; "
+            if not math.isfinite(row["loss"] + row["val_loss"]):
                 raise UserError(
-                    f"the loss is not finite in epoch {state.epoch + 1}; "
-                    f"{kept if state.epoch else ''}to train again, delete {folder} and "
-                    f"try a smaller learning rate than {settings.learning_rate:g}"
+                    f"the loss is not finite in epoch {state.epoch + 1}; {folder} "
+                    f"keeps epoch {state.epoch}; to train again, delete it and choose "
+                    f"a learning rate below {settings.learning_rate:g}"
                 )
             state.seconds += time.perf_counter() - started
             bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", "val_loss")})
             state.finish_epoch(row, settings.keep_last, write=fabric.is_global_zero)
-            fabric.log_dict(row, step=state.epoch)
-            for logger in fabric.loggers:
-                logger.save()
             fabric.barrier()
             if on_epoch and fabric.is_global_zero:
                 on_epoch(state.history)
@@ -165,54 +149,10 @@ def fit(
     return state.history
 
 
-def check_batch(batch_size: int, slices: int, processes: int) -> None:
-    """Raise `UserError` for batches that the slices do not fill, or that processes
-    cannot share evenly."""
-    if batch_size % processes:
-        raise UserError(
-            f"{processes} processes cannot share batches of {batch_size} evenly; "
-            f"choose a batch_size that is a multiple of {processes}"
-        )
-    if slices < batch_size:
-        raise UserError(
-            f"{slices} training slices do not fill one batch of {batch_size}; "
-            "choose a smaller batch_size"
-        )
-
-
-def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
-    """Batches in one order for all processes, of which each takes its share of every
-    batch, so a step is the same step whatever their number. An epoch is one pass over
-    the slices, or `EPOCH_STEPS` batches of them where that is less."""
-    processes = fabric.world_size
-    check_batch(batch_size, len(train), processes)
-
-    def share(items: list):
-        return default_collate(items[fabric.global_rank :: processes])
-
-    count = min(len(train), EPOCH_STEPS * batch_size)
-    loader = DataLoader(
-        train,
-        batch_size,
-        sampler=RandomSampler(train, num_samples=count, generator=order),
-        drop_last=True,
-        generator=order,
-        collate_fn=share,
-    )
-    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-
-
 def train_epoch(
-    fabric: Fabric,
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loader: Iterable[dict[str, Tensor]],
-    state: TrainingState,
-    settings: FitSettings,
-    augment: Callable[[Tensor], Tensor] | None,
-    bar: tqdm,
+    fabric: Fabric, objective, optimizer, loader, state, settings, augment, bar
 ) -> dict[str, float]:
-    """One epoch; returns the mean of what was logged."""
+    """One epoch; returns the mean of everything that the objective returns."""
     objective.train()
     totals: dict[str, Tensor] = {}
     for step, batch in enumerate(loader, start=state.epoch * len(loader)):
@@ -233,3 +173,33 @@ def train_epoch(
             totals[key] = totals.get(key, 0) + value.detach()
         bar.update()
     return {k: float(fabric.all_reduce(v)) / len(loader) for k, v in totals.items()}
+
+
+def check_batch(batch_size: int, slices: int, processes: int) -> None:
+    """Raise `UserError` for batches that the slices do not fill, or that processes
+    cannot share evenly."""
+    if batch_size % processes:
+        fault = f"cannot be shared by {processes} processes evenly; choose a multiple"
+        raise UserError(f"batch_size {batch_size} {fault}")
+    if slices < batch_size:
+        fault = f"{slices} training slices do not fill one batch of {batch_size}"
+        raise UserError(f"{fault}; choose a smaller batch_size")
+
+
+def _loader(train: Dataset, batch_size: int, order: torch.Generator, fabric: Fabric):
+    """Batches in one order for all processes, of which each takes its share of every
+    batch, so a step is the same step whatever their number. An epoch is one pass over
+    the slices, or `EPOCH_STEPS` batches of them where that is less."""
+    check_batch(batch_size, len(train), fabric.world_size)
+    count = min(len(train), EPOCH_STEPS * batch_size)
+    loader = DataLoader(
+        train,
+        batch_size,
+        sampler=RandomSampler(train, num_samples=count, generator=order),
+        drop_last=True,
+        generator=order,
+        collate_fn=lambda items: default_collate(
+            items[fabric.global_rank :: fabric.world_size]
+        ),
+    )
+    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)

@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 
 import torch
-from lightning_fabric.plugins import Precision
 from torch import nn
 
 from vqlib.errors import UserError
@@ -17,10 +16,9 @@ from vqlib.runs import load_checkpoint, save_checkpoint, save_history, save_json
 
 
 class TrainingState:
-    """Weights, their moving average, moments of the optimizer, epoch and history.
+    """Weights, their moving average, moments of the optimizer, and the history.
 
     ``weight_ema`` is the decay of the moving average, per step; 0: none is kept.
-    ``precision`` is Fabric's, which in 16-mixed scales the gradients.
     """
 
     def __init__(
@@ -28,15 +26,18 @@ class TrainingState:
         objective: nn.Module,
         optimizer: torch.optim.Optimizer,
         folder: Path,
-        weight_ema: float = 0.0,
-        precision: Precision | None = None,
+        weight_ema: float,
     ):
         self.objective, self.optimizer, self.folder = objective, optimizer, folder
-        self.epoch, self.seconds, self.best = 0, 0.0, math.inf
         self.history: dict[str, list[float]] = {}
-        self.decay, self.precision = weight_ema, precision or Precision()
+        self.decay, self.seconds = weight_ema, 0.0
         self.average = copy.deepcopy(objective).eval() if weight_ema else None
         self.judged = self.average or objective  # what is validated, and may be best
+
+    @property
+    def epoch(self) -> int:
+        """How many are done."""
+        return len(self.history.get("val_loss", []))
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
@@ -66,75 +67,60 @@ class TrainingState:
         if not path.exists():
             return
         tensors, meta = load_checkpoint(path)
-        _load(self.objective, "model", tensors, path)
+        _load(self.objective, "model/", tensors, path)
         if self.average is not None:
-            _load(self.average, "average", tensors, path)
+            _load(self.average, "average/", tensors, path)
         moments: dict[int, dict] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer/"):
-                _, index, name = key.split("/")
-                moments.setdefault(int(index), {})[name] = value
+        for key, value in _under("optimizer/", tensors).items():
+            index, name = key.split("/")
+            moments.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        if meta.get("precision"):
-            self.precision.load_state_dict(meta["precision"])
-        self.epoch, self.seconds = meta["epoch"], meta["seconds"]
-        self.best = math.inf if meta["best"] is None else meta["best"]
-        names = meta.get("columns", meta["history"])  # JSON has its own order
-        self.history = {name: meta["history"][name] for name in names}
+        self.seconds, self.history = meta["seconds"], meta["history"]
 
-    def finish_epoch(
-        self, row: dict[str, float], keep_last: bool = False, write: bool = True
-    ) -> None:
+    def finish_epoch(self, row: dict[str, float], keep_last: bool, write: bool) -> None:
         """Append to the history and write everything; the last state comes last, since
         it is what declares the epoch done."""
-        self.epoch += 1
+        best = min(self.history.get("val_loss", []), default=math.inf)
         for key, value in row.items():
             self.history.setdefault(key, []).append(float(value))
-        best = self.folder / "best.safetensors"
-        improved = row["val_loss"] < self.best
-        self.best = min(self.best, row["val_loss"])
         if not write:
             return
-        if improved or keep_last or not best.exists():
-            weights = _over("model", self.judged.state_dict())
-            save_checkpoint(best, weights, {"epoch": self.epoch})
+        if keep_last or row["val_loss"] < best:
+            path, meta = self.folder / "best.safetensors", {"epoch": self.epoch}
+            save_checkpoint(path, _over("model/", self.judged.state_dict()), meta)
         save_history(self.folder / "history.csv", self.history)
         timing = {"train_seconds": round(self.seconds, 2), "epochs": self.epoch}
         save_json(self.folder / "timing.json", timing)
-        tensors = _over("model", self.objective.state_dict())
+        tensors = _over("model/", self.objective.state_dict())
         if self.average is not None:
-            tensors |= _over("average", self.average.state_dict())
+            tensors |= _over("average/", self.average.state_dict())
         for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= _over(f"optimizer/{index}", values)
-        meta = {
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "best": self.best if math.isfinite(self.best) else None,
-            "history": self.history,
-            "columns": list(self.history),
-            "precision": self.precision.state_dict(),
-        }
+            tensors |= _over(f"optimizer/{index}/", values)
+        meta = {"history": self.history, "seconds": self.seconds}
         save_checkpoint(self.folder / "last.safetensors", tensors, meta)
 
 
-def load_weights(objective: nn.Module, folder: Path) -> None:
-    """Put the best weights of a training folder into an objective of the same form.
-    Raises `UserError` where the file is missing, broken, or of another network."""
+def load_weights(module: nn.Module, folder: Path, within: str = "") -> None:
+    """Put the best weights of a training folder into an objective of the same form, or
+    into the part of it that is called ``within``, such as "model.". Raises `UserError`
+    where the file is missing, broken, or of another network."""
     path = folder / "best.safetensors"
-    _load(objective, "model", load_checkpoint(path)[0], path)
+    _load(module, f"model/{within}", load_checkpoint(path)[0], path)
 
 
-def _load(module: nn.Module, name: str, tensors: dict, path: Path) -> None:
-    start, own = f"{name}/", module.state_dict()
-    found = {
-        k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)
-    }
+def _load(module: nn.Module, start: str, tensors: dict, path: Path) -> None:
+    own, found = module.state_dict(), _under(start, tensors)
     if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in found.items()}:
         raise UserError(
-            f"{path} holds another network; delete {path.parent} to train again"
+            f"{path} holds another network, or one of another version of vqlib; delete "
+            f"{path.parent} and train again"
         )
     module.load_state_dict(found)
 
 
-def _over(name: str, tensors: dict) -> dict:
-    return {f"{name}/{key}": value for key, value in tensors.items()}
+def _over(start: str, tensors: dict) -> dict:
+    return {start + key: value for key, value in tensors.items()}
+
+
+def _under(start: str, tensors: dict) -> dict:
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
