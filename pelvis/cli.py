@@ -89,14 +89,10 @@ def convert(source, folder, grid, spacing, slices, **settings) -> None:
         raise SystemExit(130) from None
     for line in (*report.faults, *report.notes):
         click.echo(line)
-    done = (
-        f"{_count(report.converted, 'scan')} converted, {report.skipped} there before"
-    )
+    done = f"scans converted: {report.converted}, there before: {report.skipped}"
     if report.faults:
         remedy = "correct what is named and give the same command again"
-        raise UserError(f"{done}, and {_count(len(report.faults), 'fault')}; {remedy}")
-    if not report.converted:
-        done = f"nothing to do, all {report.skipped} scans are there"
+        raise UserError(f"{done}, faults: {len(report.faults)}; {remedy}")
     click.echo(f"{folder}: {done}")
 
 
@@ -110,27 +106,16 @@ def _numbers(option: str, text: str, kind: type, wanted: str, many: int = 2) -> 
     raise UserError(f"{option} {text!r} must be {wanted}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
 @data.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="The report, for machines.")
-def check(folder, as_json) -> None:
+def check(folder) -> None:
     """Read every slice of a folder; report what it holds and every fault.
 
     A fault makes loading fail or spoils a result, for example a damaged file, a patient
     or slice in two splits, transposed slices, a spacing that cannot be, no affine. A
     note needs no change, for example blank slices, gaps in the numbering, several
     sizes, labels that occur nowhere. Exits with 1 where there is a fault.
-
-    The JSON has the keys folder, ok, splits (of each: slices, unreadable, patients,
-    volumes, labels, weeks, slices_per_volume, intensity, shapes, dtypes, spacings_mm,
-    orientations, label_dtypes, label_values), faults (of each: file, what, remedy) and
-    notes.
     """
-    import json
     import sys
 
     # nibabel imports it where it can: needless here, and a third of the start
@@ -140,11 +125,10 @@ def check(folder, as_json) -> None:
     if hidden:
         del sys.modules["pydicom"]
     report = check(folder, progress=sys.stderr.isatty())
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    click.echo(str(report))
     if report.faults:
-        raise UserError(f"{_count(len(report.faults), 'fault')} in {folder}")
-    if not as_json:
-        click.echo(f"no fault in {folder}")
+        raise UserError(f"{folder} has faults: {len(report.faults)}")
+    click.echo(f"no fault in {folder}")
 
 
 @data.command()
@@ -158,28 +142,18 @@ def check(folder, as_json) -> None:
     metavar="TEXT",
     help="Series with TEXT in their description, instead of coronal ones.",
 )
-@click.option("--every-series", is_flag=True, help="Not only one series a patient.")
-@click.option("--max-size", default="2 GB", help="Refuse a choice of more to download.")
-@click.option(
-    "--download-dir", metavar="FOLDER", help="For DICOM files.  [default: DIR.dicom]"
-)
 @click.option("--yes", is_flag=True, help="Do not ask before downloading.")
-@click.option("--json", "as_json", is_flag=True, help="The list, for machines.")
-def fetch(folder, max_size, download_dir, yes, as_json, **wanted) -> None:
+def fetch(folder, collection, patients, description, yes) -> None:
     """Get openly licensed coronal MR of the pelvis from the Imaging Data Commons.
 
     Without DIR: list the collections, or with --collection or --description the kinds
     of series, and download nothing. With DIR: show what would come, its licence and how
-    to cite it, ask, download, and convert to slices in DIR. What is there already is
-    not fetched again.
+    to cite it, ask, download to DIR.dicom, and convert to slices in DIR. What is there
+    already is not fetched again.
     """
-    from pelvis import archive
-    from pelvis import fetch as fetching
+    from pelvis import fetch
 
     if folder is None:
-        fetching.show_list(wanted["collection"], wanted["description"], as_json)
-    elif as_json:
-        raise UserError("--json is for the list; leave out DIR")
+        fetch.show_list(collection, description)
     else:
-        chosen = archive.choice(**wanted)
-        fetching.get(folder, chosen, download_dir, max_size, yes)
+        fetch.get(folder, fetch.choose(collection, patients, description), yes)

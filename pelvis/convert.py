@@ -1,41 +1,46 @@
 """3D scans become a folder of slices in the HipMRI layout.
 
-`convert` finds the scans (`pelvis.volumes`), gives each patient a number and a split
-(`pelvis.plan`), cuts scans into slices (`pelvis.resample`) in several processes, and
-keeps account of it (`pelvis.ledger`). It can be stopped at any time: numbers and splits
-are written down before the first slice, and slices depend on scan and settings alone,
-to the byte.
+`convert` finds the scans (`pelvis.scans`), gives each patient a number and a split
+(`pelvis.plan`), reads scans (`pelvis.volumes`) and cuts them into slices
+(`pelvis.resample`), in several processes. It can be stopped at any time:
+``convert.json`` has the settings and of each scan its number, week, split, and once its
+slices are in place their names and a stamp of the source. It is replaced in one step
+after every scan, and slices depend on scan and settings alone, to the byte.
 """
 
 import hashlib
+import json
+import os
+import shutil
+import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from pelvis import workers
-from pelvis.files import alone, nifti_bytes, writing
-from pelvis.ledger import LOCK, Ledger
+from pelvis import SPACING_RANGE
+from pelvis.files import alone, nifti_bytes, run_jobs, write_whole, writing
 from pelvis.plan import Scan, plan
 from pelvis.resample import PLANES, cut
-from pelvis.sources import Source, printable
-from pelvis.volumes import SPACING_RANGE, find_volumes, read_volume
+from pelvis.scans import Source, find_scans
+from pelvis.volumes import read_volume
 from vqlib.data.layout import SPLITS
 from vqlib.data.slices import MAX_SIDE
-from vqlib.errors import UserError, unknown_name
+from vqlib.errors import UserError, one_line, unknown_name
 
 VERSION = 1  # of the resampling: another number, other slices from the same scan
+STATE, LOCK = "convert.json", ".convert.lock"
 
 
 class Report(NamedTuple):
     """What a conversion did."""
 
-    folder: Path
     converted: int  # scans cut in this run
     skipped: int  # scans that were there already
-    faults: tuple[str, ...] = ()  # a line for each scan or file that was left out
-    notes: tuple[str, ...] = ()  # what else the user should know
+    faults: list[str]  # a line for each scan or file that was left out
+    notes: list[str]  # what else the user should know
 
 
 def convert(
@@ -67,40 +72,40 @@ def convert(
         raise UserError(f"{folder} lies in {where}; choose a folder elsewhere")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose a folder for the slices")
-    sources, faults, notes = _find(source, progress)
+    sources, faults, notes = find_scans(source, progress)
     if not sources:
-        return Report(folder, 0, 0, tuple(faults), tuple(notes))
+        return Report(0, 0, faults, notes)
     how = {key: settings[key] for key in ("plane", "grid", "spacing")}
     how["slices"] = None if slices == "all" else slices
     settings["source"] = str(source.resolve())
-    with writing(folder):
-        Ledger(folder, settings)  # refuses a folder of something else, and leaves it
-        with alone(folder / LOCK, folder):
-            ledger = Ledger(folder, settings)
-            ledger.begin(plan(sources, ledger.scans, seed))
-            stamps = {str(s): _stamp(s) for s in sources}
-            left = [s for s in sources if not ledger.done(str(s), stamps[str(s)])]
-            jobs = [(s, ledger.scans[str(s)], how) for s in left]
-            skipped, done = len(sources) - len(left), 0
-            quiet = not (progress and left)
-            bar = tqdm(
-                None,
-                "converting",
-                len(sources),
-                initial=skipped,
-                unit="scan",
-                disable=quiet,
-            )
-            with bar, closing(workers.run(_cut, jobs, processes)) as results:
-                for (s, *_), (files, remark) in results:
-                    if files:
-                        label = s.label and printable(s.label.relative_to(source))
-                        ledger.enter(str(s), stamps[str(s)], label or "", files)
-                        done += 1
-                    if remark:
-                        (notes if files else faults).append(remark)
-                    bar.update()
-    there = {name: scan for name, scan in ledger.scans.items() if scan.files}
+    _known(folder, settings)  # refuses a folder of something else before it is written
+    with writing(folder), alone(folder / LOCK, folder):
+        scans = plan(sources, _known(folder, settings), seed)
+        for half_way in folder.glob(".case_*.tmp"):
+            shutil.rmtree(half_way)
+        stamps = {str(s): _stamp(s) for s in sources}
+        jobs = [
+            (s, scans[str(s)], how)
+            for s in sources
+            if scans[str(s)].stamp != stamps[str(s)]
+            or not all((folder / file).exists() for file in scans[str(s)].files)
+        ]
+        skipped, done = len(sources) - len(jobs), 0
+        _save(folder, settings, scans)
+        bar = {"initial": skipped, "unit": "scan", "disable": not (progress and jobs)}
+        with closing(run_jobs(_cut, jobs, processes)) as results:
+            for (s, scan, _), (files, fault) in tqdm(
+                results, "converting", len(sources), **bar
+            ):
+                if fault:
+                    faults.append(fault)
+                    continue
+                _place(folder, scan, files)
+                scan = replace(scan, stamp=stamps[str(s)], files=list(files))
+                scans[str(s)] = scan
+                _save(folder, settings, scans)
+                done += 1
+    there = {name: scan for name, scan in scans.items() if scan.files}
     if gone := len(there.keys() - stamps.keys()):
         notes.append(f"{gone} scans are no longer in the source; their slices stay")
     filled = {scan.split for scan in there.values()}
@@ -108,7 +113,7 @@ def convert(
     if lacking and filled:
         needed = "the notebooks need patients in all three splits"
         notes.append(f"no patient is in {lacking}; {needed}")
-    return Report(folder, done, skipped, tuple(faults), tuple(notes))
+    return Report(done, skipped, *([one_line(x) for x in y] for y in (faults, notes)))
 
 
 def _settings(plane, grid, spacing, slices, seed, processes) -> dict:
@@ -131,25 +136,6 @@ def _settings(plane, grid, spacing, slices, seed, processes) -> dict:
     return settings | {"spacing": spacing, "slices": slices, "seed": seed}
 
 
-def _find(source: Path, progress: bool) -> tuple[list[Source], list[str], list[str]]:
-    """Scans that can be tried, faults and notes; raises `UserError` for no scans."""
-    sources, faults, ignored = find_volumes(source, progress)
-    passed = f"{ignored} DICOM files that are no MR images were passed over"
-    notes = [passed] if ignored else []
-    if not sources and not faults:
-        nothing = f"{source} holds no NIfTI volumes and no MR series in DICOM"
-        remedy = "give the folder that holds the scans"
-        raise UserError("; ".join([nothing, *notes, remedy]))
-    if any(s.label for s in sources):  # the layout has labels for all or for none
-        faults += [
-            f"{s.files[0]} has no label map, and others have; add it, or take all away"
-            for s in sources
-            if not s.label
-        ]
-        sources = [s for s in sources if s.label]
-    return sources, faults, notes
-
-
 def _stamp(source: Source) -> str:
     """Changes when a file of a scan does: names, sizes and times, not contents."""
     lines = []
@@ -159,12 +145,58 @@ def _stamp(source: Source) -> str:
         except OSError:  # said when it is read
             continue
         lines.append(f"{path.name} {about.st_size} {about.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16]
+    text = "\n".join(sorted(lines)).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _known(folder: Path, settings: dict) -> dict[str, Scan]:
+    """What a folder holds of a conversion. Raises `UserError` for one that holds
+    something else, or was made with other settings."""
+    if not (folder / STATE).exists():
+        there = folder.iterdir() if folder.exists() else ()
+        names = sorted(p.name for p in there if not p.name.startswith(".convert"))
+        if not names:
+            return {}
+        what = "slices" if any("keras_slices_" in n for n in names) else "files"
+        what += f" that no conversion made ({names[0]})"
+        raise UserError(f"{folder} already holds {what}; choose a new or empty folder")
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        old = dict(state["settings"])
+        scans = {name: Scan(**scan) for name, scan in state["scans"].items()}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        remedy = "delete the folder and convert again"
+        raise UserError(f"{folder} has a damaged {STATE}; {remedy}") from None
+    for key in sorted(old.keys() | settings.keys()):
+        there, now = old.get(key), settings.get(key)
+        if there != now:
+            what = f"was converted with other settings ({key}: {there}, now {now})"
+            raise UserError(f"{folder} {what}; choose another folder, or delete it")
+    return scans
+
+
+def _save(folder: Path, settings: dict, scans: dict[str, Scan]) -> None:
+    state = {"settings": settings, "scans": {n: vars(s) for n, s in scans.items()}}
+    write_whole(folder / STATE, json.dumps(state, indent=1) + "\n")
+
+
+def _place(folder: Path, scan: Scan, files: dict[str, bytes]) -> None:
+    """Write the slices of a scan, then move them into place of any older ones."""
+    hidden = {"prefix": f".case_{scan.case:03d}_", "suffix": ".tmp"}
+    with tempfile.TemporaryDirectory(dir=folder, **hidden) as new:
+        for file, content in files.items():
+            Path(new, Path(file).name).write_bytes(content)
+        its = f"keras_slices_*/*_{scan.case:03d}_week_{scan.week}_slice_*.nii.gz"
+        for old in folder.glob(its):
+            old.unlink()
+        for file in files:
+            target = folder / file
+            target.parent.mkdir(exist_ok=True)
+            os.replace(Path(new, target.name), target)
 
 
 def _cut(job: tuple[Source, Scan, dict]) -> tuple[dict[str, bytes], str]:
-    """The slice files of one scan by their names, and what the user should know of it;
-    no files, and what is wrong, of a scan that cannot be cut."""
+    """The slice files of one scan by their names, or what is wrong with it."""
     source, scan, how = job
     try:
         volume = read_volume(source)
@@ -184,4 +216,4 @@ def _cut(job: tuple[Source, Scan, dict]) -> tuple[dict[str, bytes], str]:
         if piece.labels is not None:
             label = f"keras_slices_seg_{scan.split}/seg_{name}"
             files[label] = nifti_bytes(piece.labels, piece.affine)
-    return files, volume.note
+    return files, ""

@@ -1,100 +1,200 @@
-"""``vqlib data fetch``: list, ask, download, turn into slices, and say whom to credit.
+"""``vqlib data fetch``: openly licensed coronal MR of the pelvis, listed, downloaded,
+and turned into slices, from the NCI Imaging Data Commons (IDC).
 
-What there is to choose from: `pelvis.archive`. The client of ``idc-index`` downloads
-each series into a folder of its own. A series has come only when its files are as many
-and as large as the index says; what came in part comes again with the next call.
+The package ``idc-index`` (the extra ``fetch``) carries an index of all series in the
+archive, so that listing needs no network, and downloads. Offered is MR of one of
+`BODY_PARTS`, with a licence that permits use and adaptation, that is coronal by its
+description, or has the description asked for: the index does not say orientation or
+field of view. A series has come only when its files are as many and as large as the
+index says; what came in part comes again with the next call.
 """
 
+import html
 import json
-import logging
 import os
 import re
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 import click
+import pandas as pd
 from pandas import DataFrame
 
-from pelvis import archive
-from pelvis.archive import size_text
-from pelvis.convert import convert
+from pelvis.convert import STATE, convert
 from pelvis.files import write_whole, writing
-from pelvis.ledger import STATE
-from vqlib.errors import UserError
+from vqlib.errors import UserError, unknown_name
 
+BODY_PARTS = ("PROSTATE", "PELVIS", "BLADDER", "RECTUM", "UTERUS", "CERVIX")
+MIN_IMAGES = 10  # scouts and thick slabs have fewer
+DEFAULT_COLLECTION = "prostatex"  # by far the most patients, with the same sequence
 CREDITS = "credits.json"
-CONVERTED = 60 * 256 * 128 * 2  # bytes of the slices of one series, at most
-FEW = 3  # patients; with fewer there is no split by patient
-_UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
-_SIZE = r"(\d+(?:\.\d+)?)\s*(MB|GB|TB)"
+# columns read of the index (all of them take a gigabyte) -> columns of our tables
+COLUMNS = {
+    "SeriesInstanceUID": "uid",
+    "collection_id": "collection",
+    "PatientID": "patient",
+    "SeriesDescription": "description",
+    "instanceCount": "images",
+    "series_size_MB": "size",  # in our tables bytes
+    "license_short_name": "licence",
+    "source_DOI": "doi",  # of the data set that it came with
+}
+CITATION = (
+    "Fedorov, A., et al. (2023). National Cancer Institute Imaging Data Commons: "
+    "Toward Transparency, Reproducibility, and Scalability in Imaging Artificial "
+    "Intelligence. RadioGraphics. https://doi.org/10.1148/rg.230180"
+)
+_CORONAL = r"(?i)(?<![a-z])cor(?:a|onal)?(?![a-z])"
+# no stack of images as they were taken: scouts, projections, subtractions
+_DERIVED = r"(?i)(?<![a-z])(?:loc\w*|scout|mip|mpr|sub)(?![a-z])"
+_OPEN = r"CC0\b.*|CC BY(?:-NC)?(?:-SA)? \d.*"  # -NC forbids commercial use
 
 
-def show_list(collection: str | None, description: str | None, as_json: bool) -> None:
+def read_index() -> DataFrame:
+    """Every pelvic MR series with an open licence, coronal or not, by patient."""
+    wanted = [("Modality", "==", "MR"), ("BodyPartExamined", "in", BODY_PARTS)]
+    wanted.append(("instanceCount", ">=", MIN_IMAGES))
+    path = _needs("idc_index_data").IDC_INDEX_PARQUET_FILEPATH
+    found = pd.read_parquet(path, columns=list(COLUMNS), filters=wanted)
+    found = found.rename(columns=COLUMNS)
+    found["size"] = (found["size"] * 1e6).round().astype("int64")
+    text = ["description", "licence", "doi"]
+    found[text] = found[text].fillna("").astype(str)
+    found = found[found["licence"].str.fullmatch(_OPEN)]
+    return found.sort_values(["collection", "patient", "uid"], ignore_index=True)
+
+
+def citations(dois: Iterable[str]) -> dict[str, str]:
+    """How to cite each data set, as the archive words it, or its DOI."""
+    tables = _needs("idc_index_data").INDEX_METADATA
+    path = tables["collections_index"]["parquet_filepath"]
+    table = pd.read_parquet(path, columns=["sources"])
+    known = {}
+    for source in table["sources"].explode().dropna():
+        if source["source_doi"] and source["citation"]:
+            text = html.unescape(re.sub(r"<[^>]+>", "", source["citation"]))
+            known[source["source_doi"].lower()] = " ".join(text.split())
+    return {d: known.get(d.lower(), f"https://doi.org/{d}") for d in sorted(set(dois))}
+
+
+def select(index: DataFrame, collection: str | None, description: str | None):
+    """The coronal series of a collection, or of all; with ``description``, the series
+    that have it in theirs instead. Raises `UserError` where there are none."""
+    if collection is not None:
+        name = collection.lower().replace("-", "_")
+        if name not in set(index["collection"]):
+            raise unknown_name("collection", collection, set(index["collection"]))
+        index = index[index["collection"] == name]
+    says = index["description"].str.contains
+    if description is None:
+        found = index[says(_CORONAL) & ~says(_DERIVED)]
+    else:
+        found = index[says(re.escape(description), case=False)]
+    if found.empty:
+        what = f"has {description!r} in" if description else "is coronal by"
+        common = ", ".join(map(repr, index["description"].value_counts().index[:5]))
+        raise UserError(
+            f"no series of {collection or 'the pelvis'} {what} its description; "
+            f"name another with --description, such as {common}"
+        )
+    return found
+
+
+def choose(collection: str | None, patients: str, description: str | None) -> DataFrame:
+    """One series for each of the first ``patients`` (a number, or all): T2-weighted if
+    there is one, then with the most common description, then with the most images.
+    Raises `UserError`."""
+    if patients != "all" and not (patients.isdecimal() and int(patients) > 0):
+        raise UserError(f"--patients {patients!r} must be a number from 1, or all")
+    found = select(read_index(), collection or DEFAULT_COLLECTION, description)
+    order = {
+        "t2": found["description"].str.contains("t2", case=False),
+        "common": found.groupby("description")["patient"].transform("nunique"),
+    }
+    found = found.assign(**order).sort_values(
+        ["patient", "t2", "common", "images", "uid"],
+        ascending=[True, False, False, False, True],
+    )
+    found = found.drop_duplicates("patient", ignore_index=True).drop(columns=[*order])
+    return found if patients == "all" else found[: int(patients)]
+
+
+def table(found: DataFrame, by: str) -> str:
+    """Series counted by collection or description, the one with most patients first."""
+    listed = found.groupby(by).agg(
+        series=("uid", "size"),
+        patients=("patient", "nunique"),
+        MB=("size", lambda sizes: round(sizes.sum() / 1e6)),
+        licence=("licence", lambda some: ", ".join(sorted(set(some)))),
+    )
+    listed = listed.sort_values("patients", ascending=False, kind="stable")
+    return listed.reset_index().to_string(index=False)
+
+
+def show_list(collection: str | None, description: str | None) -> None:
     """List the collections, or the kinds of series of one; download nothing."""
-    by = "description" if collection else "collection"
-    found = archive.select(archive.read_index(), collection, description)
-    listed = archive.offers(found, by)
-    if as_json:
-        click.echo(json.dumps(listed.to_dict("records"), indent=2))
-        return
-    few = (listed["patients"] < FEW) & (by == "collection")
-    if not few.all():
-        click.echo(archive.table(by, listed[~few]))
-    if few.any():
-        names = ", ".join(sorted(listed["name"][few]))
-        click.echo(f"with fewer than {FEW} patients: {names}")
-    what = f"with {description!r} in the" if description else "coronal by the"
+    found = select(read_index(), collection, description)
+    click.echo(table(found, "description" if collection else "collection"))
     click.echo(
-        f"\nMR of the pelvis, {what} description, {archive.index_version()}. "
-        "The index does not say the field of view:\nprostatex shows the prostate "
-        "closely, t1_tse_cor of cptac_ucec the whole pelvis.\nTo get some: vqlib data "
-        f"fetch DIR --collection {collection or archive.DEFAULT_COLLECTION}"
+        "\nThe index does not say the field of view: prostatex shows the prostate "
+        "closely, t1_tse_cor of cptac_ucec the whole pelvis.\nNC: no commercial use. "
+        "To get some: vqlib data fetch DIR --collection "
+        f"{collection or DEFAULT_COLLECTION}"
     )
 
 
-def get(
-    folder: str, chosen: DataFrame, download_dir: str | None, max_size: str, yes: bool
-) -> None:
+def get(folder: str, chosen: DataFrame, yes: bool) -> None:
     """Show what a choice takes, ask, download, convert, and say what came of it."""
     target = Path(os.path.abspath(folder))
-    downloads = Path(download_dir or target.with_name(f"{target.name}.dicom"))
+    downloads = target.with_name(f"{target.name}.dicom")
     check_target(chosen, target, downloads)
-    click.echo(archive.table("collection", archive.offers(chosen)))
-    for offer in archive.offers(chosen, "description").itertuples():
-        click.echo(f"  {offer.name}: {offer.series} series")
-    click.echo("\nlicence and citation:")
-    for doi, text in archive.citations(chosen["doi"]).items():
-        licences = set(chosen["licence"][chosen["doi"] == doi].map(archive.named))
-        click.echo(f"  {', '.join(sorted(licences))}: {text}")
-    click.echo(f"  the archive: {archive.CITATION}\n")
-    if len(todo := missing(chosen, downloads)):
-        _ask(todo, downloads, max_size, yes)
+    click.echo(table(chosen, "description"))
+    for text in (*citations(chosen["doi"]).values(), CITATION):
+        click.echo(f"cite: {text}")
+    todo = missing(chosen, downloads)
+    if len(todo):
+        size = f"{len(todo)} series, {todo['size'].sum() / 1e6:.0f} MB"
+        click.echo(f"to download: {size}, to {downloads}")
+        try:
+            agreed = yes or click.confirm("download and convert?")
+        except click.Abort:  # no one there to answer
+            agreed = False
+        if not agreed:
+            raise UserError("nothing was downloaded; --yes answers without being asked")
     try:
-        failed = download(chosen, downloads)
-        for uid, reason in failed.items():
-            click.echo(f"series {uid} did not come ({reason})")
+        with writing(downloads):
+            for uid in todo["uid"]:  # what came in part
+                shutil.rmtree(downloads / uid, ignore_errors=True)
+            if len(todo):
+                transfer(list(todo["uid"]), downloads)
+        absent = missing(chosen, downloads)
+        for uid in absent["uid"]:
+            shutil.rmtree(downloads / uid, ignore_errors=True)
+        if len(absent) == len(chosen):
+            what = f"none of {len(chosen)} series came"
+            raise UserError(f"{what}; check the network and run the same command again")
         try:
             report = convert(downloads, target)
         finally:  # slices that are there by then are credited
             if (target / STATE).exists():
-                absent = missing(chosen, downloads)["uid"]
-                write_credits(chosen[~chosen["uid"].isin(absent)], target)
+                write_credits(chosen.drop(absent.index), target)
     except KeyboardInterrupt:
-        there = len(chosen) - len(missing(chosen, downloads))
-        kept = f"stopped; {there} of {len(chosen)} series are in {downloads}"
+        kept = f"stopped; {len(chosen) - len(missing(chosen, downloads))} of"
+        kept += f" {len(chosen)} series are in {downloads}"
         click.echo(f"{kept}, and the same command goes on from there", err=True)
         raise SystemExit(130) from None
     for line in (*report.notes, *report.faults):
         click.echo(line)
-    if done := report.converted + report.skipped:
-        click.echo(f"scans in {folder}: {done}; whom to credit: {CREDITS}")
-    if failed:
-        what = f"{len(failed)} of {len(chosen)} series did not come"
+    done = report.converted + report.skipped
+    click.echo(f"scans in {folder}: {done}; whom to credit: {CREDITS}")
+    if len(absent):
+        what = f"{len(absent)} of {len(chosen)} series did not come"
         raise UserError(f"{what}; the same command tries them again")
     if report.faults:
-        raise UserError(f"{len(report.faults)} faults in {downloads}")
+        raise UserError(f"faults in {downloads}: {len(report.faults)}")
 
 
 def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
@@ -106,126 +206,51 @@ def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
 
 
 def check_target(chosen: DataFrame, folder: Path, downloads: Path) -> None:
-    """Raise `UserError` for a target that holds something else, or a full disk."""
-    there, credits, credited = _names(downloads), folder / CREDITS, set()
-    if credits.exists():
-        try:
-            value = json.loads(credits.read_text(encoding="utf-8"))
-            credited = {series["uid"] for series in value["series"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            remedy = "delete it and fetch again"
-            raise UserError(f"{credits} is damaged; {remedy}") from None
-    elif _names(folder) and not there:
+    """Raise `UserError` for a target that holds something else."""
+    there, held = _names(downloads), _names(folder)
+    if held and not there and STATE not in held:
         fault = "is not empty, and not of an earlier fetch"
         raise UserError(f"{folder} {fault}; choose another DIR")
-    for place, found in ((downloads, there), (folder, credited)):
-        if others := sorted(found - set(chosen["uid"])):
-            fault = f"holds series that are not in this choice ({others[0]})"
-            raise UserError(f"{place} {fault}; choose another DIR or --download-dir")
-    needed = missing(chosen, downloads)["size"].sum() + CONVERTED * len(chosen)
-    parents = (downloads.absolute(), *downloads.absolute().parents)
-    free = shutil.disk_usage(next(place for place in parents if place.exists())).free
-    if free < needed:
-        takes = f"{size_text(free)} free, and this choice takes {size_text(needed)}"
-        remedy = "take fewer --patients or another disk"
-        raise UserError(f"{downloads.parent} has {takes}; {remedy}")
+    if others := sorted(there - set(chosen["uid"])):
+        fault = f"holds series that are not in this choice ({others[0]})"
+        raise UserError(f"{downloads} {fault}; choose another DIR")
 
 
-def download(chosen: DataFrame, downloads: Path) -> dict[str, str]:
-    """Fetch what is missing; returns the reason for each series that did not come.
-    Raises `UserError` where the folder cannot be written, and where none came."""
-
-    def remove(series: DataFrame) -> None:
-        for uid in series["uid"]:
-            shutil.rmtree(downloads / uid, ignore_errors=True)
-
-    todo = missing(chosen, downloads)
-    if todo.empty:
-        return {}
+def transfer(uids: list[str], downloads: Path) -> None:
+    """Copy series, each into a folder of its UID."""
+    client = _needs("idc_index").IDCClient()
+    how = {"seriesInstanceUID": uids, "dirTemplate": "%SeriesInstanceUID"}
+    shown = sys.stderr.isatty()
     try:
-        with writing(downloads):
-            remove(todo)
-            said = transfer(list(todo["uid"]), downloads)
-    finally:
-        absent = missing(chosen, downloads)
-        remove(absent)
-        with suppress(OSError):
-            downloads.rmdir()  # where there is no file in it
-    failed = {}
-    for uid in absent["uid"]:
-        lines = [line for line in said.splitlines() if f"/{uid}" in line]
-        reason = lines[0].rpartition('": ')[2] if lines else "not all of its files came"
-        failed[uid] = reason[-200:]
-    if len(failed) == len(chosen):
-        what = f"none of {len(chosen)} series came ({failed[uid]})"
-        raise UserError(f"{what}; check the network and run the same command again")
-    return failed
-
-
-def transfer(uids: list[str], downloads: Path) -> str:
-    """Copy series, each into a folder of its UID; returns what the client says."""
-    client = archive.needs_fetch("idc_index").IDCClient()
-    client.index = client.index[client.index["SeriesInstanceUID"].isin(uids)]
-    said, log = [], logging.getLogger("idc_index.index")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return bool(said.append(record.getMessage()))  # False: nothing is printed
-
-    log.addFilter(keep)
-    try:
-        client.download_from_selection(
-            str(downloads),
-            seriesInstanceUID=uids,
-            dirTemplate="%SeriesInstanceUID",
-            show_progress_bar=sys.stderr.isatty(),
-        )
-    finally:
-        log.removeFilter(keep)
-    return "\n".join(said)
+        client.download_from_selection(str(downloads), show_progress_bar=shown, **how)
+    except import_module("idc_index").index.IDCClientInsufficientDiskSpaceError as full:
+        raise UserError(f"{full}; take fewer --patients or another disk") from None
 
 
 def write_credits(used: DataFrame, folder: Path) -> None:
     """Whose scans the slices show, for the captions of figures: ``credits.json``."""
     columns = ["uid", "collection", "patient", "description", "licence", "doi"]
-    sets = used.groupby(["collection", "licence", "doi"]).groups
     value = {
-        "archive": f"NCI Imaging Data Commons, {archive.index_version()}",
-        "cite": [*archive.citations(used["doi"]).values(), archive.CITATION],
-        "credit": sorted(
-            f"{name}, {archive.named(licence)}, https://doi.org/{doi}, resampled"
-            for name, licence, doi in sets
-        ),
+        "archive": "NCI Imaging Data Commons",
+        "cite": [*citations(used["doi"]).values(), CITATION],
         "series": used[columns].to_dict("records"),
     }
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with writing(folder):
-        write_whole(folder / CREDITS, text)
-
-
-def _ask(todo: DataFrame, downloads: Path, limit: str, yes: bool) -> None:
-    """Raise `UserError` for a download above the limit ("500 MB"), or for a no."""
-    size, match = todo["size"].sum(), re.fullmatch(_SIZE, limit.strip().upper())
-    if not match:
-        raise UserError(f"--max-size {limit!r} must be a size such as '500 MB'")
-    if size > float(match[1]) * _UNITS[match[2]]:
-        fault = f"the download is {size_text(size)}, more than --max-size {limit}"
-        raise UserError(f"{fault}; take fewer --patients, or raise it")
-    click.echo(f"to download: {len(todo)} series, {size_text(size)}, to {downloads}")
-    try:
-        agreed = yes or click.confirm("download and convert?")
-    except click.Abort:  # no one there to answer
-        click.echo()
-        agreed = False
-    if not agreed:
-        raise UserError("nothing was downloaded; --yes answers without being asked")
+        write_whole(folder / CREDITS, json.dumps(value, indent=2) + "\n")
 
 
 def _names(folder: Path) -> set[str]:
     """What lies in a folder, hidden files left out."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose another DIR")
+    return {path.name for path in folder.glob("[!.]*")}
+
+
+def _needs(module: str):
+    """Import a module of the extra ``fetch``; raises `UserError` without it."""
     try:
-        return {path.name for path in folder.iterdir() if path.name[0] != "."}
-    except FileNotFoundError:
-        return set()
-    except OSError as fault:
-        what = f"{folder} cannot be read ({fault.strerror})"
-        raise UserError(f"{what}; choose another DIR") from None
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        what = f"the package {missing.name} is not installed"
+        remedy = 'listing and downloading scans need: pip install -e ".[fetch]"'
+        raise UserError(f"{what}; {remedy}") from None

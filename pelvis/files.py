@@ -1,11 +1,18 @@
-"""How files are written: whole, by one process at a time, or one line says why not."""
+"""How files are written: whole, by one process at a time, by several for long work."""
 
-import errno
 import gzip
+import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import filelock
 import numpy as np
@@ -28,21 +35,13 @@ def nifti_bytes(pixels: np.ndarray, affine: np.ndarray) -> bytes:
 @contextmanager
 def alone(lock: Path, folder: Path) -> Iterator[None]:
     """Keeps a second process from writing to a folder; a killed one blocks nobody.
-
-    Raises `UserError` where ``lock``, a file, is held.
-    """
-    held = filelock.FileLock(lock)
+    Raises `UserError` where ``lock``, a file, is held."""
     try:
-        held.acquire(timeout=0)
+        with filelock.FileLock(lock, timeout=0):
+            yield
     except filelock.Timeout:
         who = f"another process is writing to {folder}"
         raise UserError(f"{who}; wait until it has ended") from None
-    except NotImplementedError:
-        pass  # some network folders know no locks
-    try:
-        yield
-    finally:
-        held.release()
 
 
 @contextmanager
@@ -52,21 +51,57 @@ def writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as fault:
-        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "change its permissions or take another"
         what = f"{folder}: cannot write there ({fault.strerror or fault})"
-        again = "and give the same command again"
-        raise UserError(f"{what}; {remedy}, {again}") from None
+        remedy = "free some space, change its permissions or take another folder"
+        raise UserError(f"{what}; {remedy}, and give the same command again") from None
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step, unless it holds the same already."""
-    content = text.encode()
-    if path.exists() and path.read_bytes() == content:
-        return
+    """Write a text file in one step."""
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def run_jobs(
+    function: Callable, jobs: list, processes: int | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Calls a function with each job; yields (job, result) as they are ready.
+
+    ``processes`` work at once, by default one a core; one alone is this process. Others
+    are spawned: a fork of a process with threads (torch, Jupyter) may hang. Raises what
+    the function does, and `UserError` where a process is killed.
+    """
+    processes = min(processes or os.cpu_count() or 1, len(jobs))
+    if processes < 2:
+        yield from ((job, function(job)) for job in jobs)
+        return
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+    script = sys.modules["__main__"]
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        # a spawned process would import the user's script, and start all over again
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            waiting = {pool.submit(function, job): job for job in jobs}
+        finally:
+            sys.modules["__main__"] = script
+        for future in as_completed(waiting):
+            yield waiting.pop(future), future.result()  # and keep no result
+    except BrokenProcessPool:
+        what = "a process was ended from outside, perhaps for want of memory"
+        remedy = "close other programs and give the same command again"
+        raise UserError(f"{what}; {remedy}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Ctrl-C is for the process that hands out the work; when that is killed, this one
+    would wait for more work for ever."""
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -12,7 +12,7 @@ What was planned once stays: scans that are added later get what is free.
 import hashlib
 from dataclasses import dataclass, field
 
-from pelvis.sources import Source, natural
+from pelvis.scans import Source, natural
 from vqlib.data.layout import SPLITS
 
 RELEASE = {"train": range(4, 36), "validate": range(36, 40), "test": range(40, 43)}
@@ -28,25 +28,22 @@ class Scan:
     week: int
     split: str
     stamp: str | None = None  # of the source that its slices were cut from
-    label: str = ""  # the file that its labels were cut from
-    files: dict[str, str] = field(default_factory=dict)  # slice -> SHA-256
+    files: list[str] = field(default_factory=list)  # its slices
 
 
 def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, Scan]:
-    """Scans by the text of their sources: the known ones, except those that were moved
-    (gone, and there again under another name), and after them the new ones."""
-    present = {str(source) for source in sources}
+    """Scans by the text of their sources: the known ones, and after them new ones."""
     new = sorted((s for s in sources if str(s) not in known), key=lambda s: s.when)
     new.sort(key=lambda s: s.week is None)  # weeks that names say are taken first
-    named = {(s.patient, s.week) for s in new if s.week is not None}
-    scans = {
-        name: scan
-        for name, scan in known.items()
-        if name in present or (scan.patient, scan.week) not in named
-    }
-    cases = _numbers(new, {scan.patient: scan.case for scan in known.values()})
+    scans, patients = dict(known), {s.patient for s in new}
+    cases = {s.patient: s.case for s in new if s.case in range(FIRST_OTHER)}
+    cases |= {scan.patient: scan.case for scan in known.values()}
+    free = max([FIRST_OTHER - 1, *cases.values()]) + 1
+    others = sorted(patients - cases.keys(), key=natural)
+    cases |= {patient: free + n for n, patient in enumerate(others)}
     splits = {scan.case: scan.split for scan in known.values()}
-    splits |= _split(sorted(set(cases.values()) - splits.keys()), splits, cases, seed)
+    unsplit = {p: cases[p] for p in patients if cases[p] not in splits}
+    splits |= _split(unsplit, splits, seed)
     taken = {(scan.case, scan.week) for scan in scans.values()}
     for source in new:
         case, week = cases[source.patient], source.week
@@ -57,22 +54,15 @@ def plan(sources: list[Source], known: dict[str, Scan], seed: int) -> dict[str, 
     return scans
 
 
-def _numbers(new: list[Source], cases: dict[str, int]) -> dict[str, int]:
-    """Patient → number, those of new scans included."""
-    given = {s.patient: s.case for s in new if s.case in range(FIRST_OTHER)}
-    cases = given | cases
-    free = max([FIRST_OTHER - 1, *cases.values()]) + 1
-    others = sorted({s.patient for s in new} - cases.keys(), key=natural)
-    return cases | {patient: free + n for n, patient in enumerate(others)}
-
-
-def _split(new: list[int], known: dict[int, str], cases, seed: int) -> dict[int, str]:
-    """Case → split for cases that have none yet."""
-    splits = {c: name for name, its in RELEASE.items() for c in its if c in new}
-    rest = [case for case in new if case not in splits]
-    names = {case: patient for patient, case in cases.items()}
+def _split(new: dict[str, int], known: dict[int, str], seed: int) -> dict[int, str]:
+    """Case → split for new patients and their cases."""
+    splits = {
+        c: name for name, its in RELEASE.items() for c in its if c in new.values()
+    }
     # by a hash of the name: another patient more or less does not reshuffle all
-    rest.sort(key=lambda c: hashlib.sha256(f"{seed} {names[c]}".encode()).digest())
+    rest = [patient for patient in new if new[patient] not in splits]
+    rest.sort(key=lambda patient: hashlib.sha256(_bytes(f"{seed} {patient}")).digest())
+    rest = [new[patient] for patient in rest]
     total = len(known) + len(new)
     for split in SPLITS[1:] if total >= len(SPLITS) else ():
         held = [*known.values(), *splits.values()].count(split)
@@ -80,3 +70,7 @@ def _split(new: list[int], known: dict[int, str], cases, seed: int) -> dict[int,
         splits |= dict.fromkeys(rest[:wanted], split)
         rest = rest[wanted:]
     return splits | dict.fromkeys(rest, "train")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")  # a file's name may be no text

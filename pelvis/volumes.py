@@ -1,7 +1,5 @@
-"""3D scans in a folder: which are there (`pelvis.sources`), and one of them, read and
-judged: one line says what is wrong with it."""
+"""One 3D scan, read and judged: one line says what is wrong with it."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,17 +7,16 @@ import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
+from pelvis import SPACING_RANGE
 from pelvis.dicom import read_series
-from pelvis.sources import Source, dicom_sources, nifti_sources
+from pelvis.scans import Source
 from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
-SPACING_RANGE = (0.05, 50.0)  # mm; a voxel of another size is a damaged header
 SAME_GRID = 0.1  # voxels: how far a label map may lie from its image
-SHIFT = 1  # voxel: how far sform and qform lie apart before it is worth a note
 SAME_WAY = 5  # degrees: how far axes of sform and qform may differ
 _DEFLATE = 1032  # gzip shrinks nothing further than this
-_UNKNOWN = "left and right are unknown; export it from DICOM with dcm2niix"
+_UNKNOWN = "so left and right are unknown; export it from DICOM with dcm2niix"
 
 
 class Volume(NamedTuple):
@@ -28,43 +25,6 @@ class Volume(NamedTuple):
     pixels: np.ndarray  # integers or float32 [I, J, K], finite, not constant
     labels: np.ndarray | None  # uint8 [I, J, K]
     affine: np.ndarray  # float64 [4, 4]: voxel -> mm to the right, front and head
-    note: str = ""  # what the user should know of it
-
-
-def find_volumes(
-    folder: str | Path, progress: bool = True
-) -> tuple[list[Source], list[str], int]:
-    """The scans below a folder, one line for each fault, and the number of DICOM files
-    that are no MR images. Links to folders are followed; hidden files are left out.
-    Raises `UserError` where the folder is none, or holds slices."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {what}; give the folder that holds the scans")
-    files, faults, seen = [], [], set()
-
-    def unreadable(fault: OSError) -> None:
-        remedy = "change its permissions, or move it away"
-        faults.append(f"{fault.filename} cannot be read ({fault.strerror}); {remedy}")
-
-    for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        true = os.path.realpath(here)
-        if true in seen:  # a link that leads back, or a second one to the same place
-            below.clear()
-            continue
-        seen.add(true)
-        if any(name.startswith("keras_slices_") for name in below):
-            remedy = "give it as --data-dir, or move it out of the folder of the scans"
-            raise UserError(f"{here} holds slices already, and no scans; {remedy}")
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        paths = [Path(here, name) for name in names if not name.startswith(".")]
-        # pipes and devices never end; a broken link is named when it is read
-        files += [p for p in paths if os.path.isfile(p) or not os.path.exists(p)]
-    niftis = [f for f in sorted(files) if f.name.lower().endswith((".nii", ".nii.gz"))]
-    sources, wrong = nifti_sources(folder, niftis)
-    rest = sorted(set(files) - set(niftis))
-    series, damaged, ignored = dicom_sources(folder, rest, progress)
-    return sources + series, faults + wrong + damaged, ignored
 
 
 def read_volume(source: Source) -> Volume:
@@ -79,23 +39,48 @@ def read_volume(source: Source) -> Volume:
         name, pixels, affine = read_series(source.files)
         _judge_affine(name, affine)
         return Volume(_judge_pixels(name, pixels), None, affine)
-    path = source.files[0]
+    path, labels = source.files[0], None
+    pixels, affine = _read(path)
+    if source.label is not None:
+        labels, where = _read(source.label)
+        apart = np.abs((affine - where)[:3] * [*pixels.shape, 1]).sum(axis=1).max()
+        width = np.linalg.norm(affine[:3, :3], axis=0).min()
+        if labels.shape != pixels.shape or apart > SAME_GRID * width:
+            fault = f"is not on the grid of {path.name} (other size or affine)"
+            raise UserError(f"{source.label} {fault}; resample the label to its image")
+        labels = as_labels(source.label, labels)
+    return Volume(_judge_pixels(path, pixels), labels, affine)
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels and the affine of a file whose header says where they lie."""
     values, header, affine = read_array(path, _volume_shape)
-    pixels = _judge_pixels(path, values)
-    note = _judge_header(path, header, affine)
-    if source.label is None:
-        return Volume(pixels, None, affine, note)
-    values, header, where = read_array(source.label, _volume_shape)
-    _judge_header(source.label, header, where)
-    shape = pixels.shape
-    if values.shape != shape or _apart(shape, affine, where) > SAME_GRID:
-        fault = f"is not on the grid of {path.name} (other size or affine)"
-        raise UserError(f"{source.label} {fault}; resample the label to its image")
-    return Volume(pixels, as_labels(source.label, values), affine, note)
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if max(codes) <= 0:
+        raise UserError(f"{path} has no sform or qform code, {_UNKNOWN}")
+    declared, widths = header["pixdim"][1:4].copy(), _judge_affine(path, affine)
+    if not np.allclose(widths, declared, rtol=0.02):
+        one, two = ("x".join(f"{w:.3g}" for w in x) for x in (declared, widths))
+        sizes = f"voxels of {one} mm in pixdim but {two} mm in its affine"
+        raise UserError(f"{path} declares {sizes}; export it again")
+    if min(codes) > 0:
+        try:
+            header["pixdim"][0] = header["pixdim"][0] or 1  # as the standard reads a 0
+            other = header.get_qform()
+        except (ValueError, HeaderDataError):  # a quaternion longer than 1
+            other = np.full((4, 4), np.nan)
+        with np.errstate(all="ignore"):
+            lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
+            cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
+        if not (cosines > np.cos(np.radians(SAME_WAY))).all():
+            ways = "has sform and qform that point different ways"
+            raise UserError(f"{path} {ways}, {_UNKNOWN}")
+    return values, affine
 
 
 def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
-    """The shape that a header declares; refuses what is no volume of grey values."""
+    """The shape that a header declares; refuses what is no volume of grey values, and
+    what would take memory that the file cannot fill."""
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     size = " x ".join(map(str, shape))
     while len(shape) > 3 and shape[-1] == 1:
@@ -111,36 +96,6 @@ def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
         kind = "complex" if dtype.kind == "c" else "colour"
         raise UserError(f"{path} holds {kind} voxels; export it as grey values")
     return shape
-
-
-def _judge_header(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> str:
-    """A note where sform and qform lie apart; raises `UserError` for a header that does
-    not say where its voxels lie."""
-    codes = int(header["sform_code"]), int(header["qform_code"])
-    if max(codes) <= 0:
-        raise UserError(f"{path} has no sform or qform code, so {_UNKNOWN}")
-    declared = header["pixdim"][1:4]
-    widths = _judge_affine(path, affine)
-    if not np.allclose(widths, declared, rtol=0.02):
-        one, two = ("x".join(f"{w:.3g}" for w in x) for x in (declared, widths))
-        sizes = f"voxels of {one} mm in pixdim but {two} mm in its affine"
-        raise UserError(f"{path} declares {sizes}; export it again")
-    if min(codes) <= 0:
-        return ""
-    try:
-        header["pixdim"][0] = header["pixdim"][0] or 1  # as the standard reads a 0
-        other = header.get_qform()
-    except (ValueError, HeaderDataError):  # a quaternion longer than 1
-        other = np.full((4, 4), np.nan)
-    with np.errstate(all="ignore"):
-        lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
-        cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
-    if not (cosines > np.cos(np.radians(SAME_WAY))).all():
-        ways = "has sform and qform that point different ways"
-        raise UserError(f"{path} {ways}, so {_UNKNOWN}")
-    if _apart(header.get_data_shape()[:3], affine, other) < SHIFT:
-        return ""
-    return f"{path}: sform and qform differ; the sform is taken"
 
 
 def _judge_affine(name: str | Path, affine: np.ndarray) -> np.ndarray:
@@ -169,11 +124,3 @@ def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
         value = values.flat[0]
         raise UserError(f"{name} has the value {value:g} everywhere; export it again")
     return values
-
-
-def _apart(shape, affine: np.ndarray, other: np.ndarray) -> float:
-    """How far two affines put the corners of a grid apart, in voxels."""
-    corners = np.array([[*c, 1] for c in np.ndindex(2, 2, 2)])
-    corners[:, :3] *= np.array(shape) - 1
-    apart = np.linalg.norm(corners @ (other - affine).T, axis=1).max()
-    return apart / np.linalg.norm(affine[:3, :3], axis=0).min()

@@ -10,10 +10,10 @@ import shutil
 import malformed
 import nbformat
 import pytest
-from archive_index import series, table
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
-from scan_files import write_volume
+from pandas import DataFrame
+from scan_files import series, write_volume
 from slice_files import write_slice
 
 from lessons.refresh import KERNEL
@@ -174,23 +174,20 @@ data convert scans new --slices some   --slices 'some' must be
 data convert scans new --processes 0   Invalid value for '--processes'
 data convert scans new --seed abc      Invalid value for '--seed'
 data check                             Missing argument 'DIR'
-data check none                        1 fault in none
-data check file                        1 fault in file
-data check empty                       1 fault in empty
-data check scans                       1 fault in scans
+data check none                        none has faults: 1
+data check file                        file has faults: 1
+data check empty                       empty has faults: 1
+data check scans                       scans has faults: 1
 data fetch --collection bet            did you mean 'beta'
 data fetch new --collection prostatx   did you mean 'prostatex'
-data fetch new --collection delta      no series of delta is called coronal
+data fetch new --collection delta      no series of delta is coronal
 data fetch new --description flair     has 'flair' in its description
 data fetch new --patients 0            --patients '0' must be
 data fetch new --patients -1           --patients '-1' must be
 data fetch new --patients some         --patients 'some' must be
-data fetch new --json                  leave out DIR
-data fetch new --max-size big          such as '500 MB'
-data fetch new --max-size '1 MB'       more than --max-size 1 MB
 data fetch new                         nothing was downloaded; --yes answers
 data fetch study --yes                 is not empty, and not of an earlier fetch
-data fetch file --yes                  cannot be read (Not a directory)
+data fetch file --yes                  file is a file; choose
 """
 
 
@@ -221,11 +218,11 @@ def there(home, monkeypatch):
     for name, value in {"VQLIB_HOME": str(home), "VQLIB_CACHE": "off"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(home)
-    index = [series(f"1.{n}", f"p{n}", collection="prostatex") for n in range(3)]
-    index += [series("2.1", collection="beta")]
-    index += [series("3.1", description="dyn_tra", collection="delta")]
-    monkeypatch.setattr("pelvis.archive.read_index", lambda: table(*index))
-    monkeypatch.setattr("pelvis.archive.citations", lambda d: dict.fromkeys(d, "cite"))
+    index = [series(f"1.{n}", f"p{n}") for n in range(3)]
+    index += [series("2.1", "a", collection="beta")]
+    index += [series("3.1", "a", "dyn_tra", collection="delta")]
+    monkeypatch.setattr("pelvis.fetch.read_index", lambda: DataFrame(index))
+    monkeypatch.setattr("pelvis.fetch.citations", lambda d: dict.fromkeys(d, "cite"))
     monkeypatch.setattr("pelvis.fetch.transfer", pytest.fail)
 
 

@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
 OWN = ("vqlib", "lessons", "pelvis")
 # started as programs, loaded as plug-ins or imported by name: name -> where it is used
 PROGRAMS = {
-    "idc-index": "pelvis/archive.py",
+    "idc-index": "pelvis/fetch.py",
     "jupyterlab": "lessons/cli.py",
     "nbval": "Makefile",
     "ruff": ".ci/run",

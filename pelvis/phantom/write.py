@@ -1,9 +1,8 @@
 """The phantom as a folder of files, laid out and named as HipMRI is.
 
-Each volume depends on its own seed alone and every gzip header carries time zero, so
-the bytes are the same whatever the number of processes. All is written beside the
-folder under a temporary name and renamed at the end: an interrupted run leaves nothing
-that looks whole, and the next one removes what a killed one has left.
+Each volume depends on its own seed alone, so the bytes are the same whatever the number
+of processes. All is written under a temporary name and renamed at the end: an
+interrupted run leaves nothing that looks whole.
 """
 
 import json
@@ -15,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from pelvis import workers
-from pelvis.files import alone, nifti_bytes, writing
+from pelvis.files import alone, nifti_bytes, run_jobs, writing
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
 from vqlib.data.layout import SPLITS
@@ -42,19 +40,17 @@ def write_phantom(
     ``patients`` are the patients in train, validate and test, never the same; each has
     ``weeks`` scans in train and one in validate and test, of ``slices`` slices
     (256, 128), int16, with labels uint8. ``jobs`` processes work at once, by default
-    one a core. The settings are kept in ``phantom.json``. With ``volumes`` each scan is
-    written as one 3D volume (256, slices, 128) with axis codes (L, P, S), and one of
-    labels, named as in the CSIRO release; `pelvis.convert` makes the same slices
-    of them.
+    one a core. With ``volumes`` each scan is one 3D volume (256, slices, 128) with axis
+    codes (L, P, S), and one of labels, named as in the CSIRO release.
 
     Raises `UserError` for counts or a seed out of range, and for a folder that already
     holds something or cannot be written.
     """
-    folder = Path(folder)
-    cases = _cases(patients)
-    _check("weeks", weeks, 1)
+    folder, cases = Path(folder), _cases(patients)
     # so thick are 4 slices that their volume could not be a scan's
-    _check("slices of a volume" if volumes else "slices", slices, 5 if volumes else 1)
+    least = 5 if volumes else 1
+    _check("weeks", weeks, 1)
+    _check("slices of a volume" if volumes else "slices", slices, least)
     _check("jobs", 1 if jobs is None else jobs, 1)
     _check("seed", seed, 0, 2**31 - 1)
     temporary = folder.with_name(f".{folder.name}.tmp")
@@ -65,28 +61,23 @@ def write_phantom(
         for case in numbers
         for week in range(weeks if split == "train" else 1)
     ]
-    settings = {
-        "generator": "vqlib phantom",
-        "version": VERSION,
-        "seed": seed,
-        "patients": {split: len(numbers) for split, numbers in cases.items()},
-        "weeks": weeks,
-        "slices": slices,
-    }
+    settings = {"generator": "vqlib phantom", "version": VERSION, "seed": seed}
+    settings["patients"] = {split: len(numbers) for split, numbers in cases.items()}
+    settings |= {"weeks": weeks, "slices": slices}
     draw = partial(_write_scan, temporary, slices, seed, volumes)
     with writing(folder.parent), alone(lock, folder):
         try:
-            _check_empty(folder)
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"{folder} is a file; choose a folder for the phantom")
+            if folder.is_dir() and any(folder.iterdir()):
+                remedy = "choose a new or empty folder, or remove it"
+                raise UserError(f"{folder} already holds files; {remedy}")
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
             temporary.mkdir()
-            with (
-                closing(workers.run(draw, scans, jobs)) as drawn,
-                tqdm(
-                    None, "phantom", len(scans), unit="scan", disable=not progress
-                ) as bar,
-            ):
-                for _ in drawn:
-                    bar.update()
+            bar = {"total": len(scans), "unit": "scan", "disable": not progress}
+            with closing(run_jobs(draw, scans, jobs)) as drawn:
+                for _ in tqdm(drawn, "phantom", **bar):
+                    pass
             text = json.dumps(settings, indent=2) + "\n"
             (temporary / "phantom.json").write_text(text, encoding="utf-8")
             if folder.exists():
@@ -98,28 +89,17 @@ def write_phantom(
     return folder
 
 
-def _check_empty(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose a folder for the phantom")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"{folder} already holds files; choose a new or empty folder, or remove it"
-        )
-
-
 def _check(what: str, number, low: int, high: int = LAST_CASE) -> None:
     if type(number) is not int or not low <= number <= high:
-        raise UserError(
-            f"{what} must be a whole number from {low} to {high}, not {number!r}"
-        )
+        wanted = f"a whole number from {low} to {high}"
+        raise UserError(f"{what} must be {wanted}, not {number!r}")
 
 
 def _cases(patients) -> dict[str, range]:
     """Case numbers of each split: HipMRI's where they fit, then simply onwards."""
     if not isinstance(patients, tuple | list) or len(patients) != len(SPLITS):
-        raise UserError(
-            f"patients {patients} must be three numbers: train, validate and test"
-        )
+        wanted = "three numbers: train, validate and test"
+        raise UserError(f"patients {patients} must be {wanted}")
     cases, free = {}, 0
     for split, count in zip(SPLITS, patients, strict=True):
         _check(f"patients in {split}", count, 1)
@@ -127,9 +107,8 @@ def _cases(patients) -> dict[str, range]:
         free = first + count
         cases[split] = range(first, free)
     if free > LAST_CASE + 1:
-        raise UserError(
-            f"{sum(patients)} patients are too many: case numbers end at {LAST_CASE}"
-        )
+        many = f"{sum(patients)} patients are too many"
+        raise UserError(f"{many}: case numbers end at {LAST_CASE}")
     return cases
 
 

@@ -126,40 +126,6 @@ def coronal_series(shape=(30, 40, 12), spacing=(10.0, 10.0, 21.0), tilt=None, **
     return images
 
 
-def enhanced(images):
-    """The same series as one enhanced multi-frame file."""
-    own = ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept")
-    shared = ("ImageOrientationPatient", "PixelSpacing")
-    several = pydicom.Dataset()
-    for element in images[0]:
-        if element.keyword not in own + shared:
-            several.add(element)
-    several.file_meta = images[0].file_meta
-    several.SOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    several.NumberOfFrames = len(images)
-    several.PixelData = b"".join(image.PixelData for image in images)
-
-    def groups(image, **tags):
-        """A sequence of one item for each name, with one or more tags of the image."""
-        found = pydicom.Dataset()
-        for name, keys in tags.items():
-            item = pydicom.Dataset()
-            for key in keys:
-                if key in image:
-                    item.add(image[key])
-            setattr(found, f"{name}Sequence", [item])
-        return found
-
-    several.SharedFunctionalGroupsSequence = [
-        groups(images[0], PlaneOrientation=shared[:1], PixelMeasures=shared[1:])
-    ]
-    several.PerFrameFunctionalGroupsSequence = [
-        groups(image, PlanePosition=own[:1], PixelValueTransformation=own[1:])
-        for image in images
-    ]
-    return several
-
-
 def write_dicom(folder: Path, images) -> list[Path]:
     """Writes images under names that tell no order."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,3 +135,10 @@ def write_dicom(folder: Path, images) -> list[Path]:
         image.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
+
+
+def series(uid, patient, description="t2_tse_cor", collection="prostatex", **other):
+    """A row of the archive's index: a series of one image."""
+    row = {"uid": uid, "collection": collection, "patient": patient}
+    row |= {"description": description, "images": 1, "size": 3}
+    return row | {"licence": "CC BY 4.0", "doi": "10.1234/alpha"} | other

