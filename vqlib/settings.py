@@ -81,15 +81,15 @@ class GeneratorSettings:
     codebook_size: int = _number(256, 2, 65536)
     code_dim: int = _number(8, 1, 1024)
     latent_channels: int = _number(8, 1, 1024)  # of the VAE, at each position
-    width: int = _number(96, 12, 4096)
+    width: int = _number(64, 12, 4096)
     organs_first: bool = True  # condition on a label map; needs data with labels
-    critic_weight: float = _number(0.02, 0.0, 100.0)
-    feature_weight: float = _number(1.0, 0.0, 100.0)  # of the critic's features
-    critic_start: int = _number(300, 0, 10**9)  # steps before the critic is asked
-    steps: int = _number(1080, 1, 10**9)
+    critic_weight: float = _number(0.05, 0.0, 100.0)
+    feature_weight: float = _number(3.0, 0.0, 100.0)  # of the critic's features
+    critic_start: int = _number(100, 0, 10**9)  # steps before the critic is asked
+    steps: int = _number(720, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(4, 1, 65536)
-    learning_rate: float = _number(1e-3, 1e-9, 1.0)
+    learning_rate: float = _number(2e-3, 1e-9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class PriorSettings:
     dim: int = _number(96, 1, 16384)
     layers: int = _number(3, 1, 200)
     heads: int = _number(4, 1, 200)
-    steps: int = _number(1080, 1, 10**9)
+    steps: int = _number(720, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(16, 1, 65536)
     learning_rate: float = _number(1e-3, 1e-9, 1.0)
@@ -125,7 +125,7 @@ class FlowSettings:
     """The flow over the latents of a VAE."""
 
     width: int = _number(48, 4, 4096)
-    steps: int = _number(720, 1, 10**9)
+    steps: int = _number(1080, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(16, 1, 65536)
     learning_rate: float = _number(1.5e-3, 1e-9, 1.0)

@@ -121,7 +121,7 @@ def _with_critic(objective: nn.Module, p: Profile) -> losses.AdversarialObjectiv
     s = p.generator
     return losses.AdversarialObjective(
         objective,
-        Critic(_labels(p)),
+        Critic(_labels(p), max(8, s.width // 24 * 8)),
         s.critic_weight,
         s.feature_weight,
         s.critic_start,

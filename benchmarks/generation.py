@@ -1,0 +1,123 @@
+"""VAE + flow against VQ-VAE + transformer, plain and with organs first: who is better?
+
+Both families have the same grid, encoder and decoder, trained for as many steps, and
+priors trained for about as much processor time, all as the quick profile says. Three
+seeds on the phantom; with ``--real DIR`` also on slices without label maps, where both
+are plain. Then the first seed with a quarter and with four times the steps, for what is
+trained with organs first. Each set is scored on test patients as in notebook 06, beside
+the floor (other patients) and its ceiling (test slices through the same decoder). The
+trainings lie in ``runs/generation-…``, so an interrupted run goes on.
+
+    python benchmarks/generation.py --real DIR --store
+"""
+
+import time
+from collections.abc import Iterator
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+from common import tell
+
+from vqlib import Experiment, recipes
+from vqlib.data import SliceData, open_data
+from vqlib.generator import FAMILIES, MAPS, Generator
+from vqlib.metrics import SCORES, Interval, Slices, make_judge, take
+from vqlib.runs import load_json, save_json
+
+NAMES = {"vqvae": "VQ-VAE + transformer", "vae": "VAE + flow"}
+STEPS = ("generator_steps", "generator_critic_start", "maps_steps", "prior_steps")
+STEPS += ("flow_steps",)
+WIDTH = {"phantom": 256, "real": 128}  # slices of a set
+
+
+def train(lab: Experiment, kind: str) -> float:
+    """Train a part of a run where it is missing; the processor seconds that it took."""
+    path, start = lab.folder(kind) / "processor_time.json", time.process_time()
+    lab.train(kind)
+    if not path.exists():
+        save_json(path, {"seconds": round(time.process_time() - start, 1)})
+    return load_json(path)["seconds"]
+
+
+def numbers(card: dict) -> dict[str, float | None]:
+    """A card's scores, intervals by their mean."""
+    return {k: v.mean if isinstance(v, Interval) else v for k, v in card.items()}
+
+
+def drawn_by(lab: Experiment, judge, family: str, about: dict) -> Iterator[dict]:
+    """Train a family in a run: the row of what it draws, and that of its ceiling."""
+    maps = MAPS if lab.settings.organs_first else ()
+    seconds = {kind: train(lab, kind) for kind in (*maps, *FAMILIES[family])}
+    generator = Generator(*(lab.load(kind) for kind in (*FAMILIES[family], *maps)))
+    data, n = lab.data, WIDTH[about["data"]]
+    test = take(data.test, n)
+    rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
+    start = time.process_time()
+    new = generator.sample(test.positions, seed=lab.seed)
+    cost = (time.process_time() - start) / len(rows)
+    decoded = recipes.reconstruct(generator.autoencoder, data.test)
+    sets = {
+        "": Slices(new.images, new.positions, None, new.labels),
+        "ceiling of ": test._replace(images=decoded[rows]),
+    }
+    way = "organs first" if maps else "plain"
+    about = about | {"seed": lab.seed, "seconds": seconds, "sampling_seconds": cost}
+    about["bits"] = lab.score(FAMILIES[family][1])["bits_per_slice"]
+    for kind, slices in sets.items():
+        name = {"set": f"{kind}{NAMES[family]}, {way}"}
+        yield about | name | numbers(judge(slices, lab.seed, decoded))
+
+
+def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
+    """Every row of a data set."""
+    segmenter = None
+    if data.has_labels:
+        lab = Experiment("quick", None, f"generation-{name}-judge", 0, "cpu")
+        lab.data = data
+        segmenter = lab.train("segmenter")
+    judge, about = make_judge(data, segmenter), {"data": name}
+    floor = take(data.validate, WIDTH[name])
+    yield about | {"set": "floor", "share": 1.0, "seed": 0} | numbers(judge(floor))
+    ways = (True, False) if data.has_labels else (False,)
+    trials = [(1.0, seed, way) for seed in range(seeds) for way in ways]
+    trials += [(share, 0, True) for share in shares if data.has_labels]
+    usual = Experiment("quick").settings
+    for share, seed, way in trials:
+        steps = {s: round(share * getattr(usual, s)) for s in STEPS}
+        run = f"generation-{name}-{'organs' if way else 'plain'}-{seed}-{share:g}"
+        lab = Experiment("quick", None, run, seed, "cpu", organs_first=way, **steps)
+        lab.data = data
+        for family in FAMILIES:
+            for row in drawn_by(lab, judge, family, about | {"share": share}):
+                print(run, row["set"], {k: row[k] for k in SCORES}, flush=True)
+                yield row
+
+
+@click.command()
+@click.option("--real", type=click.Path(exists=True), help="Slices without label maps.")
+@click.option("--only", type=click.Choice(list(WIDTH)), help="One of the two sets.")
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--shares", default="0.25,4", show_default=True)
+@click.option("--store", is_flag=True, help="Keep the result in benchmarks/results.")
+def main(real, only, seeds, shares, store):
+    """Compare the two families as generators."""
+    sets = {"phantom": None} | ({"real": real} if real else {})
+    rows = []
+    for name, folder in sets.items():
+        if only in (None, name):
+            data = open_data(folder, Experiment("quick").settings)
+            rows += measure(
+                name, data, seeds, [float(s) for s in shares.split(",") if s]
+            )
+    table = pd.DataFrame(rows)
+    usual = table[table["share"] == 1.0].groupby(["data", "set"], sort=False)
+    print(usual[[s for s in SCORES if s in table]].mean().round(3).T.to_string())
+    tell(
+        "generation", {"rows": table.replace({np.nan: None}).to_dict("records")}, store
+    )
+
+
+if __name__ == "__main__":
+    main()
