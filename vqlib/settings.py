@@ -114,7 +114,7 @@ class PriorSettings:
     dim: int = _number(96, 1, 16384)
     layers: int = _number(3, 1, 200)
     heads: int = _number(4, 1, 200)
-    steps: int = _number(720, 1, 10**9)
+    steps: int = _number(1080, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(16, 1, 65536)
     learning_rate: float = _number(1e-3, 1e-9, 1.0)
@@ -125,7 +125,7 @@ class FlowSettings:
     """The flow over the latents of a VAE."""
 
     width: int = _number(48, 4, 4096)
-    steps: int = _number(1080, 1, 10**9)
+    steps: int = _number(1440, 1, 10**9)
     epochs: int = _number(0, 1, 10**6)
     batch_size: int = _number(16, 1, 65536)
     learning_rate: float = _number(1.5e-3, 1e-9, 1.0)
