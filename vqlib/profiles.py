@@ -9,30 +9,12 @@ The networks of ``quick`` were chosen by measurement, see ``benchmarks/network.p
 import math
 from dataclasses import dataclass, field, replace
 
+from vqlib import settings as s
 from vqlib.errors import UserError, unknown_name
-from vqlib.settings import (
-    EPOCH_STEPS,
-    FLAT,
-    AutoencoderSettings,
-    DataSettings,
-    FlowSettings,
-    GeneratorSettings,
-    MapsSettings,
-    PriorSettings,
-    QuantizerSettings,
-    SegmenterSettings,
-    TrainingSettings,
-    check,
-    fsq_levels,
-    parse_shape,
-    refuse_what_does_not_fit,
-)
+from vqlib.settings import EPOCH_STEPS, FLAT, check, whole_numbers
 
-__all__ = ["FLAT", "Profile", "check", "get", "parse_shape"]
-_EITHER = {
-    f"{prefix}steps": f"{prefix}epochs"
-    for prefix in ("", "generator_", "maps_", "prior_", "flow_", "segmenter_")
-}
+GRIDS = {"grid": "autoencoder", "generator_grid": "generator", "maps_grid": "maps"}
+SIDES = (16, 2048)  # of slices, pixels: SSIM's window takes 11, the segmenter halves
 
 
 @dataclass(frozen=True)
@@ -40,25 +22,25 @@ class Profile:
     """Every setting that a run depends on, apart from its data and its seed."""
 
     name: str
-    data: DataSettings = field(default_factory=DataSettings)
-    autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
-    quantizer: QuantizerSettings = field(default_factory=QuantizerSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
-    maps: MapsSettings = field(default_factory=MapsSettings)
-    prior: PriorSettings = field(default_factory=PriorSettings)
-    flow: FlowSettings = field(default_factory=FlowSettings)
-    segmenter: SegmenterSettings = field(default_factory=SegmenterSettings)
+    data: s.DataSettings = field(default_factory=s.DataSettings)
+    autoencoder: s.AutoencoderSettings = field(default_factory=s.AutoencoderSettings)
+    quantizer: s.QuantizerSettings = field(default_factory=s.QuantizerSettings)
+    training: s.TrainingSettings = field(default_factory=s.TrainingSettings)
+    generator: s.GeneratorSettings = field(default_factory=s.GeneratorSettings)
+    maps: s.MapsSettings = field(default_factory=s.MapsSettings)
+    prior: s.PriorSettings = field(default_factory=s.PriorSettings)
+    flow: s.FlowSettings = field(default_factory=s.FlowSettings)
+    segmenter: s.SegmenterSettings = field(default_factory=s.SegmenterSettings)
 
     @property
     def shape(self) -> tuple[int, int]:
         """``size`` as two numbers, (H, W)."""
-        return parse_shape("size", self.data.size)
+        return whole_numbers("size", self.data.size, "128x64")
 
     @property
     def grid_shape(self) -> tuple[int, int]:
         """``grid`` as two numbers, (h, w)."""
-        return parse_shape("grid", self.autoencoder.grid)
+        return self.grid_of("autoencoder")
 
     @property
     def factor(self) -> int:
@@ -66,8 +48,8 @@ class Profile:
         return self.shape[0] // self.grid_shape[0]
 
     def grid_of(self, part: str) -> tuple[int, int]:
-        """The grid of "generator" or "maps" as two numbers, (h, w)."""
-        return parse_shape(f"{part}_grid", getattr(self, part).grid)
+        """The grid of "autoencoder", "generator" or "maps" as two numbers, (h, w)."""
+        return whole_numbers("grid", getattr(self, part).grid, "32x16")
 
     @property
     def top_grid_shape(self) -> tuple[int, int]:
@@ -83,7 +65,13 @@ class Profile:
     @property
     def levels(self) -> tuple[int, ...]:
         """``fsq_levels`` as numbers; raises `UserError` where they do not make K."""
-        return fsq_levels(self.quantizer.fsq_levels, self.autoencoder.codebook_size)
+        levels = whole_numbers("fsq_levels", self.fsq_levels, "8x8x…", 3)
+        if math.prod(levels) != self.codebook_size:
+            raise UserError(
+                f"fsq_levels {self.fsq_levels} make {math.prod(levels)} codes, but "
+                f"codebook_size is {self.codebook_size}; change one of them"
+            )
+        return levels
 
     @property
     def nominal_bits(self) -> float:
@@ -112,17 +100,17 @@ class Profile:
         wrong type or out of range, and for values that do not go together.
         """
         given = {k: check(k, v) for k, v in changes.items() if v is not None}
-        for steps, epochs in _EITHER.items():
-            if steps in given and epochs in given:
+        for steps in [name for name in given if name.endswith("steps")]:
+            epochs = steps.replace("steps", "epochs")
+            if epochs in given:
                 raise UserError(f"{steps} and {epochs} were both given; leave one out")
-            if steps in given:
-                given[epochs] = 0
+            given[epochs] = 0
         profile = self
         for name, value in given.items():
             group, setting = FLAT[name]
             changed = replace(getattr(profile, group), **{setting.name: value})
             profile = replace(profile, **{group: changed})
-        refuse_what_does_not_fit(profile)
+        _refuse_what_does_not_fit(profile)
         return profile
 
     def __getattr__(self, name: str):
@@ -133,72 +121,87 @@ class Profile:
         return getattr(getattr(self, group), setting.name)
 
 
-_QUICK = Profile("quick", segmenter=SegmenterSettings(blur=2.0))
-_STANDARD = Profile(
-    "standard",
-    DataSettings(phantom_patients="120,6,10", phantom_weeks=1),
-    AutoencoderSettings(steps=7200),
-    generator=GeneratorSettings(
-        width=96,
-        critic_weight=0.02,
-        feature_weight=1.0,
-        critic_start=1500,
-        steps=8640,
-        learning_rate=1e-3,
+def _refuse_what_does_not_fit(p: Profile) -> None:
+    """Raise `UserError` for values that are fine alone and impossible together."""
+    (height, width), (low, high) = p.shape, SIDES
+    whole_numbers("phantom_patients", p.phantom_patients, "16,4,5")
+    fsq = p.quantizer.kind == "fsq" and p.levels  # which raises
+    faults = {
+        f"size {p.size} is out of range: sides of {low} to {high} pixels": (
+            not low <= min(p.shape) <= max(p.shape) <= high
+        )
+    }
+    for name, part in GRIDS.items():
+        h, w = p.grid_of(part)
+        f = height // h
+        faults[
+            f"{name} {h}x{w} does not fit slices of {p.size}: both sides must shrink "
+            f"by the same power of two; choose {height // 8}x{width // 8}"
+        ] = (h * f, w * f) != p.shape or f not in (2, 4, 8, 16, 32, 64)
+    faults |= {
+        f"generator_grid {p.generator_grid} cannot be halved twice, which the flow "
+        "needs; choose multiples of 4": any(n % 4 for n in p.grid_of("generator")),
+        "flip is a part of augmentation; set augment to true as well": (
+            p.flip and not p.augment
+        ),
+        f"{p.prior.heads} prior_heads cannot share prior_dim {p.prior.dim} evenly; "
+        "choose a multiple": p.prior.dim % p.prior.heads,
+        "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
+        "straight_through": fsq and p.gradient_estimator != "straight_through",
+    }
+    for fault, found in faults.items():
+        if found:
+            raise UserError(fault)
+
+
+def _profile(name: str, **groups: dict) -> Profile:
+    """The profile quick with other values in some of its groups."""
+    changed = {g: replace(getattr(_QUICK, g), **new) for g, new in groups.items()}
+    return replace(_QUICK, name=name, **changed)
+
+
+_QUICK = Profile("quick")
+_PROFILES = {
+    "quick": _QUICK,
+    "standard": _profile(
+        "standard",
+        data=dict(phantom_patients="120,6,10", phantom_weeks=1),
+        autoencoder=dict(steps=7200),
+        generator=dict(width=96, critic_weight=0.02, feature_weight=1.0)
+        | dict(critic_start=1500, steps=8640, learning_rate=1e-3),
+        maps=dict(steps=7200),
+        prior=dict(dim=128, layers=4, steps=3960),
+        flow=dict(width=64, steps=7200),
+        segmenter=dict(steps=720),
     ),
-    maps=MapsSettings(steps=7200),
-    prior=PriorSettings(dim=128, layers=4, steps=3960),
-    flow=FlowSettings(width=64, steps=7200),
-    segmenter=SegmenterSettings(steps=720, blur=2.0),
-)
-_FULL = Profile(
-    "full",
-    DataSettings("256x128", "32,4,3", phantom_weeks=5),
-    AutoencoderSettings(
-        grid="64x32", width=128, blocks=3, epochs=60, batch_size=64, learning_rate=1e-3
+    "full": _profile(
+        "full",
+        data=dict(size="256x128", phantom_patients="32,4,3", phantom_weeks=5),
+        autoencoder=dict(grid="64x32", width=128, blocks=3)
+        | dict(epochs=60, batch_size=64, learning_rate=1e-3),
+        generator=dict(grid="32x16", codebook_size=512, width=256, critic_start=2000)
+        | dict(epochs=150, batch_size=32, learning_rate=5e-4),
+        maps=dict(grid="16x8", width=128, epochs=150, batch_size=32),
+        prior=dict(dim=512, layers=12, heads=8)
+        | dict(epochs=120, batch_size=32, learning_rate=3e-4),
+        flow=dict(width=128, epochs=300, batch_size=32, learning_rate=1e-3),
+        segmenter=dict(steps=4000, batch_size=32, blur=4.0),
     ),
-    generator=GeneratorSettings(
-        grid="32x16",
-        codebook_size=512,
-        width=256,
-        critic_start=2000,
-        epochs=150,
-        batch_size=32,
-        learning_rate=5e-4,
+    "smoke": _profile(
+        "smoke",
+        data=dict(size="64x32", phantom_patients="2,1,2")
+        | dict(phantom_weeks=1, phantom_slices=8),
+        autoencoder=dict(grid="16x8", codebook_size=16, width=16, epochs=2)
+        | dict(latent_channels=4, latent_dim=8),
+        quantizer=dict(fsq_levels="4x4"),
+        generator=dict(grid="8x4", codebook_size=16, width=24, epochs=2)
+        | dict(latent_channels=4, critic_start=4),
+        maps=dict(grid="4x2", codebook_size=16, width=16, epochs=2),
+        prior=dict(dim=16, layers=1, heads=2, epochs=2, batch_size=4),
+        flow=dict(width=8, epochs=2, batch_size=4),
+        segmenter=dict(steps=8, batch_size=4, blur=1.0),
     ),
-    maps=MapsSettings(grid="16x8", width=128, epochs=150, batch_size=32),
-    prior=PriorSettings(
-        dim=512, layers=12, heads=8, epochs=120, batch_size=32, learning_rate=3e-4
-    ),
-    flow=FlowSettings(width=128, epochs=300, batch_size=32, learning_rate=1e-3),
-    segmenter=SegmenterSettings(steps=4000, batch_size=32, blur=4.0),
-)
-_SMOKE = Profile(
-    "smoke",
-    DataSettings("64x32", "2,1,2", phantom_weeks=1, phantom_slices=8),
-    AutoencoderSettings(
-        grid="16x8",
-        codebook_size=16,
-        width=16,
-        latent_channels=4,
-        latent_dim=8,
-        epochs=2,
-    ),
-    QuantizerSettings(fsq_levels="4x4"),
-    generator=GeneratorSettings(
-        grid="8x4",
-        codebook_size=16,
-        width=24,
-        latent_channels=4,
-        critic_start=4,
-        epochs=2,
-    ),
-    maps=MapsSettings(grid="4x2", codebook_size=16, width=16, epochs=2),
-    prior=PriorSettings(dim=16, layers=1, heads=2, epochs=2, batch_size=4),
-    flow=FlowSettings(width=8, epochs=2, batch_size=4),
-    segmenter=SegmenterSettings(steps=8, batch_size=4, blur=1.0),
-)
-_PROFILES = {profile.name: profile for profile in (_QUICK, _STANDARD, _FULL, _SMOKE)}
+}
 
 
 def get(name: str, /, **changes) -> Profile:

@@ -107,11 +107,10 @@ def as_text(results: dict) -> str:
     """The table for a terminal, columns aligned."""
     rows = table(results)
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    head, *lines = (
+    return "\n".join(
         "  ".join([label.ljust(first), *map(str.rjust, cells, widths)])
         for label, *cells in rows
     )
-    return "\n".join([head, "─" * len(head), *lines])
 
 
 def as_markdown(results: dict) -> str:

@@ -1,22 +1,15 @@
 """Random changes to train slices that keep their anatomy.
 
-Patients are few. Each effect stands for a difference between real scans that
-says nothing about anatomy, small enough that the result could have been scanned:
+Patients are few. Each effect stands for a difference between real scans that says
+nothing about anatomy, small enough that the result could have been scanned: nobody lies
+twice in the same place (shift, rotation), people differ in size (scale), sequences in
+contrast (gamma), and a coil receives more from what is near it (bias field). The same
+effects, among others, serve segmentation in nnU-Net (Isensee et al. 2021,
+doi 10.1038/s41592-020-01008-z).
 
-- **shift and rotation**: nobody lies twice in the same place, but all lie on their
-  backs along the table, so a few millimetres and degrees, not any angle.
-- **scale**: people differ in size, by some per cent, and all organs with them.
-- **gamma**: sequences and scanners differ in contrast; a power of the grey value
-  changes it and leaves black black and white white.
-- **bias field**: the coil hears what is near it louder. A smooth factor over the slice.
-- **flip** of left and right, off by default: a mirrored pelvis looks human and doubles
-  the set, but the colon descends on the left in nearly everyone.
-
-For training only: validate and test are scored as they were scanned. The same effects,
-among others, serve segmentation in nnU-Net (Isensee et al. 2021,
-doi 10.1038/s41592-020-01008-z). ``RandomAffine`` of torchvision.transforms.v2 draws one
-change for a whole batch, resamples linearly, which takes half of the power of fine
-texture, and fills borders with black; hence ours.
+For training only: validate and test are scored as they were scanned. ``RandomAffine``
+of torchvision draws one change for a whole batch, resamples linearly, which takes half
+of the power of fine texture, and fills borders with black; hence ours.
 """
 
 import math
@@ -65,9 +58,8 @@ class Augment:
     ) -> Tensor:
         """Change slices `[B, 1, H, W]` in [0, 1], on their device; the same shape back.
 
-        Deterministic in the generator (on the CPU, or wherever it lives), or in torch's
-        own seed where none is given. Every effect draws its numbers whether it is on or
-        not: to switch one off changes nothing about the others.
+        Deterministic in the generator, or in torch's own seed where none is given.
+        Every effect draws its numbers whether it is on or not.
         """
         source = generator.device if generator is not None else "cpu"
         counts = [5, 1, math.prod(BIAS_POINTS)]

@@ -6,21 +6,21 @@ A data folder holds ``keras_slices_train``, ``keras_slices_validate`` and
 ``keras_slices_seg_train`` and so on, named ``seg_NNN_week_W_slice_S.nii.gz``.
 
 `SliceIndex` reads the names, in natural order (slice 2 before slice 10), and refuses a
-folder that would spoil an experiment, above all one with a patient in two splits. What
-is inside the files is read in `vqlib.data.slices`.
+folder that would spoil an experiment, above all one with a patient in two splits.
 
-Source of the layout: the processed slices of the HipMRI Study on Prostate Cancer;
-the volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065. Taught in notebook 01.
+The layout is that of the processed slices of the HipMRI Study on Prostate Cancer; the
+volumes are Dowling & Greer (2021), doi 10.25919/45t8-p065. Taught in notebook 01.
 """
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from vqlib.errors import UserError, one_line, unknown_name
+from vqlib.errors import UserError, one_line
 
 SPLITS = ("train", "validate", "test")
 NATIVE_SIZE = (256, 128)  # of a slice: left–right x inferior–superior
@@ -90,15 +90,11 @@ class SliceIndex:
 
     def split(self, name: str) -> "SliceIndex":
         """The part of the index that belongs to one split; raises `UserError`."""
-        if name not in SPLITS:
-            raise unknown_name("split", name, SPLITS)
         names = (f"keras_slices_{name}", f"keras_slices_seg_{name}")
         listing = {k: files for k, files in self.listing.items() if k in names}
         if not listing.get(names[0]):
-            raise UserError(
-                f"{self.folder / names[0]} is missing or empty; "
-                f"put the slices of the {name} patients there"
-            )
+            remedy = f"put the slices of the {name} patients there"
+            _refuse([Fault(self.folder / names[0], "is missing or empty", remedy)])
         return SliceIndex(self.folder, listing)
 
     @cached_property
@@ -146,14 +142,15 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
             continue
         try:
             entries = [e for e in os.scandir(folder / name) if e.name[0] != "."]
-            stats = [e.stat() if e.is_file() else None for e in entries]
-            listing[name] = sorted(
-                (e.name, s.st_size, s.st_mtime_ns) if s else (e.name, -1, -1)
-                for e, s in zip(entries, stats, strict=True)
-            )
+            stats = [(e.name, e.stat() if e.is_file() else None) for e in entries]
         except OSError as fault:
             what = f"may not be read ({fault.strerror})"
             faults.append(Fault(folder / name, what, "change its permissions"))
+            continue
+        listing[name] = sorted(
+            (name, s.st_size, s.st_mtime_ns) if s else (name, -1, -1)
+            for name, s in stats
+        )
     if faults or "keras_slices_train" in listing:
         return listing, faults
     what = "has no folder keras_slices_train"
@@ -169,35 +166,40 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
 
 def _scan(folder: Path, listing: Listing) -> tuple[list[SliceRecord], list[Fault]]:
     """Records and faults of the splits that a listing holds."""
-    records, faults = [], []
+    records: list[SliceRecord] = []
+    faults: list[Fault] = []
     for split in SPLITS:
         images = folder / f"keras_slices_{split}"
         segs = folder / f"keras_slices_seg_{split}"
         if images.name not in listing:
             continue
-        paths, wrong = _by_key(images, listing[images.name], "case")
-        labels = {}
+        known, labels = len(faults), {}
+        paths = _by_key(images, listing[images.name], "case", faults)
         if segs.name in listing:
-            labels, wrong_labels = _by_key(segs, listing[segs.name], "seg")
-            wrong += wrong_labels + _unpaired(paths, labels, images, segs)
-        if not paths and not wrong:
+            labels = _by_key(segs, listing[segs.name], "seg", faults)
+            for key in sorted(paths.keys() - labels.keys()):
+                wanted = segs / paths[key].name.replace("case", "seg")
+                remedy = f"add {wanted}, or remove the folder {segs.name}"
+                faults.append(Fault(paths[key], "has no label", remedy))
+            for key in sorted(labels.keys() - paths.keys()):
+                wanted = images / labels[key].name.replace("seg", "case")
+                remedy = f"add {wanted}, or remove the label"
+                faults.append(Fault(labels[key], "has no image", remedy))
+        if not paths and len(faults) == known:
             remedy = f"put the slices of the {split} patients there"
-            wrong = [Fault(images, "is empty", remedy)]
-        faults += wrong
+            faults.append(Fault(images, "is empty", remedy))
         for key in sorted(paths):
             records.append(SliceRecord(split, *key, paths[key], labels.get(key)))
-    return records, faults + _shared_patients(records)
+    return records, [*faults, *_shared_patients(records)]
 
 
-def _by_key(folder: Path, files, prefix: str):
-    """(case, week, slice) → path for the NIfTI files of a folder, and its faults."""
+def _by_key(folder: Path, files, prefix: str, faults: list[Fault]) -> dict:
+    """(case, week, slice) → path for the NIfTI files of a folder; notes its faults."""
     paths: dict[tuple[int, ...], Path] = {}
-    faults = []
     for name, size, _ in files:
-        path = folder / name
         if not name.lower().endswith((".nii", ".nii.gz")):
             continue
-        match = _NAME.fullmatch(name)
+        match, path = _NAME.fullmatch(name), folder / name
         key = tuple(int(match[i]) for i in (2, 3, 4)) if match else ()
         if not match or match[1] != prefix:
             what = f"is not named {prefix}_NNN_week_W_slice_S.nii.gz"
@@ -209,31 +211,16 @@ def _by_key(folder: Path, files, prefix: str):
             faults.append(Fault(path, what, "remove one"))
         else:
             paths[key] = path
-    return paths, faults
+    return paths
 
 
-def _unpaired(paths: dict, labels: dict, images: Path, segs: Path) -> list[Fault]:
-    """A fault for each image without its label, and each label without its image."""
-    faults = []
-    for key in sorted(paths.keys() - labels.keys()):
-        remedy = f"add {segs / paths[key].name.replace('case', 'seg')}, or remove "
-        remedy += f"the folder {segs.name} to work without labels"
-        faults.append(Fault(paths[key], "has no label", remedy))
-    for key in sorted(labels.keys() - paths.keys()):
-        wanted = images / labels[key].name.replace("seg", "case")
-        remedy = f"add {wanted}, or remove the label"
-        faults.append(Fault(labels[key], "has no image", remedy))
-    return faults
-
-
-def _shared_patients(records: list[SliceRecord]) -> list[Fault]:
+def _shared_patients(records: list[SliceRecord]) -> Iterator[Fault]:
     """A fault for each patient that is in more than one split."""
     first: dict[int, dict[str, Path]] = {}  # of each patient, a file in each split
     for record in records:
         first.setdefault(record.case, {}).setdefault(record.split, record.path)
     remedy = "leave each patient in one split, or the scores measure memory"
-    faults = []
-    for case, (one, *others) in sorted((c, [*f.values()]) for c, f in first.items()):
+    for case in sorted(first):
+        one, *others = first[case].values()
         what = f"is a leak: patient {case} is also in {one.parent.name}"
-        faults += [Fault(path, what, remedy) for path in others]
-    return faults
+        yield from (Fault(path, what, remedy) for path in others)
