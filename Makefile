@@ -13,8 +13,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 LAB = $(VENV)/.lab-installed
 TEST = $(VENV)/.test-installed
+SITE = $(VENV)/.site-installed
 
-.PHONY: help tutorial test test-browser lab clean
+.PHONY: help tutorial test test-browser lab site slides clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +23,8 @@ help:
 	@echo "make test       install into $(VENV), run every test, the notebooks' included"
 	@echo "make test-browser  touch the widgets in JupyterLab and Chromium"
 	@echo "make lab        install into $(VENV), open JupyterLab on the notebooks"
+	@echo "make site       install into $(VENV), build the website into site/"
+	@echo "make slides     the same, and a PDF of each deck (needs Chromium or Chrome)"
 	@echo "make clean      remove $(VENV); data/ and runs/ stay"
 	@echo
 	@echo "TORCH=cpu       take the CPU build of PyTorch (much smaller; Linux)"
@@ -44,6 +47,16 @@ test: $(TEST)
 test-browser: $(TEST)
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
+# from the committed outputs; nothing is executed or downloaded
+site: $(SITE)
+	rm -rf build/site site
+	$(BIN)/python -m sphinx -c docs -b html -d build/doctrees -E -j auto -W --keep-going -q \
+	  . build/site
+	mv build/site site
+
+slides: site
+	$(BIN)/python docs/slides.py site
+
 clean:
 	rm -rf $(VENV)
 
@@ -60,6 +73,10 @@ ifeq ($(TORCH),cpu)
 	  torch torchvision
 endif
 	$(BIN)/python -m pip install -e ".[lab]"
+	@touch $@
+
+$(SITE): $(LAB)
+	$(BIN)/python -m pip install -e ".[lab,site]"
 	@touch $@
 
 $(TEST): $(LAB)

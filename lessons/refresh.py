@@ -61,6 +61,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         kept = {"tags": tags} if tags else {}
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             kept["jupyter"] = {"source_hidden": True}  # a folded solution
+        if "mystnb" in cell.metadata:  # the alternative text of its figure
+            kept["mystnb"] = cell.metadata["mystnb"]
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs = _joined(o for o in cell.outputs if not _passing(o))

@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "jupyter_client": "jupyter-client",
     "lightning_fabric": "lightning-fabric",
+    "markdown_it": "markdown-it-py",
     "sklearn": "scikit-learn",
 }
 OWN = ("vqlib", "lessons", "pelvis")
@@ -30,8 +31,14 @@ OWN = ("vqlib", "lessons", "pelvis")
 PROGRAMS = {
     "idc-index": "pelvis/fetch.py",
     "jupyterlab": "lessons/cli.py",
+    "myst-nb": "docs/conf.py",
     "nbval": "Makefile",
     "ruff": ".ci/run",
+    "sphinx": "docs/conf.py",
+    "sphinx-book-theme": "docs/conf.py",
+    "sphinx-click": "docs/conf.py",
+    "sphinx-mathjax-offline": "docs/conf.py",
+    "sphinx-revealjs": "docs/slides.py",
 }
 
 
@@ -75,7 +82,7 @@ def imports(*folders):
             if ".ipynb_checkpoints" not in path.parts:
                 found |= modules(path)
     own = {*OWN, "conftest"}
-    for folder in ("tests", "benchmarks", "resources"):
+    for folder in ("tests", "benchmarks", "resources", "docs"):
         own |= {folder, *(path.stem for path in (ROOT / folder).rglob("*.py"))}
     found -= {*sys.stdlib_module_names, *own}
     return {DISTRIBUTIONS.get(name, name) for name in found}
@@ -87,6 +94,7 @@ def imports(*folders):
         (("vqlib", "notebooks", "lessons"), ("lab",)),
         (("pelvis",), ()),
         (("resources",), ("lab",)),
+        (("docs",), ("lab", "site")),
         (("tests",), ("lab", "test", "fetch")),
         (("benchmarks",), ("lab", "test")),
     ],
@@ -96,11 +104,12 @@ def test_every_import_is_declared(folders, extras):
 
 
 def test_everything_declared_is_used():
-    used = imports(*OWN, "notebooks", "tests", "resources", "benchmarks")
+    used = imports(*OWN, "notebooks", "tests", "resources", "benchmarks", "docs")
     for name, place in PROGRAMS.items():
-        if name in (ROOT / place).read_text(encoding="utf-8"):
+        text = (ROOT / place).read_text(encoding="utf-8")
+        if name in text or name.replace("-", "_") in text:
             used.add(name)
-    assert declared("lab", "test", "fetch") <= used
+    assert declared("lab", "test", "fetch", "site") <= used
 
 
 def test_trainings_do_without_jupyter():

@@ -75,7 +75,7 @@ class Profile:
 
     @property
     def nominal_bits(self) -> float:
-        """Bits per slice of the VQ-VAE: positions x log2 K."""
+        """Bits per slice of the VQ-VAE, positions x log2 K."""
         return math.prod(self.grid_shape) * math.log2(self.autoencoder.codebook_size)
 
     def training_epochs(self, slices: int, part: str = "autoencoder") -> int:

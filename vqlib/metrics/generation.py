@@ -115,8 +115,8 @@ def principal_axes(
 
 
 def bounded(features: np.ndarray) -> np.ndarray:
-    """Features `[N, F]` of about unit size, as x / √(1 + |x|² / F): none is longer than
-    √F, or a cubic kernel would see little but the few oddest slices."""
+    """Features `[N, F]` of about unit size, as ``x / √(1 + |x|² / F)``: none is
+    longer than √F, or a cubic kernel would see little but the few oddest slices."""
     return features / np.sqrt(1 + np.square(features).mean(1, keepdims=True))
 
 

@@ -70,7 +70,7 @@ class FSQ(nn.Module):
 
     @property
     def codebook(self) -> Tensor:
-        """All code vectors, [K, D]: the points of a grid in [−1, 1]ᴰ."""
+        """All code vectors [K, D], the points of a grid in [−1, 1]ᴰ."""
         codes = torch.arange(self.codebook_size, device=self.sizes.device)
         return self.lookup(codes.view(1, 1, -1))[0, :, 0].T
 

@@ -1,0 +1,32 @@
+"""What the website must hold, without building it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
+
+
+def test_every_page_is_in_a_table_of_contents():
+    pages = [p for p in ROOT.glob("docs/**/*.md") if "_" not in p.parent.name]
+    listed = {ROOT / "docs/index.md"}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+            for entry in tree.split():
+                listed |= {*page.parent.glob(f"{entry}.md")}
+    assert {*pages} == listed
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_of_a_notebook_has_an_alternative_text(path):
+    """In the cell's metadata, which `vqlib notebooks refresh` keeps:
+    ``{"mystnb": {"image": {"alt": "…"}}}``."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        kinds = {kind for o in cell.get("outputs", []) for kind in o.get("data", {})}
+        if kinds & {"image/png", "image/svg+xml"}:
+            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt) > 20, f"{path.name}, cell {cell['id']}: no text"
