@@ -1,6 +1,6 @@
 """``vqlib data``: make, convert, get and check folders of slices."""
 
-from pathlib import Path
+from contextlib import contextmanager
 
 import click
 
@@ -15,12 +15,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("folder", metavar="DIR")
-@click.option(
-    "--patients",
-    default="12,4,5",
-    metavar="N[,N,N]",
-    help="In train, validate and test; or in all, a tenth each of validate and test.",
-)
+@click.option("--patients", default="12,4,5", help="In train, validate and test.")
 @click.option("--weeks", type=click.IntRange(min=1), default=2)
 @click.option("--seed", type=int, default=0)
 @click.option("--slices", type=click.IntRange(min=1), default=60)
@@ -29,17 +24,9 @@ def phantom(folder, patients, **settings) -> None:
     """Write a synthetic male pelvis, many patients and weeks, in the HipMRI layout."""
     from pelvis.phantom import write_phantom
 
-    try:
-        counts = tuple(int(part) for part in patients.split(","))
-        if len(counts) == 1:
-            held_out = max(1, round(counts[0] / 10))
-            counts = (counts[0] - 2 * held_out, held_out, held_out)
-        if len(counts) != 3 or min(counts) < 1:
-            raise ValueError
-    except ValueError:
-        wanted = "three positive numbers such as 12,4,5, or at least 3"
-        raise UserError(f"--patients {patients!r} must be {wanted}") from None
-    write_phantom(Path(folder), patients=counts, **settings)
+    wanted = "three numbers such as 12,4,5"
+    counts = _numbers("--patients", patients, int, wanted, 3, ",")
+    write_phantom(folder, patients=counts, **settings)
     click.echo(f"the phantom is in {folder}")
 
 
@@ -47,28 +34,11 @@ def phantom(folder, patients, **settings) -> None:
 @click.argument("source", metavar="SRC")
 @click.argument("folder", metavar="DIR")
 @click.option("--plane", default="coronal", help="coronal, axial or sagittal.")
-@click.option(
-    "--grid",
-    default="256x128",
-    metavar="NxN",
-    help="Pixels of a slice; left–right first, or front–back in sagittal ones.",
-)
-@click.option(
-    "--spacing", default="1.68x1.56", metavar="MMxMM", help="Size of a pixel in mm."
-)
-@click.option(
-    "--slices",
-    default="60",
-    metavar="N|all",
-    help="Slices to keep of each scan, evenly spaced where it holds anatomy.",
-)
+@click.option("--grid", default="256x128", help="Pixels of a slice, left–right first.")
+@click.option("--spacing", default="1.68x1.56", help="Size of a pixel in mm.")
+@click.option("--slices", default="60", help="To keep of each scan, a number or all.")
 @click.option("--seed", type=int, default=0, help="Of the split.")
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Scans that are cut at once.  [default: one a core]",
-)
+@click.option("--processes", type=click.IntRange(min=1), help="[default: one a core]")
 def convert(source, folder, grid, spacing, slices, **settings) -> None:
     """Cut the 3D scans below SRC (NIfTI, DICOM) into slices in the HipMRI layout.
 
@@ -81,24 +51,33 @@ def convert(source, folder, grid, spacing, slices, **settings) -> None:
     settings["spacing"] = _numbers("--spacing", spacing, float, wanted)
     if slices != "all":
         (slices,) = _numbers("--slices", slices, int, "a whole number or all", 1)
+    with _stoppable():
+        _tell(convert(source, folder, slices=slices, **settings))
+
+
+@contextmanager
+def _stoppable():
     try:
-        report = convert(source, folder, slices=slices, **settings)
+        yield
     except KeyboardInterrupt:
-        kept = f"stopped; {folder} keeps the scans that are finished"
+        kept = "stopped; what is finished stays"
         click.echo(f"{kept}, and the same command goes on from there", err=True)
         raise SystemExit(130) from None
+
+
+def _tell(report) -> None:
     for line in (*report.faults, *report.notes):
         click.echo(line)
     done = f"scans converted: {report.converted}, there before: {report.skipped}"
     if report.faults:
         remedy = "correct what is named and give the same command again"
         raise UserError(f"{done}, faults: {len(report.faults)}; {remedy}")
-    click.echo(f"{folder}: {done}")
+    click.echo(done)
 
 
-def _numbers(option: str, text: str, kind: type, wanted: str, many: int = 2) -> list:
+def _numbers(option: str, text: str, kind, wanted: str, many=2, between="x") -> list:
     try:
-        numbers = [kind(part) for part in text.lower().split("x")]
+        numbers = [kind(part) for part in text.lower().split(between)]
         if len(numbers) == many:
             return numbers
     except ValueError:
@@ -133,15 +112,9 @@ def check(folder) -> None:
 
 @data.command()
 @click.argument("folder", metavar="[DIR]", required=False)
-@click.option("--collection", metavar="NAME", help="Which one.  [default: prostatex]")
-@click.option(
-    "--patients", default="20", metavar="N", help="The first N patients; all for all."
-)
-@click.option(
-    "--description",
-    metavar="TEXT",
-    help="Series with TEXT in their description, instead of coronal ones.",
-)
+@click.option("--collection", help="Which one.  [default: prostatex]")
+@click.option("--patients", default="20", help="The first so many, or all.")
+@click.option("--description", help="A part of it, instead of coronal series.")
 @click.option("--yes", is_flag=True, help="Do not ask before downloading.")
 def fetch(folder, collection, patients, description, yes) -> None:
     """Get openly licensed coronal MR of the pelvis from the Imaging Data Commons.
@@ -156,4 +129,6 @@ def fetch(folder, collection, patients, description, yes) -> None:
     if folder is None:
         fetch.show_list(collection, description)
     else:
-        fetch.get(folder, fetch.choose(collection, patients, description), yes)
+        chosen = fetch.choose(collection, patients, description)
+        with _stoppable():
+            _tell(fetch.get(folder, chosen, yes))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tqdm.auto import tqdm
 
 from pelvis import SPACING_RANGE
-from pelvis.files import alone, nifti_bytes, run_jobs, write_whole, writing
+from pelvis.files import nifti_bytes, run_jobs, write_whole, writing
 from pelvis.plan import Scan, plan
 from pelvis.resample import PLANES, cut
 from pelvis.scans import Source, find_scans
@@ -79,7 +79,7 @@ def convert(
     how["slices"] = None if slices == "all" else slices
     settings["source"] = str(source.resolve())
     _known(folder, settings)  # refuses a folder of something else before it is written
-    with writing(folder), alone(folder / LOCK, folder):
+    with writing(folder, folder / LOCK):
         scans = plan(sources, _known(folder, settings), seed)
         for half_way in folder.glob(".case_*.tmp"):
             shutil.rmtree(half_way)

@@ -11,7 +11,6 @@ index says; what came in part comes again with the next call.
 
 import html
 import json
-import os
 import re
 import shutil
 import sys
@@ -23,7 +22,7 @@ import click
 import pandas as pd
 from pandas import DataFrame
 
-from pelvis.convert import STATE, convert
+from pelvis.convert import STATE, Report, convert
 from pelvis.files import write_whole, writing
 from vqlib.errors import UserError, unknown_name
 
@@ -146,11 +145,13 @@ def show_list(collection: str | None, description: str | None) -> None:
     )
 
 
-def get(folder: str, chosen: DataFrame, yes: bool) -> None:
-    """Show what a choice takes, ask, download, convert, and say what came of it."""
-    target = Path(os.path.abspath(folder))
+def get(folder: str, chosen: DataFrame, yes: bool) -> Report:
+    """Show what a choice takes, ask, download and convert."""
+    target = Path(folder).absolute()
     downloads = target.with_name(f"{target.name}.dicom")
-    check_target(chosen, target, downloads)
+    ours = (target / STATE).exists() or not any(target.glob("[!.]*"))
+    if target.is_file() or not ours:
+        raise UserError(f"{folder} is there, and not of a fetch; choose another DIR")
     click.echo(table(chosen, "description"))
     for text in (*citations(chosen["doi"]).values(), CITATION):
         click.echo(f"cite: {text}")
@@ -164,37 +165,23 @@ def get(folder: str, chosen: DataFrame, yes: bool) -> None:
             agreed = False
         if not agreed:
             raise UserError("nothing was downloaded; --yes answers without being asked")
-    try:
         with writing(downloads):
-            for uid in todo["uid"]:  # what came in part
-                shutil.rmtree(downloads / uid, ignore_errors=True)
-            if len(todo):
-                transfer(list(todo["uid"]), downloads)
-        absent = missing(chosen, downloads)
-        for uid in absent["uid"]:
-            shutil.rmtree(downloads / uid, ignore_errors=True)
-        if len(absent) == len(chosen):
-            what = f"none of {len(chosen)} series came"
-            raise UserError(f"{what}; check the network and run the same command again")
-        try:
-            report = convert(downloads, target)
-        finally:  # slices that are there by then are credited
-            if (target / STATE).exists():
-                write_credits(chosen.drop(absent.index), target)
-    except KeyboardInterrupt:
-        kept = f"stopped; {len(chosen) - len(missing(chosen, downloads))} of"
-        kept += f" {len(chosen)} series are in {downloads}"
-        click.echo(f"{kept}, and the same command goes on from there", err=True)
-        raise SystemExit(130) from None
-    for line in (*report.notes, *report.faults):
-        click.echo(line)
-    done = report.converted + report.skipped
-    click.echo(f"scans in {folder}: {done}; whom to credit: {CREDITS}")
+            transfer(list(todo["uid"]), downloads)
+    absent = missing(chosen, downloads)
+    for uid in absent["uid"]:  # what came in part is no series
+        shutil.rmtree(downloads / uid, ignore_errors=True)
+    if len(absent) == len(chosen):
+        what = f"none of {len(chosen)} series came"
+        raise UserError(f"{what}; check the network and run the same command again")
+    try:
+        report = convert(downloads, target)
+    finally:  # slices that are there by then are credited
+        if (target / STATE).exists():
+            write_credits(downloads, target)
     if len(absent):
         what = f"{len(absent)} of {len(chosen)} series did not come"
-        raise UserError(f"{what}; the same command tries them again")
-    if report.faults:
-        raise UserError(f"faults in {downloads}: {len(report.faults)}")
+        report.faults.append(f"{what}; the same command tries them again")
+    return report
 
 
 def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
@@ -203,17 +190,6 @@ def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
     there = [[path.stat().st_size for path in folder.glob("*")] for folder in folders]
     wanted = zip(there, chosen["images"], chosen["size"], strict=True)
     return chosen[[(len(s), sum(s)) != (images, size) for s, images, size in wanted]]
-
-
-def check_target(chosen: DataFrame, folder: Path, downloads: Path) -> None:
-    """Raise `UserError` for a target that holds something else."""
-    there, held = _names(downloads), _names(folder)
-    if held and not there and STATE not in held:
-        fault = "is not empty, and not of an earlier fetch"
-        raise UserError(f"{folder} {fault}; choose another DIR")
-    if others := sorted(there - set(chosen["uid"])):
-        fault = f"holds series that are not in this choice ({others[0]})"
-        raise UserError(f"{downloads} {fault}; choose another DIR")
 
 
 def transfer(uids: list[str], downloads: Path) -> None:
@@ -227,8 +203,10 @@ def transfer(uids: list[str], downloads: Path) -> None:
         raise UserError(f"{full}; take fewer --patients or another disk") from None
 
 
-def write_credits(used: DataFrame, folder: Path) -> None:
+def write_credits(downloads: Path, folder: Path) -> None:
     """Whose scans the slices show, for the captions of figures: ``credits.json``."""
+    index = read_index()
+    used = index[index["uid"].isin([path.name for path in downloads.iterdir()])]
     columns = ["uid", "collection", "patient", "description", "licence", "doi"]
     value = {
         "archive": "NCI Imaging Data Commons",
@@ -237,13 +215,6 @@ def write_credits(used: DataFrame, folder: Path) -> None:
     }
     with writing(folder):
         write_whole(folder / CREDITS, json.dumps(value, indent=2) + "\n")
-
-
-def _names(folder: Path) -> set[str]:
-    """What lies in a folder, hidden files left out."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose another DIR")
-    return {path.name for path in folder.glob("[!.]*")}
 
 
 def _needs(module: str):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,23 +33,16 @@ def nifti_bytes(pixels: np.ndarray, affine: np.ndarray) -> bytes:
 
 
 @contextmanager
-def alone(lock: Path, folder: Path) -> Iterator[None]:
-    """Keeps a second process from writing to a folder; a killed one blocks nobody.
-    Raises `UserError` where ``lock``, a file, is held."""
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            yield
-    except filelock.Timeout:
-        who = f"another process is writing to {folder}"
-        raise UserError(f"{who}; wait until it has ended") from None
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Makes a folder, and turns whatever keeps us from writing there into one line."""
+def writing(folder: Path, lock: Path | None = None) -> Iterator[None]:
+    """Makes a folder, and turns whatever keeps us from writing there into one line.
+    ``lock``, a file, keeps a second process away; a killed one blocks nobody."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with filelock.FileLock(lock, timeout=0) if lock else nullcontext():
+            yield
+    except filelock.Timeout:
+        what = f"another process is writing to {folder} ({lock})"
+        raise UserError(f"{what}; wait until it has ended") from None
     except OSError as fault:
         what = f"{folder}: cannot write there ({fault.strerror or fault})"
         remedy = "free some space, change its permissions or take another folder"

@@ -1,16 +1,14 @@
 """A scan in whatever orientation becomes upright slices on one grid.
 
-The affine says where in the patient each voxel lies; it alone is believed. In each
-plane, *left is left*: the first axis of a coronal or axial slice runs towards the
-patient's left, so that on an upright picture (``img.T`` with ``origin="lower"``) the
-patient's left is on the right, as on a radiologist's screen.
+The affine alone is believed. *Left is left*: the first axis of a coronal or axial slice
+runs towards the patient's left, so that on an upright picture (``img.T`` with
+``origin="lower"``) it is on the right, as on a radiologist's screen.
 
-The field of view keeps its centre, what the grid has beyond it is 0, and slices are
-picked, never made up in between. As a rule slices follow *the axes of the patient*,
-whatever the tilt. *The slices of the scanner* are kept where a scan is a stack of thick
-slices (`THICK`) within `MAX_TILT` of the plane asked for: between them there is nothing
-to interpolate from. They are turned within their own plane until the head is up, and
-their affine says how they are tilted.
+The field of view keeps its centre, what the grid has beyond it is 0. As a rule slices
+follow *the axes of the patient*, whatever the tilt. *The slices of the scanner* are
+kept where a scan is a stack of thick slices (`THICK`) within `MAX_TILT` of the plane
+asked for: between them there is nothing to interpolate from. They are turned within
+their own plane until the head is up, and their affine says how they are tilted.
 """
 
 from typing import NamedTuple
@@ -46,13 +44,12 @@ def cut(
     """Cut a volume `[I, J, K]` with its `[4, 4]` affine (mm, RAS+) into slices.
 
     Coronal slices run from front to back, axial ones from the feet to the head,
-    sagittal ones from right to left. ``slices`` are spread evenly from the first to the
-    last that holds anatomy; all of these where there are fewer, or for ``None``; none
-    where none does. Images are smoothed as far as the grid is coarser than the scan, so
-    that fine structure does not alias (Cardoso et al. 2015, Scale factor point spread
-    function matching), and interpolated linearly; labels take the nearest voxel. Whole
-    numbers of 16 bits stay so. Pixels within 1 % of the grid's size are not resized, so
-    that a volume on the grid comes out as it went in.
+    sagittal ones from right to left. ``slices`` (``None``: all) are spread evenly from
+    the first to the last that holds anatomy. Images are smoothed as far as the grid is
+    coarser than the scan, so that fine structure does not alias (Cardoso et al. 2015,
+    Scale factor point spread function matching), and interpolated linearly; labels take
+    the nearest voxel. Whole numbers of 16 bits stay so. Pixels within 1 % of the grid's
+    size are not resized: a volume on the grid comes out as it went in.
     """
     frame, count = _frame(affine, pixels.shape, plane, grid, spacing)
     # from (row, column, slice); rounded, so that an exact half or border stays one

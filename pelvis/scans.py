@@ -1,22 +1,16 @@
 """Which 3D scans lie in a folder: whose they are, and which file is a label map.
 
-DICOM files say it in their headers; a patient without PatientID is the study's. Of
-NIfTI files only the names are known:
-
-**The patient and the week**, by the first of these that fits:
+DICOM files say it in their headers. Of NIfTI files only the names are known:
 
 - ``Case_004_Week0_LFOV.nii.gz`` and ``B004_Week0_LFOV.nii.gz`` are patient 4, week 0,
   numbered by the CSIRO release (Dowling & Greer 2021, doi 10.25919/45t8-p065);
-- a part like ``week3``, ``ses-2``, ``session2`` or ``visit_2`` is the week; no other
-  file may name the same patient and week;
+- a part like ``week3``, ``ses-2``, ``session2`` or ``visit_2`` is the week;
 - the patient is the name up to its first part (between ``_`` or spaces) with a digit in
   it that is no contrast such as T2w: ``sub-01`` of ``sub-01_T2w``, ``patient_7`` of
-  ``patient_7_cor``, ``c3n-00858`` of ``C3N-00858``;
-- any other file is a patient of its own.
-
-**A label map** has the name of its image with a part SEMANTIC, SEG, DSEG, LABEL, LABELS
-or MASK in it; LFOV may be in either name. Both may lie in different folders, unless the
-name is there more than once: then each image takes the label of its own folder.
+  ``patient_7_cor``; any other file is a patient of its own;
+- a label map has the name of its image with a part SEMANTIC, SEG, DSEG, LABEL, LABELS
+  or MASK in it; LFOV may be in either name. Both may lie in different folders, unless
+  the name is there more than once: then each takes the label of its own folder.
 """
 
 import os

@@ -135,7 +135,7 @@ data phantom new --patients 3,a        such as 12,4,5
 data phantom new --patients 2          such as 12,4,5
 data phantom new --patients 4,4        such as 12,4,5
 data phantom new --patients 0          such as 12,4,5
-data phantom new --patients 1,1,-1     such as 12,4,5
+data phantom new --patients 1,1,-1     must be a whole number from 1
 data phantom new --patients 900,90,90  too many
 data phantom new --weeks 0             Invalid value for '--weeks'
 data phantom new --weeks 1000          weeks must be a whole number from 1 to 999
@@ -186,8 +186,8 @@ data fetch new --patients 0            --patients '0' must be
 data fetch new --patients -1           --patients '-1' must be
 data fetch new --patients some         --patients 'some' must be
 data fetch new                         nothing was downloaded; --yes answers
-data fetch study --yes                 is not empty, and not of an earlier fetch
-data fetch file --yes                  file is a file; choose
+data fetch study --yes                 is there, and not of a fetch
+data fetch file --yes                  file is there, and not of a fetch
 """
 
 

@@ -78,16 +78,6 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
     assert "val_ssim" in (folder / "history.csv").read_text()
 
 
-def test_patients_of_a_phantom_are_three_numbers_or_one(home, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "pelvis.phantom.write_phantom", lambda _, **how: asked.append(how)
-    )
-    for given in ("3", "40", "5,1,2"):
-        assert run("data", "phantom", "x", "--patients", given).exit_code == 0
-    assert [how["patients"] for how in asked] == [(1, 1, 1), (32, 4, 4), (5, 1, 2)]
-
-
 def test_results(home):
     assert "vqlib tutorial --run none" in refused("results", "--run", "none")
     interval = {"mean": 0.7, "low": 0.6, "high": 0.8}

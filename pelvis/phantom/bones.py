@@ -1,8 +1,8 @@
 """The bony pelvis and the proximal femora, as signed distances in mm.
 
-Coordinates: origin midway between the hip joints, x to the left, y to the back, z to
-the head. Paired bones are described once, on points folded to the left side. Positions
-are those of an average man (femoral heads 178 mm apart, 48 mm across).
+Origin midway between the hip joints, x to the left, y to the back, z to the head.
+Paired bones are described once, on points folded to the left side. Positions are those
+of an average man (femoral heads 178 mm apart, 48 mm across).
 """
 
 from types import SimpleNamespace

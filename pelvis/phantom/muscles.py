@@ -2,8 +2,7 @@
 
 A muscle is a list of segments from origin to insertion with radii. Every point belongs
 to the muscle that it is nearest to; where two are equally near there is a fascial
-plane, and what no muscle reaches is fat between them. Such a partition packs the thigh
-as tightly as in life, with thin bright planes, which separate ellipsoids would not.
+plane, and what no muscle reaches is fat between them.
 """
 
 from types import SimpleNamespace
@@ -61,12 +60,9 @@ _MARGIN = 22.0  # mm that a muscle grows beyond its radii where nothing stops it
 
 
 def muscles(patient: Patient, p: Points, swell: np.ndarray) -> SimpleNamespace | None:
-    """All muscles near a slice; None where there are none.
-
-    Distance to the nearest, its fibres (unit vectors [3, X, Z]), how coarse it is, and
-    its tone (brightness, another for each muscle). ``swell`` [X, Z] is smooth noise:
-    where it is low, neighbours touch without fat.
-    """
+    """Distance to the nearest muscle, its fibres (unit vectors [3, X, Z]), how coarse
+    it is, its tone (brightness); None where there are none. ``swell`` [X, Z] is smooth
+    noise: where it is low, neighbours touch without fat."""
     fold = p.folded()
     grow = (patient.muscle - 1) * 22  # bulk: every belly thicker by as many mm
     wide = patient.pelvis_width - 89.0

@@ -1,8 +1,5 @@
-"""Skin, cavity and organs: bladder, prostate, seminal vesicles, rectum.
-
-Coordinates as in `pelvis.phantom.bones`. Sizes come from the patient, fillings from
-the week.
-"""
+"""Skin, cavity and organs: bladder, prostate, seminal vesicles, rectum; sizes come from
+the patient, fillings from the week. Coordinates as in `pelvis.phantom.bones`."""
 
 from types import SimpleNamespace
 
@@ -72,9 +69,7 @@ def organs(
     """Distances to the organs near a slice, mm; ``pelvis`` is the distance to the hip
     bones, along whose inner side the obturator internus lies."""
     fold = p.folded()
-    size = np.prod(
-        patient.size
-    )  # volumes are meant in the patient, not in the template
+    size = np.prod(patient.size)  # volumes are meant in the patient
     r = float(np.cbrt(patient.prostate_ml * 1000 / size * 0.75 / np.pi))
     apex, base = -47.0, -47.0 + 1.9 * r
     y = -8 + (r - 22) * 0.3  # of its centre

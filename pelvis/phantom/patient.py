@@ -1,10 +1,8 @@
 """Who lies in the scanner: what differs between patients, and between two weeks.
 
-Everything random about the shape of the body is drawn here. A patient is some twenty
-numbers (pelvis, muscle, fat, organs, tissue contrast, scale of the scanner) and two
-smooth random warps of space, a broad one for build and asymmetry and a fine one so that
-no contour is a perfect curve. A week adds the filling of bladder and rectum, the bowel,
-and a small shift and rotation on the table.
+A patient is some twenty numbers and two smooth random warps of space, a broad one for
+build and asymmetry and a fine one so that no contour is a perfect curve. A week adds
+the filling of bladder and rectum, the bowel, and a small shift and rotation.
 """
 
 import numpy as np
@@ -76,8 +74,8 @@ class Week:
 
 
 class Warp:
-    """A smooth random displacement of about ``size`` mm: cubic B-splines on a coarse
-    grid of knots, ``spacing`` mm apart."""
+    """A smooth random displacement of about ``size`` mm: cubic B-splines on knots
+    ``spacing`` mm apart."""
 
     def __init__(self, rng: np.random.Generator, spacing: float, size: float):
         half = np.array([220.0, 130.0, 110.0])
@@ -119,11 +117,9 @@ class Grid:
 
 
 def patient_points(patient: Patient, week: Week, grid: Grid, slice_: int):
-    """Anatomical positions of the pixels of one slice, as arrays x, y, z [X, Z] in mm.
-
-    The scanner's grid is carried back through set-up, warps and size of the body into
-    the coordinates in which the anatomy is described, origin between the hip joints.
-    """
+    """Anatomical positions of the pixels of one slice, arrays x, y, z [X, Z] in mm: the
+    scanner's grid carried back through set-up, warps and size of the body, origin
+    between the hip joints."""
     x, y, z = grid.x, grid.y[slice_], grid.z
     moved = []
     for warp in patient.warps:

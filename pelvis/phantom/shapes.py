@@ -1,13 +1,10 @@
 """The few shapes that the phantom is built from, as signed distances.
 
 A shape is a function of points that returns how far each point lies outside it, in mm
-(negative inside). Signed distances make the rest easy: a smooth union welds two bones,
-an offset gives cortex or a bladder wall, and an edge that is as wide as a pixel gives
-the partial volume effect for free. See I. Quilez, "Distance functions" (2008),
-https://iquilezles.org/articles/distfunctions/.
-
-One coronal slice is drawn at a time: its arrays fit the processor's cache, and a shape
-that does not reach the slice costs nothing (its distance is the number `FAR`).
+(negative inside): a smooth union welds two bones, an offset gives cortex, an edge as
+wide as a pixel the partial volume effect. See I. Quilez, "Distance functions" (2008),
+https://iquilezles.org/articles/distfunctions/. One coronal slice is drawn at a time; a
+shape that does not reach it costs nothing (its distance is the number `FAR`).
 """
 
 from collections.abc import Iterable
@@ -21,10 +18,8 @@ REACH = 16.0  # mm; farther from a slice than this a shape has no influence on i
 
 
 class Points:
-    """Where the pixels of one slice lie in the patient, mm; float32 arrays [X, Z].
-
-    x to the patient's left, y to the back, z to the head.
-    """
+    """Where the pixels of one slice lie in the patient, mm; float32 arrays [X, Z]: x to
+    the patient's left, y to the back, z to the head."""
 
     def __init__(self, x, y, z, y_range: tuple[float, float] | None = None):
         self.x, self.y, self.z = x, y, z
@@ -71,11 +66,7 @@ def ellipsoid(p: Points, centre, radii) -> np.ndarray:
 
 
 def sphere(p: Points, centre, radius: float) -> np.ndarray:
-    cx, cy, cz = centre
-    if p.misses(cy - radius, cy + radius):
-        return FAR
-    x, y, z = p.x - cx, p.y - cy, p.z - cz
-    return np.sqrt(x * x + y * y + z * z) - radius
+    return cone(p, centre, centre, radius, radius)
 
 
 def cone(p: Points, a, b, r_a: float, r_b: float, reach: float = REACH) -> np.ndarray:

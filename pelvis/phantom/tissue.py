@@ -1,8 +1,7 @@
 """How tissue looks: signals, textures with their own statistics, coil and noise.
 
-Signals are relative to bright fat, in the manner of a T2-weighted turbo spin echo scan:
-fluid and fat bright, marrow a little darker, muscle dark grey, cortex and gas black.
-Textures are read from two small periodic cubes of noise, stretched to a size and, for
+Signals are relative to bright fat, in the manner of a T2-weighted turbo spin echo scan.
+Textures are read from small periodic cubes of noise, stretched to a size and, for
 muscle, along the fibres.
 """
 
@@ -14,34 +13,26 @@ from scipy import fft
 from pelvis.phantom.shapes import Points
 
 SIDE = 128  # cells along the side of a noise cube; a power of two: it tiles by masking
-
 STEPS = 32  # a standard deviation of noise in whole numbers
 KINDS = {  # power falls as f^-exponent, low cut, seed, roll-off in cycles per cell
-    # a natural power law: patches within patches
-    "clouds": (3.6, 1 / 80, 11, 0.2),
-    # smooth, long waves only: for surfaces that are not quite regular
-    "swells": (6.0, 1 / 70, 13, 0.2),
-    # of one size, about eight cells: lobules and bundles
-    "grains": (0.0, 0.08, 12, 0.2),
-    # of one size, about twenty cells: where it is 0 lie smooth, curved sheets some ten
-    # cells apart, which a slice cuts in thin lines
+    "clouds": (3.6, 1 / 80, 11, 0.2),  # a natural power law: patches within patches
+    "swells": (6.0, 1 / 70, 13, 0.2),  # long waves: surfaces that are not quite regular
+    "grains": (0.0, 0.08, 12, 0.2),  # of one size, about eight cells: lobules, bundles
+    # where it is 0 lie curved sheets some ten cells apart, which a slice cuts in lines
     "sheets": (0.0, 0.03, 14, 0.075),
 }
 
 
 @cache
 def noise_cube(kind: str) -> np.ndarray:
-    """Periodic noise [SIDE³], mean 0, sd `STEPS`.
-
-    Features are at least some five cells wide (a Gaussian roll-off), so that reading
-    the nearest cell shows no steps.
-    """
+    """Periodic noise [SIDE³], mean 0, sd `STEPS`; so smooth (a Gaussian roll-off) that
+    reading the nearest cell shows no steps."""
     exponent, low_cut, seed, roll_off = KINDS[kind]
     rng = np.random.default_rng([seed, 7])
     f = np.fft.fftfreq(SIDE)  # cycles per cell
     squares = f * f
-    radius = squares[:, None, None] + squares[:, None] + squares[: SIDE // 2 + 1]
-    radius = np.sqrt(radius)
+    half = squares[: SIDE // 2 + 1]
+    radius = np.sqrt(squares[:, None, None] + squares[:, None] + half)
     shape = np.maximum(radius, 1 / SIDE) ** (-exponent / 2)
     shape *= np.exp(-((radius / roll_off) ** 2))
     shape[radius < low_cut] = 0
@@ -105,15 +96,11 @@ class Textures:
         return 0.82 + 0.13 * patch - 0.4 * line - 0.2 * fine
 
     def muscle(self, fibres: np.ndarray, coarse: np.ndarray, tone) -> np.ndarray:
-        """Muscle: bundles along ``fibres`` [3, X, Z], bright streaks of fat between.
-
-        ``coarse`` [X, Z] says how thick bundles and streaks are and ``tone`` how bright
-        the muscle is, 1 is usual.
-        """
+        """Muscle: bundles along ``fibres`` [3, X, Z], bright streaks of fat between;
+        ``coarse`` [X, Z] says how thick they are, ``tone`` how bright the muscle."""
         p, patient = self.p, self.patient
         fx, fy, fz = fibres
-        # coordinates in which the fibre direction is squeezed: noise becomes streaks;
-        # swayed first, because no bundle is straight
+        # squeezed along the fibres, noise becomes streaks; no bundle is straight
         along = (p.x * fx + p.y * fy + p.z * fz) * 0.92
         u = p.x - along * fx + 4 * self.noise("swells", 1.4, 23)
         v = p.y - along * fy
@@ -161,11 +148,8 @@ class Textures:
 
 
 def coil_bias(patient, body_distance: np.ndarray, p: Points, y: float) -> np.ndarray:
-    """Sensitivity of the surface coils: bright near the skin, fading with depth.
-
-    The front and back coils differ; a broad patient-specific tilt comes on top, and the
-    signal drops towards the ends of the field along z.
-    """
+    """Sensitivity of the coils: bright near the skin, fading with depth, different in
+    front and back, with a tilt of the patient's; it drops towards the ends along z."""
     front, back, reach = patient.coil
     share = np.float32(1 / (1 + np.exp(y / 25)))  # 1 in front, 0 at the back
     near = np.exp(np.minimum(body_distance, 6) * (1 / reach))
@@ -176,17 +160,13 @@ def coil_bias(patient, body_distance: np.ndarray, p: Points, y: float) -> np.nda
     return bias * (1 - 0.22 * np.square(p.z * (1 / 118)))
 
 
-def scan(
-    signal: np.ndarray, sigma: float, detail: float, ghost: float, rng
-) -> np.ndarray:
+def scan(signal: np.ndarray, sigma: float, detail: float, ghost: float, rng):
     """What the scanner makes of a signal [X, Z]: blur, ghosts, and noise in magnitude.
 
-    The image passes through k-space. The outermost frequencies fade, as in a scan with
-    ``detail`` times the grid's resolution that is filtered and filled with zeros, so
-    that noise is smooth too. Motion in step with breathing modulates the lines of phase
-    encoding (left–right) and leaves faint copies beside the body, ``ghost`` times as
-    bright. The magnitude of noise ``sigma`` in both channels is Rician (Gudbjartsson &
-    Patz 1995).
+    In k-space the outermost frequencies fade, as in a scan with ``detail`` times the
+    grid's resolution. Breathing modulates the lines of phase encoding (left–right) and
+    leaves faint copies beside the body, ``ghost`` times as bright. The magnitude of
+    noise ``sigma`` in both channels is Rician (Gudbjartsson & Patz 1995).
     """
     noisy = rng.standard_normal((*signal.shape, 2), dtype=np.float32) * sigma
     noisy = noisy.view(np.complex64)[..., 0]

@@ -1,8 +1,7 @@
 """Bowel, vessels and nerves: everything that is a thin, bent tube.
 
-Coordinates as in `pelvis.phantom.bones`. Drawn at random are the loops of bowel, whose
-course is the patient's and whose place and content are the week's, and the small
-vessels of the pelvic side walls.
+Drawn at random are the loops of bowel, whose course is the patient's and whose place
+and content are the week's, and the small vessels of the pelvic side walls.
 """
 
 from types import SimpleNamespace

@@ -24,14 +24,10 @@ class Canvas:
         self.labels = np.zeros(shape, np.uint8)
 
     def paint(self, distance, signal, label=None, strength=1.0) -> None:
-        """Cover the inside of a shape with a signal, mixing along its edge.
-
-        A signal may be a function, called only where the shape shows.
-        """
+        """Cover the inside of a shape with a signal, or what a function returns."""
         if np.min(distance) > EDGE / 2:
             return  # the shape does not reach this slice
-        if callable(signal):
-            signal = signal()
+        signal = signal() if callable(signal) else signal
         alpha = coverage(distance, EDGE)
         if strength != 1.0:
             alpha *= strength
@@ -46,13 +42,11 @@ def make_volume(
     """One weekly scan of one patient, from a seed alone.
 
     Returns image float32 [S, 256, 128] in the scanner's arbitrary units (bright fat at
-    about 100 to 250) and labels uint8 [S, 256, 128]: 0 background, 1 body, 2 bone,
-    3 bladder, 4 rectum, 5 prostate. Slices run from front to back, axes are left–right
-    and inferior–superior; `Grid` knows their positions in mm.
+    about 100 to 250) and labels uint8 [S, 256, 128], `LABEL_NAMES`. Slices run from
+    front to back, axes are left–right and inferior–superior.
     """
-    patient = Patient(patient_seed)
+    patient, grid = Patient(patient_seed), Grid(slices)
     now = Week(patient, week)
-    grid = Grid(slices)
     tubes = vessels.bowel(patient, now), vessels.small_vessels(patient)
     image = np.empty((slices, *Grid.SHAPE), np.float32)
     labels = np.empty((slices, *Grid.SHAPE), np.uint8)

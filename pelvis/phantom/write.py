@@ -1,8 +1,7 @@
 """The phantom as a folder of files, laid out and named as HipMRI is.
 
-Each volume depends on its own seed alone, so the bytes are the same whatever the number
-of processes. All is written under a temporary name and renamed at the end: an
-interrupted run leaves nothing that looks whole.
+Each volume depends on its own seed alone, whatever the number of processes. All is
+written under a temporary name and renamed at the end.
 """
 
 import json
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from pelvis.files import alone, nifti_bytes, run_jobs, writing
+from pelvis.files import nifti_bytes, run_jobs, writing
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import make_volume
 from vqlib.data.layout import SPLITS
@@ -65,7 +64,7 @@ def write_phantom(
     settings["patients"] = {split: len(numbers) for split, numbers in cases.items()}
     settings |= {"weeks": weeks, "slices": slices}
     draw = partial(_write_scan, temporary, slices, seed, volumes)
-    with writing(folder.parent), alone(lock, folder):
+    with writing(folder.parent, lock):
         try:
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"{folder} is a file; choose a folder for the phantom")

@@ -19,7 +19,6 @@ from pelvis import fetch
 from pelvis.convert import Report, convert
 from vqlib.cli import main
 from vqlib.data import SliceIndex
-from vqlib.errors import UserError
 
 CITATION = "Doe, J. (2020). A set. https://doi.org/10.1234/alpha"
 READ_INDEX, READ_CITATIONS = fetch.read_index, fetch.citations
@@ -47,7 +46,7 @@ class Archive:
         for uid in uids:
             self.asked.append(uid)
             fault = self.broken.get(uid)
-            (downloads / uid).mkdir()
+            (downloads / uid).mkdir(exist_ok=True)
             (downloads / uid / "a.dcm").write_bytes(b"12" if fault else b"123")
             if isinstance(fault, BaseException):
                 raise fault
@@ -127,11 +126,9 @@ def test_fetch_after_yes(copies):
     Path("mine.dicom/1.2/a.dcm").write_bytes(b"1")  # of a killed download
     run(*FOUR)
     assert copies.asked[3:] == ["1.2", "1.3"]
-    other = "holds series that are not in this choice (1.3)"
-    assert f"mine.dicom {other}" in refused(*THREE)
-    shutil.rmtree("mine.dicom")
+    assert len(credits()["series"]) == 4
     Path("mine/convert.json").unlink()
-    assert "not empty, and not of an earlier fetch" in refused(*FOUR)
+    assert "mine is there, and not of a fetch" in refused(*FOUR)
 
 
 def test_what_is_chosen(monkeypatch):
@@ -162,14 +159,14 @@ def test_a_failed_series_is_counted_and_others_kept(copies, tmp_path):
     copies.broken = dict.fromkeys(INDEX["uid"], "no such host")
     assert "none of 20 series came; check the network" in refused("mine", "--yes")
     copies.broken = {"1.1": "no object found"}
-    assert "1 of 3 series did not come" in refused(*THREE)
+    assert "1 of 3 series did not come" in run(*THREE, code=1).stdout
     assert names("mine.dicom") == ["1.0", "1.2"]  # what came in part is gone
     assert [one["uid"] for one in credits()["series"]] == ["1.0", "1.2"]
 
 
 def test_an_interrupted_download_goes_on(copies):
     copies.broken["1.1"] = KeyboardInterrupt()
-    assert "1 of 3 series are in" in run(*THREE, code=130).stderr
+    assert "the same command goes on from there" in run(*THREE, code=130).stderr
     assert not Path("mine").exists()
     copies.broken.clear()
     run(*THREE)
@@ -180,19 +177,8 @@ def test_faults_of_the_conversion(monkeypatch):
     report = Report(1, 1, ["1.1 lacks slices; leave it out"], ["a remark"])
     monkeypatch.setattr(fetch, "convert", lambda *args: report)
     result = run(*THREE, code=1)
-    *_, note, fault, done = result.stdout.splitlines()
-    assert (note, fault) == ("a remark", "1.1 lacks slices; leave it out")
-    assert done.startswith("scans in mine: 2;")
-    assert "faults in" in result.stderr.splitlines()[-1]
-
-    def convert(source, folder):
-        folder.mkdir(exist_ok=True)
-        (folder / "convert.json").write_text("")
-        raise UserError("a faulty series")
-
-    monkeypatch.setattr(fetch, "convert", convert)
-    assert "a faulty series" in refused(*THREE)
-    assert credits()["series"]  # whatever stops the others
+    assert "1.1 lacks slices; leave it out\na remark\n" in result.stdout
+    assert "faults: 1; correct what is named" in result.stderr.splitlines()[-1]
 
 
 def test_from_the_archive_to_slices(tmp_path, monkeypatch):
@@ -215,7 +201,7 @@ def test_from_the_archive_to_slices(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "convert", quiet)
     for patients in ("2", "3"):
         result = run("mine", "--patients", patients, "--yes")
-        assert f"scans in mine: {patients}" in result.stdout, result.output
+        assert "scans converted" in result.stdout, result.output
     assert len(SliceIndex.from_folder("mine").patients) == 3
 
 
