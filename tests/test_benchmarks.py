@@ -23,7 +23,7 @@ def shipped_cards():
 
 
 @pytest.mark.parametrize(
-    ("score", "more"), [("areas", 0.1), ("pieces", 1.2), ("places", 0.03)]
+    ("score", "more"), [("areas", 0.1), ("pieces", 0.5), ("places", 0.03)]
 )
 def test_the_shipped_generator_draws_the_anatomy_of_other_patients(score, more):
     floor, ours = shipped_cards()
@@ -34,8 +34,8 @@ def test_the_shipped_slices_follow_their_maps_and_are_no_copies():
     floor, ours = shipped_cards()
     for card in ours:
         assert card["agreement"] >= floor["agreement"] - 0.1
-        assert card["nearest"] >= 0.93
-        assert card["copies"] <= 0.1
+        assert card["nearest"] >= 0.95
+        assert card["copies"] <= 0.08
 
 
 def test_learned_priors_pay_less_than_fixed_ones():
