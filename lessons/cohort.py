@@ -1,74 +1,52 @@
 """Who is in a data folder, how its slices lie in space, and how large organs are.
 
 Counts are taken in the files, at native size: at half the size an organ's border pixels
-are shared out by majority, ties to the organ, which enlarges small organs by some per
-cent (see `vqlib.data.fit_to`). A volume needs the distance from slice to slice, and a
-two-dimensional file knows it only by where its header places it in the patient.
-
+are shared out by majority, which enlarges small organs (see `vqlib.data.fit_to`).
 Taught in notebook 01, sections 1.1 and 1.4.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from tqdm.contrib.concurrent import thread_map
 
-from vqlib.data import (
-    LABEL_NAMES,
-    PIXEL_MM,
-    SPLITS,
-    SliceData,
-    SliceIndex,
-    read_label,
-    read_slice,
-)
+from vqlib.data import LABEL_NAMES, PIXEL_MM, SliceIndex, read_label, read_slice
 
 ORGANS = LABEL_NAMES[2:]  # neither background nor the rest of the body
-Volumes = dict[str, dict[int, dict[int, float]]]  # organ → case → week → ml
 
 
-class Spacing(NamedTuple):
-    """How the slices of one scan lie, in mm."""
+def scan_table(index: SliceIndex) -> pd.DataFrame:
+    """A row for each scan, by ``case`` and ``week``: size, spacing and brightness.
 
-    pixel: tuple[float, float]  # left–right, inferior–superior
-    step: float | None  # from slice to slice; None where the headers do not say
-
-
-class Change(NamedTuple):
-    """How much a quantity varies, each as standard deviation / mean."""
-
-    weeks: float  # between the scans of one patient, median over patients
-    patients: float  # between the means of the patients
-
-
-def spacings(index: SliceIndex) -> dict[tuple[int, int], Spacing]:
-    """(case, week) → spacing, by the headers of the first and the last slice.
-
-    A header of 1 x 1 mm was never filled in; HipMRI's pixel is taken then. The step is
-    the distance between the two origins over the difference of their numbers, so it is
-    None for a single slice and where all slices claim to lie in one place.
+    A header of 1 x 1 mm was never filled in; HipMRI's pixel is taken then. The distance
+    from slice to slice is that of the first and last origin over the difference of
+    their numbers: NaN for a single slice and where all slices claim to lie in one
+    place. Brightness is the 99.5th percentile of the middle slice.
     """
-    found = {}
-    for scan, rows in index.volumes.items():
-        first, last = (index.records[row] for row in (rows[0], rows[-1]))
-        headers = [nib.load(record.path) for record in (first, last)]
-        pixel = tuple(float(mm) for mm in headers[0].header.get_zooms()[:2])
-        apart = np.linalg.norm(headers[1].affine[:3, 3] - headers[0].affine[:3, 3])
-        step = float(apart) / (last.slice - first.slice) if apart > 0 else None
-        found[scan] = Spacing(PIXEL_MM if pixel == (1, 1) else pixel, step)
-    return found
+    rows = {}
+    for scan, numbers in index.volumes.items():
+        records = [index.records[number] for number in numbers]
+        first, last = (nib.load(records[end].path) for end in (0, -1))
+        pixel = tuple(float(mm) for mm in first.header.get_zooms()[:2])
+        pixel = PIXEL_MM if pixel == (1, 1) else pixel
+        apart = float(np.linalg.norm(last.affine[:3, 3] - first.affine[:3, 3]))
+        middle = read_slice(records[len(records) // 2].path)
+        rows[scan] = {
+            "slices": len(records),
+            "pixels left–right": middle.shape[0],
+            "pixels inferior–superior": middle.shape[1],
+            "mm per pixel left–right": pixel[0],
+            "mm per pixel inferior–superior": pixel[1],
+            "mm to the next slice": apart / (records[-1].slice - records[0].slice)
+            if apart > 0
+            else np.nan,
+            "brightness": np.percentile(middle, 99.5),
+        }
+    return pd.DataFrame(rows).T.rename_axis(["case", "week"])
 
 
 def label_counts(index: SliceIndex) -> np.ndarray:
-    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`.
-
-    Raises ValueError without labels, and `UserError` for a file that `read_label`
-    refuses.
-    """
-    if not index.has_labels:
-        raise ValueError(f"{index.folder} has no labels to count")
+    """Pixels of each label in each slice, counted in the files: int64 `[N, 6]`."""
     counts = thread_map(
         lambda record: np.bincount(read_label(record.label_path).ravel(), minlength=6),
         index.records,
@@ -79,73 +57,24 @@ def label_counts(index: SliceIndex) -> np.ndarray:
     return np.stack(counts)
 
 
-def organ_areas(index: SliceIndex, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Area of each organ in each slice, in cm²: organ → `[N]`."""
-    cm2 = np.empty(len(index))
-    for scan, spacing in spacings(index).items():
-        cm2[index.volumes[scan]] = spacing.pixel[0] * spacing.pixel[1] / 100
-    return {organ: counts[:, LABEL_NAMES.index(organ)] * cm2 for organ in ORGANS}
+def organ_areas(
+    index: SliceIndex, counts: np.ndarray, scans: pd.DataFrame
+) -> pd.DataFrame:
+    """Area of each organ in each slice in cm², `[N, organs]`, from `label_counts` and
+    `scan_table`."""
+    areas = pd.DataFrame(counts[:, 2:], columns=ORGANS).astype(float)
+    pixels = scans["mm per pixel left–right"] * scans["mm per pixel inferior–superior"]
+    for scan, mm2 in pixels.items():
+        areas.iloc[index.volumes[scan]] *= mm2 / 100
+    return areas
 
 
-def organ_volumes(index: SliceIndex, counts: np.ndarray) -> Volumes:
-    """Volume of each organ in each scan, in ml: organ → case → week → ml.
-
-    The sum of the areas times the step between slices (Cavalieri's principle). A scan
-    without a known step is left out.
-    """
-    areas, found = organ_areas(index, counts), {organ: {} for organ in ORGANS}
-    for (case, week), spacing in spacings(index).items():
-        if spacing.step is None:
-            continue
-        for organ, area in areas.items():
-            ml = area[index.volumes[case, week]].sum() * spacing.step / 10
-            found[organ].setdefault(case, {})[week] = float(ml)
-    return found
-
-
-def change(by_patient: Mapping[int, Mapping[int, float]]) -> Change:
-    """How a quantity varies between weeks and between patients: case → week → value.
-
-    NaN where nobody was scanned twice, where there is one patient only, and where the
-    values are all 0.
-    """
-    scans = [np.array(list(weeks.values())) for weeks in by_patient.values()]
-    means = np.array([values.mean() for values in scans])
-    repeated = [v.std(ddof=1) / v.mean() for v in scans if len(v) > 1 and v.mean() > 0]
-    enough = len(means) > 1 and means.mean() > 0
-    return Change(
-        float(np.median(repeated)) if repeated else np.nan,
-        float(means.std(ddof=1) / means.mean()) if enough else np.nan,
-    )
-
-
-def overview(data: SliceData) -> dict[str, str]:
-    """What one would ask about a data folder before anything else, in words.
-
-    Brightness is the 99.5th percentile of the middle slice of each train scan.
-    """
-    train = data.index.split("train")
-    middles = [train.records[r[len(r) // 2]].path for r in train.volumes.values()]
-    slices = [read_slice(path) for path in middles]
-    bright = [np.percentile(pixels, 99.5) for pixels in slices]
-    space = list(spacings(train).values())
-    steps = [s.step for s in space if s.step is not None]
-    sizes = [len(rows) for rows in data.index.volumes.values()]
-    counts = (len(data.index.split(split).patients) for split in SPLITS)
-    return {
-        "patients (train/validate/test)": "/".join(map(str, counts)),
-        "scans": str(len(sizes)),
-        "slices": str(len(data.index)),
-        "slices a scan": _range(sizes, "d"),
-        "labels": "yes" if data.has_labels else "no",
-        "array": ", ".join(sorted({"x".join(map(str, s.shape)) for s in slices})),
-        "stored as": str(nib.load(middles[0]).get_data_dtype()),
-        "pixel (mm)": " x ".join(f"{mm:.2f}" for mm in space[0].pixel),
-        "slice to slice (mm)": _range(steps, ".1f") if steps else "unknown",
-        "raw brightness": _range(bright, ".0f"),
-    }
-
-
-def _range(values, form: str) -> str:
-    ends = [format(f(values), form) for f in (min, max)]
-    return ends[0] if ends[0] == ends[1] else "–".join(ends)
+def organ_volumes(
+    index: SliceIndex, areas: pd.DataFrame, scans: pd.DataFrame
+) -> pd.DataFrame:
+    """Volume of each organ in ml, a row for each scan: the sum of the areas times the
+    step between slices (Cavalieri's principle). Scans without a known step are left
+    out."""
+    sums = {scan: areas.iloc[rows].sum() for scan, rows in index.volumes.items()}
+    table = pd.DataFrame(sums).T.rename_axis(["case", "week"])
+    return table.mul(scans["mm to the next slice"] / 10, axis=0).dropna()

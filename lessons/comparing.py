@@ -3,12 +3,11 @@ notebook 03."""
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lessons.style import DASHED, WIDTH, colours, plain_log
+from lessons.style import DASHED, WIDTH, colours, panels, plain_log
 
 NAMES = {  # kinds of the stored rows, as figures call them
     "vqvae": "VQ-VAE",
@@ -35,18 +34,12 @@ def rate_panels(
         score: which of a row's scores.
         label: of that score.
     """
-    table = pd.DataFrame(
-        [{k: row[k] for k in ("data", "kind", "grid", "bits")} for row in rows]
-    ).assign(score=[row[score]["mean"] for row in rows])
+    table = pd.DataFrame(list(rows))
+    table = table.assign(score=[row[score]["mean"] for row in rows])
     sets = list(table["data"].unique())
-    figure, axes = plt.subplots(
-        1,
-        len(sets),
-        figsize=(min(WIDTH, 4.9 * len(sets)), 3.9),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis, data in zip(axes[0], sets, strict=True):
+    figure, axes = panels(len(sets), 3.9)
+    figure.set_figwidth(min(WIDTH, 4.9 * len(sets)))
+    for axis, data in zip(axes, sets, strict=True):
         for kind, name in NAMES.items():
             mine = table[(table["data"] == data) & (table["kind"] == kind)]
             if mine["bits"].notna().any():
@@ -65,7 +58,7 @@ def rate_panels(
         plain_log("x", axis)
         axis.set(title=data.replace("_", " "), ylabel=label)
         axis.set_xlabel("bits per slice (log scale)")
-    handles, names = figure.axes[0].get_legend_handles_labels()
+    handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 
@@ -74,7 +67,7 @@ def _dots_and_means(axis, mine: pd.DataFrame, name: str) -> None:
     """A dot for each training of one model, a ring around the mean of each rate and
     grid, and a line through the best ring of each rate. Rates that differ by less than
     a tenth are one."""
-    colour = colours([name])[0]
+    (colour,) = colours([name])
     axis.plot(mine["bits"], mine["score"], "o", ms=4, color=colour, alpha=0.6)
     rate = (np.log(mine["bits"].astype(float)) / np.log(1.1)).round()
     if name == NAMES["vae_global"]:
@@ -88,26 +81,15 @@ def _dots_and_means(axis, mine: pd.DataFrame, name: str) -> None:
 
 
 def ablation_table(rows: Sequence[Mapping]) -> pd.DataFrame:
-    """One change at a time: a row for each variant, compared seed by seed.
-
-    A difference is ``clear`` where it is more than twice its spread over the seeds.
-
-    Args:
-        rows: with ``quantizer``, ``seed``, ``ssim``, ``codes_used`` and ``perplexity``;
-            the variant that the others are compared with comes first.
-    """
+    """One change at a time: a row for each ``quantizer``, compared with the first
+    seed by seed. A difference is ``clear`` where it is more than twice its spread
+    over the seeds."""
     table = pd.DataFrame(rows)
-    names = list(table["quantizer"].unique())
-    ssim = table.pivot(index="seed", columns="quantizer", values="ssim")[names]
-    gaps = ssim.sub(ssim[names[0]], axis=0)
-    mean, spread = gaps.mean(), gaps.std()
-    used = table.groupby("quantizer")[["codes_used", "perplexity"]].mean().loc[names]
-    return pd.DataFrame(
-        {
-            "SSIM": ssim.mean().map("{:.3f}".format),
-            "difference": mean.map("{:+.3f}".format) + spread.map(" ± {:.3f}".format),
-            "clear": (mean.abs() > 2 * spread).map({True: "yes", False: ""}),
-            "codes used": used["codes_used"].map("{:.0f}".format),
-            "perplexity": used["perplexity"].map("{:.0f}".format),
-        }
-    )
+    scores = ["ssim", "codes_used", "perplexity"]
+    means = table.groupby("quantizer", sort=False)[scores].mean()
+    ssim = table.pivot(index="seed", columns="quantizer", values="ssim")
+    gaps = ssim.sub(ssim[means.index[0]], axis=0)
+    means.insert(1, "difference", gaps.mean())
+    means.insert(2, "spread", gaps.std())
+    means.insert(3, "clear", means["difference"].abs() > 2 * means["spread"])
+    return means

@@ -74,19 +74,13 @@ def draw_crops(
     first, *names = versions
     errors = [image - truth for image in others]
     if limit is None and errors:
-        seen = [
-            np.abs(error[box]).ravel() for error in errors for box in boxes.values()
-        ]
-        limit = float(np.percentile(np.concatenate(seen), 99.5))
+        seen = [error[box].ravel() for error in errors for box in boxes.values()]
+        limit = float(np.percentile(np.abs(np.concatenate(seen)), 99.5))
     columns = 1 + 2 * len(others)
     side = min(2.0, (WIDTH - 1.5) / columns)  # less name and colour bar
-    figure, axes = plt.subplots(
-        len(boxes),
-        columns,
-        figsize=(side * columns + 1.5, (side + 0.05) * len(boxes) + 0.3),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (side * columns + 1.5, (side + 0.05) * len(boxes) + 0.3)
+    style = {"figsize": size, "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(len(boxes), columns, **style)
     for line, (name, box) in zip(axes, boxes.items(), strict=True):
         for axis in line:
             axis.set(xticks=[], yticks=[])

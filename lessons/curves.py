@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lessons.style import WIDTH, colours
+from lessons.style import DASHED, WIDTH, colours
 
 LABELS = {"ssim": "SSIM", "psnr": "PSNR, dB", "l1": "L1", "kl": "KL"}
 NOT_CURVES = ("epoch", "step", "seconds", "learning_rate")
@@ -21,9 +21,8 @@ def training_curves(
     labels: Mapping[str, str] | None = None,
     columns: int = 3,
 ) -> Figure:
-    """A panel for each quantity of a history, by epoch.
-
-    Training and validation of one quantity (``loss`` and ``val_loss``) share a panel.
+    """A panel for each quantity of a history, by epoch, training and validation
+    (``loss`` and ``val_loss``) together.
 
     Args:
         history: name → one value for each epoch; NaN where there is none.
@@ -36,13 +35,9 @@ def training_curves(
         keys = [name for name in names if name not in NOT_CURVES]
     columns = max(1, min(columns, len(keys)))
     rows = max(1, math.ceil(len(keys) / columns))
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(min(4.0 * columns, WIDTH), 2.4 * rows),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (min(4.0 * columns, WIDTH), 2.4 * rows)
+    style = {"figsize": size, "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(rows, columns, **style)
     for axis in axes.flat[len(keys) :]:
         axis.axis("off")
     for axis, key in zip(axes.flat, keys, strict=False):
@@ -62,32 +57,23 @@ def training_curves(
 
 
 def score_bars(scores: Mapping[str, object], label: str = "SSIM (test)") -> Figure:
-    """A bar for each model with its number and, where it has one, its interval.
-
-    Args:
-        scores: name → number, or ``(mean, low, high)``.
-        label: what the score is, with its unit.
-    """
-    figure, axis = plt.subplots(
-        figsize=(6.5, 0.42 * len(scores) + 0.9), layout="constrained"
+    """A bar for each model with its number and, where it is given as ``(mean, low,
+    high)``, its interval; ``label`` says what the score is, with its unit."""
+    size = (6.5, 0.42 * len(scores) + 0.9)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    mean, low, high = np.array([np.broadcast_to(v, 3) for v in scores.values()]).T
+    axis.barh(list(scores), mean, height=0.7, color=colours(list(scores)))
+    axis.errorbar(
+        *(mean, range(len(mean))),
+        xerr=[mean - low, high - mean],
+        fmt="none",
+        color="0.15",
+        capsize=3,
     )
-    for row, (value, colour) in enumerate(
-        zip(scores.values(), colours(list(scores)), strict=True)
-    ):
-        mean, low, high = (value,) * 3 if np.isscalar(value) else value
-        axis.barh(row, mean, height=0.7, color=colour)
-        if high > low:
-            error = [[mean - low], [high - mean]]
-            axis.errorbar(mean, row, xerr=error, color="0.15", capsize=3)
-        axis.annotate(
-            f"{mean:.3f}" if abs(mean) < 10 else f"{mean:.1f}",
-            (high, row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
-    axis.set_yticks(range(len(scores)), scores.keys())
+    for row, value in enumerate(mean):
+        text = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+        style = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+        axis.annotate(text, (high[row], row), (6, 0), **style)
     axis.invert_yaxis()
     axis.set_xlabel(label)
     axis.margins(x=0.12)
@@ -97,9 +83,8 @@ def score_bars(scores: Mapping[str, object], label: str = "SSIM (test)") -> Figu
 def dots(table: pd.DataFrame, label: str) -> Figure:
     """Numbers that answer one question in many ways: a row for each way, the first set
     apart, and a mark for each column."""
-    figure, axis = plt.subplots(
-        figsize=(8.0, 0.32 * len(table) + 1.0), layout="constrained"
-    )
+    size = (8.0, 0.32 * len(table) + 1.0)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     for (name, values), marker in zip(table.items(), "osD", strict=False):
         axis.plot(values, range(len(table)), marker, markersize=7, label=name)
     axis.axhspan(-0.5, 0.5, color="0.93", zorder=0)
@@ -111,6 +96,19 @@ def dots(table: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
+def draw_spectra(axis, details: Mapping[str, object], unit: str) -> None:
+    """For each model its `lessons.sharpness.Detail`: all of its power solid, what of it
+    is in its place dashed, by spatial frequency in cycles per ``unit``."""
+    for (name, detail), colour in zip(
+        details.items(), colours(list(details)), strict=True
+    ):
+        axis.plot(detail.frequency, detail.power, color=colour, label=name)
+        axis.plot(detail.frequency, detail.in_place, "--", color=colour)
+    axis.axhline(1, **DASHED)
+    axis.set_xlabel(f"spatial frequency (cycles per {unit})")
+    axis.set(ylabel="share of the true slice's power", ylim=(0, 1.1))
+
+
 def heatmap(
     matrix,
     rows: Sequence[str],
@@ -120,7 +118,7 @@ def heatmap(
     ylabel: str = "",
     form: str | None = None,
 ) -> Figure:
-    """A table of numbers in colour.
+    """A table of numbers `[R, C]` in colour.
 
     Args:
         matrix: `[R, C]`.
@@ -132,10 +130,8 @@ def heatmap(
         form: writes each number into its cell, as ``".2f"``; none when not given.
     """
     matrix = np.asarray(matrix, dtype=float)
-    figure, axis = plt.subplots(
-        figsize=(min(WIDTH, 2.6 + 0.5 * len(columns)), 1.2 + 0.32 * len(rows)),
-        layout="constrained",
-    )
+    size = (min(WIDTH, 2.6 + 0.5 * len(columns)), 1.2 + 0.32 * len(rows))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     shown = axis.imshow(matrix, cmap="viridis", aspect="auto")
     figure.colorbar(shown, ax=axis, label=label)
     step = math.ceil(len(columns) / 20)  # more names than that would overlap

@@ -16,13 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lessons.style import (
-    EXTENT,
-    LABEL_COLOURS,
-    SLICE_MM,
-    WIDTH,
-    as_slices,
-)
+from lessons.style import EXTENT, LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
 from vqlib.data import LABEL_NAMES
 
 TITLE = 0.25  # inches above a panel
@@ -32,24 +26,13 @@ def slice_axes(
     rows: int, columns: int, width: float = 3.4, title: float = TITLE, more: float = 0.0
 ) -> tuple[Figure, np.ndarray]:
     """A figure with panels of a slice's proportions, and its axes `[rows, columns]`,
-    switched off.
-
-    Args:
-        rows: of panels.
-        columns: of panels.
-        width: of a panel in inches, at most.
-        title: inches kept free above each panel.
-        more: inches kept free below or above all of them.
-    """
+    switched off. In inches: the ``width`` of a panel, at most; the room above each for
+    its ``title``; and what is kept free below or above all of them, ``more``."""
     width = min(width, WIDTH / columns)
     height = width * SLICE_MM[1] / SLICE_MM[0] + title
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(width * columns, height * rows + more),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (width * columns, height * rows + more)
+    style = {"figsize": size, "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(rows, columns, **style)
     for axis in axes.flat:
         axis.axis("off")
     return figure, axes
@@ -72,14 +55,9 @@ def draw_labels(axis, label: np.ndarray, alpha: float = 0.5) -> None:
             rgba[label == value] = (*to_rgb(LABEL_COLOURS[name]), alpha)
     axis.imshow(rgba.swapaxes(0, 1), origin="lower", extent=EXTENT)
     if (label > 0).any():
-        axis.contour(
-            (label > 0).T.astype(float),
-            [0.5],
-            origin="lower",
-            extent=EXTENT,
-            colors=LABEL_COLOURS["body"],
-            linewidths=1.2,
-        )
+        style = {"colors": LABEL_COLOURS["body"], "linewidths": 1.2}
+        body = (label > 0).T.astype(float)
+        axis.contour(body, [0.5], origin="lower", extent=EXTENT, **style)
 
 
 def show_slices(
@@ -120,11 +98,8 @@ def show_slices(
         draw_labels(axis, label)
     present = [n for i, n in enumerate(LABEL_NAMES) if i and (labels == i).any()]
     if present:
-        figure.legend(
-            handles=[_legend_patch(name) for name in present],
-            loc="outside lower center",
-            ncols=len(present),
-        )
+        handles = [_legend_patch(name) for name in present]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(present))
     return figure
 
 
@@ -134,30 +109,17 @@ def slice_rows(
     window: tuple[float, float] = (0.0, 1.0),
     width: float = 2.2,
 ) -> Figure:
-    """A row of slices `[N, 1, H, W]` for each name, which stands at its left.
-
-    Args:
-        rows: name → slices; a row may be shorter than the others.
-        titles: over the columns.
-        window: the values shown as black and as white.
-        width: of a panel in inches, at most.
-    """
+    """A row of slices `[N, 1, H, W]` for each name, which stands at its left; a row may
+    be shorter than the others. ``titles`` stand over the columns; ``window`` has the
+    values shown as black and as white; ``width`` is that of a panel in inches."""
     stacks = {name: as_slices(images) for name, images in rows.items()}
     columns = max(len(images) for images in stacks.values())
     figure, axes = slice_axes(len(stacks), columns, width, 0.1, TITLE)
     for line, (name, images) in zip(axes, stacks.items(), strict=True):
         for axis, image in zip(line, images, strict=False):
             draw_slice(axis, image, window)
-        line[0].text(
-            -0.04,
-            0.5,
-            name,
-            transform=line[0].transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=9,
-        )
+        style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
+        line[0].text(-0.04, 0.5, name, transform=line[0].transAxes, **style)
     for axis, title in zip(axes[0], titles or (), strict=False):
         axis.set_title(title, fontsize=9)
     return figure

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
 from lessons.figures import draw_slice, slice_axes
-from lessons.style import LABEL_COLOURS, PALETTE, WIDTH, as_slices
+from lessons.style import LABEL_COLOURS, PALETTE, as_slices, panels
 
-EDGE = [Stroke(linewidth=3.2, foreground="0.25"), Normal()]  # yellow shows on white
+# yellow shows on white
+EDGE = {"path_effects": [Stroke(linewidth=3.2, foreground="0.25"), Normal()]}
+THIN = {"path_effects": [Stroke(linewidth=2, foreground="0.25"), Normal()]}
 
 
 def orientations(image) -> Figure:
@@ -21,9 +24,7 @@ def orientations(image) -> Figure:
         "imshow(img.T)": (image.T, "upper"),
         'imshow(img.T, origin="lower")': (image.T, "lower"),
     }
-    figure, axes = plt.subplots(
-        1, 3, figsize=(7.5, 2.6), layout="constrained", width_ratios=[0.45, 1, 1]
-    )
+    figure, axes = panels(3, 2.9, width_ratios=[0.45, 1, 1])
     for axis, (call, (pixels, origin)) in zip(axes, calls.items(), strict=True):
         axis.imshow(pixels, origin=origin, vmin=0, vmax=1)
         axis.set_title(call)
@@ -32,28 +33,20 @@ def orientations(image) -> Figure:
     return figure
 
 
-def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Figure:
-    """How often and how large each organ is, from the first slice to the last; shaded
-    is one standard deviation of the slices.
-
-    Args:
-        positions: `[N]`, relative position of each slice in its volume.
-        areas: label → cm² in each slice, `[N]`.
-        bins: of the position.
-    """
+def organ_curves(positions, areas: pd.DataFrame, bins=20) -> Figure:
+    """How often and how large each organ is, from the first slice to the last: of the
+    relative positions `[N]` and the areas `[N, organs]` in cm²; shaded is one standard
+    deviation of the slices."""
     number = np.clip(np.floor(np.asarray(positions) * bins), 0, bins - 1)
-    seen = np.unique(number)
-    figure, (often, large) = plt.subplots(
-        1, 2, figsize=(8.0, 2.5), layout="constrained"
-    )
-    for name, values in areas.items():
-        parts = [np.asarray(values, dtype=float)[number == n] for n in seen]
-        mean, sd = (np.array([f(p) for p in parts]) for f in (np.mean, np.std))
-        x, style = (seen + 0.5) / bins, {"color": LABEL_COLOURS[name]}
-        shown = [100 * np.mean(part > 0) for part in parts]
-        often.plot(x, shown, linewidth=2, path_effects=EDGE, **style)
-        large.plot(x, mean, linewidth=2, path_effects=EDGE, label=name, **style)
-        large.fill_between(x, mean - sd, mean + sd, alpha=0.2, **style)
+    place = (number + 0.5) / bins
+    figure, (often, large) = panels(2, 2.8)
+    style = {"color": LABEL_COLOURS, "linewidth": 2, "legend": False, **EDGE}
+    (100 * (areas > 0)).groupby(place).mean().plot(ax=often, **style)
+    mean, sd = areas.groupby(place).mean(), areas.groupby(place).std(ddof=0)
+    mean.plot(ax=large, **style)
+    for organ in areas:
+        ends = mean[organ] - sd[organ], mean[organ] + sd[organ]
+        large.fill_between(mean.index, *ends, alpha=0.2, color=LABEL_COLOURS[organ])
     often.set(ylabel="slices that show it (%)", ylim=(0, 104))
     large.set(ylabel="area in the slice (cm²)")
     large.set_ylim(bottom=0)
@@ -63,33 +56,19 @@ def organ_curves(positions, areas: Mapping[str, Sequence[float]], bins=20) -> Fi
     return figure
 
 
-def organ_weeks(volumes: Mapping[str, Mapping[int, Mapping[int, float]]]) -> Figure:
-    """Volume of each organ over the weeks: a panel for each organ, a line for each
-    patient, a dot for each scan.
-
-    Args:
-        volumes: organ → patient → week → ml.
-    """
-    figure, axes = plt.subplots(
-        1, len(volumes), figsize=(WIDTH, 2.6), layout="constrained", squeeze=False
-    )
-    for axis, (organ, patients) in zip(axes[0], volumes.items(), strict=True):
-        for weeks in patients.values():
-            axis.plot(
-                *zip(*weeks.items(), strict=True),
-                "o-",
-                color=LABEL_COLOURS[organ],
-                linewidth=1,
-                markeredgecolor="0.25",
-                markersize=4,
-                path_effects=[Stroke(linewidth=2, foreground="0.25"), Normal()],
-            )
-        numbers = sorted({week for weeks in patients.values() for week in weeks})
-        most = max(v for weeks in patients.values() for v in weeks.values())
-        axis.set_xticks(numbers)
-        axis.set(xlim=(numbers[0] - 0.4, numbers[-1] + 0.4), ylim=(0, 1.08 * most or 1))
-        axis.set(title=organ, xlabel="week")
-    axes[0, 0].set_ylabel("volume (ml)")
+def organ_weeks(volumes: pd.DataFrame) -> Figure:
+    """Volumes in ml over the weeks, by ``case`` and ``week``: a panel for each organ, a
+    line for each patient, a dot for each scan."""
+    figure, axes = panels(volumes.shape[1], 2.6)
+    for axis, organ in zip(axes, volumes, strict=True):
+        table = volumes[organ].unstack("case")
+        style = {"color": LABEL_COLOURS[organ], "linewidth": 1, "markersize": 4, **THIN}
+        table.plot(ax=axis, style="o-", legend=False, markeredgecolor="0.25", **style)
+        weeks = table.index
+        axis.set_xticks(weeks)
+        axis.set(xlim=(weeks[0] - 0.4, weeks[-1] + 0.4), title=organ, xlabel="week")
+        axis.set_ylim(0, 1.08 * volumes[organ].max() or 1)
+    axes[0].set_ylabel("volume (ml)")
     return figure
 
 
@@ -105,9 +84,8 @@ def value_maps(maps: Mapping[str, object], limits: Sequence[float]) -> Figure:
 
 def ladder(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
     """Distributions of a score, one below the other, each with its mean in numbers."""
-    figure, axis = plt.subplots(
-        figsize=(7.5, 0.55 * len(scores) + 0.9), layout="constrained"
-    )
+    size = (7.5, 0.55 * len(scores) + 0.9)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     axis.boxplot(
         [np.asarray(values) for values in scores.values()],
         orientation="horizontal",
@@ -122,15 +100,8 @@ def ladder(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
     for row, values in enumerate(scores.values()):
         mean = float(np.mean(values))
         axis.plot(mean, row, "D", color="0.1", markersize=5, zorder=5)
-        axis.annotate(
-            f"mean {mean:.3f}",
-            (1.0, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-        )
+        where = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
+        axis.annotate(f" mean {mean:.3f}", (1.0, row), **where)
     axis.invert_yaxis()
     axis.set_xlabel(label)
     return figure

@@ -5,46 +5,39 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
+from lessons.curves import draw_spectra
 from lessons.figures import draw_slice, slice_axes
 from lessons.sharpness import Detail
-from lessons.style import DASHED, EXTENT, SLICE_MM, WIDTH, as_slices, colours
+from lessons.style import DASHED, EXTENT, SLICE_MM, WIDTH, as_slices, colours, panels
 from vqlib.models.kmeans import nearest_codes
 
 Frame = tuple[str, Tensor, Tensor]  # its title, vectors [N, 2], codebook [K, 2]
 
 
 def codebook_frames(rows: Mapping[str, Sequence[Frame]], margin: float = 0.2) -> Figure:
-    """A two-dimensional codebook at several moments.
+    """A two-dimensional codebook at several moments: a row of frames for each name.
 
     Vectors take the colour of their nearest code; a code that some vector chose is a
-    dot, one that none chose is a cross. Only what lies near the vectors of any frame is
-    drawn; a note counts the codes that are outside of the panel.
-
-    Args:
-        rows: what is different in a row → its frames, as many in each row.
-        margin: around the vectors, in their unit.
+    dot, one that none chose is a cross. Only what lies within ``margin`` of the vectors
+    of any frame is drawn; a note counts the codes that are outside of the panel.
     """
     columns = max(len(frames) for frames in rows.values())
     every = torch.cat([vectors for frames in rows.values() for _, vectors, _ in frames])
     low, high = every.min(0).values - margin, every.max(0).values + margin
     x, y = zip(low.tolist(), high.tolist(), strict=True)  # the limits of every panel
     height = WIDTH / columns * (y[1] - y[0]) / (x[1] - x[0])
-    figure, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(WIDTH, len(rows) * (height + 0.45)),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (WIDTH, len(rows) * (height + 0.45))
+    style = {"figsize": size, "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(len(rows), columns, **style)
     for line, (name, frames) in zip(axes, rows.items(), strict=True):
         for axis, (title, vectors, codebook) in zip(line, frames, strict=True):
-            palette = _code_palette(len(codebook))
-            used = _draw_codebook(axis, vectors, codebook, palette)
+            used = _draw_codebook(axis, vectors, codebook)
             axis.set_title(f"{title}: {used} of {len(codebook)} in use")
             outside = int(((codebook < low) | (codebook > high)).any(1).sum())
             if outside:
@@ -56,15 +49,11 @@ def codebook_frames(rows: Mapping[str, Sequence[Frame]], margin: float = 0.2) ->
     return figure
 
 
-def _code_palette(n: int) -> np.ndarray:
-    """Colours `[n, 3]` round the colour circle, such that codes with neighbouring
-    numbers differ."""
-    palette = plt.get_cmap("hsv")(np.linspace(0, 1, n, endpoint=False))[:, :3]
-    return 0.85 * palette[np.random.default_rng(1).permutation(n)]
-
-
-def _draw_codebook(axis, vectors, codebook, palette) -> int:
-    """Returns how many codes are in use."""
+def _draw_codebook(axis, vectors, codebook) -> int:
+    """Returns how many codes are in use. Codes take colours round the colour circle,
+    such that neighbouring numbers differ."""
+    circle = np.random.default_rng(1).permutation(len(codebook)) / len(codebook)
+    palette = 0.85 * plt.get_cmap("hsv")(circle)[:, :3]
     codes = nearest_codes(vectors, codebook)
     used = torch.bincount(codes, minlength=len(codebook)) > 0
     axis.scatter(*vectors.T, s=6, c=palette[codes], linewidths=0, antialiased=False)
@@ -74,39 +63,18 @@ def _draw_codebook(axis, vectors, codebook, palette) -> int:
     return int(used.sum())
 
 
-def staircase(vectors: Tensor, rounded: Tensor) -> Figure:
-    """A one-dimensional quantizer `[N]` → `[N]` as the decoder sees it, and as the
-    gradient takes it to be."""
-    figure, axis = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-    axis.plot(vectors, rounded, ".", ms=3, color="#D55E00", label="forward: $z_q$")
-    style = {"linestyle": "--", "color": "0.4"}
-    axis.plot(vectors, vectors, **style, label="backward: as if $z_q = z_e$")
-    axis.set(xlabel="$z_e$", ylabel="$z_q$")
-    axis.legend()
-    return figure
-
-
-def repairs(
-    histories: Mapping[str, Mapping[str, Sequence[float]]], labels: Mapping[str, str]
-) -> Figure:
-    """Several short trainings side by side: a panel for each quantity, a line for each
-    training, against the steps, on logarithmic scales.
-
-    Args:
-        histories: training → (quantity → values), with the steps under ``step``.
-        labels: quantity → its name on the axis.
-    """
-    figure, axes = plt.subplots(
-        1, len(labels), figsize=(WIDTH, 3.1), layout="constrained", squeeze=False
-    )
-    for axis, (key, label) in zip(axes[0], labels.items(), strict=True):
-        for name, history in histories.items():
-            axis.plot(history["step"], history[key], label=name)
-        axis.set(xlabel="step", ylabel=f"{label} (log scale)", yscale="log")
+def repairs(histories: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
+    """Several short trainings side by side: a panel for each column that ``labels``
+    names, a line for each training, by ``step``, on logarithmic scales."""
+    figure, axes = panels(len(labels))
+    for axis, (key, label) in zip(axes, labels.items(), strict=True):
+        table = {name: seen.set_index("step")[key] for name, seen in histories.items()}
+        pd.DataFrame(table).plot(ax=axis, logy=True, legend=False)
+        axis.set(xlabel="step", ylabel=f"{label} (log scale)")
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter(NullFormatter())
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    lines = axes[0].lines
+    figure.legend(handles=lines, loc="outside upper center", ncols=len(lines))
     return figure
 
 
@@ -132,14 +100,8 @@ def code_colours(codebook: Tensor, counts: Tensor) -> np.ndarray:
 
 
 def coloured_codes(image, codes: Tensor, palette: np.ndarray, back) -> Figure:
-    """A slice, its codes as colours, and what the decoder makes of them.
-
-    Args:
-        image: `[1, 1, H, W]`.
-        codes: `[1, h, w]`.
-        palette: `[K, 3]`, as `code_colours` gives it.
-        back: `[1, 1, H, W]`.
-    """
+    """A slice, its codes `[1, h, w]` in the colours `[K, 3]` of `code_colours`, and
+    what the decoder makes of them."""
     grid = codes[0].cpu().numpy()
     figure, axes = slice_axes(1, 3)
     left, middle, right = axes[0]
@@ -174,10 +136,8 @@ def losses_to_bound(decibels: Mapping[str, float], lead: float) -> Figure:
     in dB, beside the lead of one model over another."""
     size = (7.0, 0.42 * len(decibels) + 1.2)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
-    axis.barh(list(decibels), list(decibels.values()), height=0.7, color="#0072B2")
-    for row, value in enumerate(decibels.values()):
-        style = {"va": "center", "fontsize": 9}
-        axis.text(max(value, 0) + 0.05, row, f"{value:.1f}", **style)
+    bars = axis.barh(list(decibels), list(decibels.values()), height=0.7)
+    axis.bar_label(bars, fmt="%.1f", padding=3, fontsize=9)
     label = f"lead of the VAE over the VQ-VAE here: {lead:.1f} dB"
     axis.axvline(lead, color="#D55E00", linestyle="--", label=label)
     axis.invert_yaxis()
@@ -202,25 +162,14 @@ def bits_by_slice(positions: np.ndarray, bits: np.ndarray, nominal: float) -> Fi
 
 
 def sharpness(crops: Mapping[str, object], details: Mapping[str, Detail]) -> Figure:
-    """Crops `[a, b]` side by side, and the power of each model by spatial frequency,
-    with what of it is in place (dashed)."""
-    widths = [1.0] * len(crops) + [1.9]
-    figure, axes = plt.subplots(
-        1, len(widths), figsize=(WIDTH, 2.9), width_ratios=widths, layout="constrained"
-    )
+    """Crops `[a, b]` side by side, and the power of each model by spatial frequency in
+    cycles per mm, with what of it is in place (dashed)."""
+    figure, axes = panels(len(crops) + 1, 2.9, width_ratios=[1] * len(crops) + [1.9])
     for axis, (name, crop) in zip(axes, crops.items(), strict=False):
         axis.axis("off")
         where = {"origin": "lower", "aspect": SLICE_MM[1] / SLICE_MM[0] * 2}
         axis.imshow(as_slices(crop)[0].T, vmin=0, vmax=1, **where)
         axis.set_title(name)
-    right = axes[-1]
-    for (name, detail), colour in zip(
-        details.items(), colours(list(details)), strict=True
-    ):
-        right.plot(detail.frequency, detail.power, color=colour, label=name)
-        right.plot(detail.frequency, detail.in_place, "--", color=colour)
-    right.axhline(1, **DASHED)
-    right.set(xlabel="cycles per mm (coarse to fine)", ylabel="share of the power")
-    right.set_ylim(0, 1.1)
-    right.legend(title="dashed: in its place")
+    draw_spectra(axes[-1], details, "mm")
+    axes[-1].legend(title="dashed: in its place")
     return figure

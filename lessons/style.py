@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from vqlib.data import LABEL_NAMES, NATIVE_SIZE, PIXEL_MM
 
@@ -78,6 +79,13 @@ def colours(names: Sequence[str]) -> list[str]:
     others = [name for name in names if name not in MODEL_COLOURS]
     spare = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(others)}
     return [MODEL_COLOURS.get(name) or spare[name] for name in names]
+
+
+def panels(number: int, height: float = 3.0, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of full width and its axes in one row; ``options`` of `plt.subplots`."""
+    size = {"figsize": (WIDTH, height), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(1, number, **size, **options)
+    return figure, axes[0]
 
 
 def as_slices(images) -> np.ndarray:

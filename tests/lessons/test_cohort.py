@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import nibabel as nib
@@ -6,10 +5,7 @@ import numpy as np
 import pytest
 
 from lessons import cohort
-from vqlib import profiles
-from vqlib.data import SliceIndex, open_data
-
-SMOKE = profiles.get("smoke")
+from vqlib.data import SliceIndex
 
 
 def write(path: Path, pixels, step, number, pixel=(2.0, 1.0)):
@@ -46,57 +42,26 @@ def train(tmp_path):
 @pytest.mark.parametrize("numbers", [(0, 1, 2), (0, 3)])
 def test_spacing_comes_from_where_the_slices_lie(tmp_path, numbers):
     index = SliceIndex.from_folder(study(tmp_path, numbers=numbers)).split("train")
-    found = cohort.spacings(index)
-    assert list(found) == [(4, 0), (4, 1), (5, 0)]
-    assert found[4, 1] == ((2.0, 1.0), 4.0)
+    table = cohort.scan_table(index)
+    assert list(table.index) == [(4, 0), (4, 1), (5, 0)]
+    assert list(table.loc[(4, 1)]) == [len(numbers), 256, 128, 2, 1, 4, 104]
 
 
 @pytest.mark.parametrize("gap", [{"step": 0.0}, {"numbers": (7,)}])
 def test_where_headers_do_not_tell_the_step_there_is_no_volume(tmp_path, gap):
     index = SliceIndex.from_folder(study(tmp_path, **gap)).split("train")
-    assert all(spacing.step is None for spacing in cohort.spacings(index).values())
-    volumes = cohort.organ_volumes(index, cohort.label_counts(index))
-    assert all(not by_patient for by_patient in volumes.values())
+    scans, counts = cohort.scan_table(index), cohort.label_counts(index)
+    areas = cohort.organ_areas(index, counts, scans)
+    assert cohort.organ_volumes(index, areas, scans).empty
 
 
-def test_labels_are_counted_at_native_size(train):
-    counts = cohort.label_counts(train)
-    assert counts.shape == (9, 6)
+def test_areas_are_in_cm2_and_volumes_in_ml_at_native_size(train):
+    counts, scans = cohort.label_counts(train), cohort.scan_table(train)
     assert counts[0].tolist() == [256 * 128 - 101, 0, 0, 100, 0, 1]
-    assert counts[3, 3] == 200
-
-
-def test_areas_are_in_cm2_and_volumes_in_ml(train):
-    counts = cohort.label_counts(train)
-    areas = cohort.organ_areas(train, counts)
+    areas = cohort.organ_areas(train, counts, scans)
     assert list(areas) == ["bone", "bladder", "rectum", "prostate"]
     assert areas["bladder"][0] == pytest.approx(2.0)  # 100 pixels of 2 mm²
-    volumes = cohort.organ_volumes(train, counts)
-    assert volumes["bladder"][4] == pytest.approx({0: 2.4, 1: 4.8})  # 3 x 2 cm² x 4 mm
-    assert volumes["bladder"][5] == pytest.approx({0: 2.4})
-    assert volumes["rectum"][4] == {0: 0.0, 1: 0.0}
-
-
-def test_change_tells_weeks_from_patients():
-    found = cohort.change({1: {0: 1.0, 1: 3.0}, 2: {0: 4.0, 3: 4.0}, 3: {0: 3.0}})
-    assert found.weeks == pytest.approx((math.sqrt(2) / 2 + 0) / 2)
-    assert found.patients == pytest.approx(1.0 / 3.0)
-    for empty in ({1: {0: 2.0}}, {1: {0: 0.0, 1: 0.0}, 2: {0: 0.0}}):
-        assert np.isnan(cohort.change(empty)).all()  # one scan only; an absent organ
-
-
-def test_the_overview_says_what_is_there(tmp_path):
-    data = open_data(study(tmp_path), SMOKE, progress=False)
-    found = cohort.overview(data)
-    assert found == {
-        "patients (train/validate/test)": "2/1/1",
-        "scans": "5",
-        "slices": "15",
-        "slices a scan": "3",
-        "labels": "yes",
-        "array": "256x128",
-        "stored as": "int16",
-        "pixel (mm)": "2.00 x 1.00",
-        "slice to slice (mm)": "4.0",
-        "raw brightness": "104–105",
-    }
+    volumes = cohort.organ_volumes(train, areas, scans)
+    found = volumes["bladder"].to_dict()  # 3 x 2 cm² x 4 mm
+    assert found == pytest.approx({(4, 0): 2.4, (4, 1): 4.8, (5, 0): 2.4})
+    assert (volumes["rectum"] == 0).all()

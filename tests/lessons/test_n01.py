@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import torch
 
 from lessons import n01
@@ -19,7 +20,7 @@ def test_only_the_last_orientation_is_upright():
 
 def test_organ_curves_show_prevalence_and_area_by_position():
     positions = torch.tensor([0.0, 0.1, 0.9, 1.0])
-    areas = {"bone": torch.tensor([0.0, 4.0, 6.0, 8.0])}
+    areas = pd.DataFrame({"bone": [0.0, 4.0, 6.0, 8.0]})
     shares, sizes = n01.organ_curves(positions, areas, bins=2).axes
     assert shares.lines[0].get_xydata().tolist() == [[0.25, 50.0], [0.75, 100.0]]
     assert sizes.lines[0].get_xydata().tolist() == [[0.25, 2.0], [0.75, 7.0]]

@@ -17,19 +17,6 @@ def test_the_decoded_plane_is_upright_and_starts_at_the_lower_left():
     assert shown.sum() == 8
 
 
-def test_collapse_draws_a_rate_and_sorted_spreads_for_each_training():
-    bits = {"silent": [5.0, 0.0], "cured": [5.0, 9.0]}
-    spreads = {"silent": np.array([0.0, 0.001]), "cured": np.array([0.3, 0.9])}
-    left, right = draw.collapse(bits, spreads, threshold=0.01).axes
-    assert left.lines[0].get_ydata()[-1] > 0  # a silent latent stays on a log axis
-    assert list(left.lines[1].get_ydata()) == [5, 9]
-    silent, cured, level = right.lines
-    assert list(silent.get_ydata()) == [0.001, draw.LEAST_SPREAD]
-    assert list(cured.get_ydata()) == [0.9, 0.3]
-    assert level.get_ydata()[0] == 0.01
-    assert silent.get_color() == left.lines[0].get_color()
-
-
 def test_each_beta_has_its_slope():
     table = pd.DataFrame(
         {"name": "VAE, spatial", "beta": [0.5, 10.0], "rate": [4000, 1000]}

@@ -56,20 +56,3 @@ def test_coloured_codes_show_each_code_upright_in_its_colour():
     assert np.allclose(shown[7, 0], palette[3])
     assert np.allclose(shown[0, 0], palette[0])
     assert axis.get_title() == "128 codes, 2 different"
-
-
-def test_each_patient_has_a_bar_at_its_mean():
-    figure = n03.by_patient(np.array([1.0, 3.0, -1.0]), np.array([4, 4, 7]), "dB")
-    axis = figure.axes[0]
-    bars = [line.get_ydata()[0] for line in axis.lines if line.get_linewidth() == 3]
-    assert bars == [2.0, -1.0]
-    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["004", "007"]
-
-
-def test_bits_start_at_zero_and_the_bound_is_beside_the_lead():
-    figure = n03.bits_by_slice(np.array([0.0, 1.0]), np.array([3.0, 5.0]), 4.0)
-    assert figure.axes[0].get_ylim()[0] == 0
-    figure = n03.losses_to_bound({"noise": 0.0, "4 levels": 2.7}, 0.9)
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.0, 2.7]
-    (line,) = figure.axes[0].lines
-    assert line.get_xdata()[0] == 0.9
