@@ -58,22 +58,17 @@ def crop_boxes(dataset: SliceDataset, number: int) -> dict[str, Box]:
 def draw_crops(
     versions: Mapping[str, object],
     boxes: Mapping[str, Box],
-    window: tuple[float, float] = (0.0, 1.0),
-    limit: float | None = None,
 ) -> Figure:
-    """Crops of one slice in several versions, and what each adds to the first one (red)
-    or takes from it (blue): a row for each crop, all differences on one scale.
+    """Crops of one slice `[H, W]` in several versions, the first of them the truth, and
+    what each of the others adds to it (red) or takes from it (blue).
 
-    Args:
-        versions: title → slice `[H, W]` or `[1, 1, H, W]`; the first is the truth.
-        boxes: name → rows and columns, as `crop_boxes` gives them.
-        window: the values shown as black and as white.
-        limit: of the differences, either way; their 99.5th percentile if not given.
+    A row for each of the ``boxes`` of `crop_boxes`, all differences on one scale, up to
+    their 99.5th percentile.
     """
     truth, *others = (as_slices(image)[0] for image in versions.values())
     first, *names = versions
     errors = [image - truth for image in others]
-    if limit is None and errors:
+    if errors:
         seen = [error[box].ravel() for error in errors for box in boxes.values()]
         limit = float(np.percentile(np.abs(np.concatenate(seen)), 99.5))
     columns = 1 + 2 * len(others)
@@ -88,7 +83,7 @@ def draw_crops(
         aspect = (SLICE_MM[1] / truth.shape[1]) / (SLICE_MM[0] / truth.shape[0])
         style = {"origin": "lower", "aspect": aspect}
         for axis, image in zip(line, (truth, *others), strict=False):
-            grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
+            grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
             axis.imshow(image[box].T, **style, **grey)
         for axis, error in zip(line[len(others) + 1 :], errors, strict=True):
             red = {"cmap": CHANGE, "vmin": -limit, "vmax": limit}

@@ -21,15 +21,9 @@ def training_curves(
     labels: Mapping[str, str] | None = None,
     columns: int = 3,
 ) -> Figure:
-    """A panel for each quantity of a history, by epoch, training and validation
-    (``loss`` and ``val_loss``) together.
-
-    Args:
-        history: name → one value for each epoch; NaN where there is none.
-        keys: which quantities, without ``val_``; all when not given.
-        labels: quantity → its name and unit on the axis.
-        columns: panels in a row.
-    """
+    """A panel for each quantity of a history (name → a value for each epoch, or NaN),
+    training and validation (``loss`` and ``val_loss``) together; ``keys`` chooses
+    quantities, without ``val_``; ``labels`` names them and their unit."""
     if keys is None:
         names = dict.fromkeys(name.removeprefix("val_") for name in history)
         keys = [name for name in names if name not in NOT_CURVES]
@@ -42,12 +36,11 @@ def training_curves(
         axis.axis("off")
     for axis, key in zip(axes.flat, keys, strict=False):
         for split, name in (("train", key), ("validate", f"val_{key}")):
-            values = np.asarray(history.get(name, ()), dtype=float)
-            epochs = np.asarray(history.get("epoch", range(1, len(values) + 1)))
-            seen = np.isfinite(values)
-            if seen.any():
-                x, y = epochs[: len(values)][seen], values[seen]
-                axis.plot(x, y, "o-", markersize=3, label=split)
+            values = pd.Series(history.get(name, ()), dtype=float)
+            epochs = history.get("epoch", range(1, len(values) + 1))
+            values.index = epochs[: len(values)]
+            if values.notna().any():
+                axis.plot(values.dropna(), "o-", markersize=3, label=split)
         axis.set_xlabel("epoch")
         axis.set_ylabel({**LABELS, **(labels or {})}.get(key, key.replace("_", " ")))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -118,17 +111,8 @@ def heatmap(
     ylabel: str = "",
     form: str | None = None,
 ) -> Figure:
-    """A table of numbers `[R, C]` in colour.
-
-    Args:
-        matrix: `[R, C]`.
-        rows: names of the R rows.
-        columns: names of the C columns.
-        label: what the numbers are, with their unit.
-        xlabel: what the columns are.
-        ylabel: what the rows are.
-        form: writes each number into its cell, as ``".2f"``; none when not given.
-    """
+    """A table of numbers `[R, C]` in colour, with the names of its rows and columns;
+    ``label`` says what the numbers are, ``form`` writes each into its cell."""
     matrix = np.asarray(matrix, dtype=float)
     size = (min(WIDTH, 2.6 + 0.5 * len(columns)), 1.2 + 0.32 * len(rows))
     figure, axis = plt.subplots(figsize=size, layout="constrained")

@@ -106,18 +106,17 @@ def show_slices(
 def slice_rows(
     rows: Mapping[str, object],
     titles: Sequence[str] | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
     width: float = 2.2,
 ) -> Figure:
     """A row of slices `[N, 1, H, W]` for each name, which stands at its left; a row may
-    be shorter than the others. ``titles`` stand over the columns; ``window`` has the
-    values shown as black and as white; ``width`` is that of a panel in inches."""
+    be shorter than the others. ``titles`` stand over the columns; ``width`` is of a
+    panel in inches."""
     stacks = {name: as_slices(images) for name, images in rows.items()}
     columns = max(len(images) for images in stacks.values())
     figure, axes = slice_axes(len(stacks), columns, width, 0.1, TITLE)
     for line, (name, images) in zip(axes, stacks.items(), strict=True):
         for axis, image in zip(line, images, strict=False):
-            draw_slice(axis, image, window)
+            draw_slice(axis, image)
         style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
         line[0].text(-0.04, 0.5, name, transform=line[0].transAxes, **style)
     for axis, title in zip(axes[0], titles or (), strict=False):

@@ -9,7 +9,7 @@ their size.
 import base64
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -65,24 +65,12 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             kept["mystnb"] = cell.metadata["mystnb"]
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
-            cell.outputs = _joined(o for o in cell.outputs if not _passing(o))
+            cell.outputs = [o for o in cell.outputs if not _passing(o)]
             for output in cell.outputs:
                 output.get("metadata", {}).pop("execution", None)
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = _shrunk(output.data["image/png"])
     return notebook
-
-
-def _joined(outputs: Iterable[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Outputs with a text that a busy machine sent in pieces put together again."""
-    joined: list[nbformat.NotebookNode] = []
-    for output in outputs:
-        last = joined[-1] if joined else None
-        if last and last.get("name") == output.get("name", "no stream"):
-            last.text += output.text
-        else:
-            joined.append(output)
-    return joined
 
 
 def _shrunk(png: str) -> str:

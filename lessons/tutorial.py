@@ -44,12 +44,10 @@ def run_tutorial(
 ) -> dict[Path, float]:
     """Execute the notebooks; the executed copies go to ``runs/NAME/notebooks/``.
 
-    ``parameters`` are values or text for the notebooks' ``parameters`` cells, where
-    ``None`` keeps the notebook's own. ``timeout`` is in seconds, for each cell. Returns
-    how many seconds each executed copy took.
-
-    Raises `UserError` before anything runs, and `NotebookError` at the first notebook
-    that fails, whose output stays in the run folder; later notebooks are not run.
+    ``parameters`` are values or text for the ``parameters`` cells, where ``None`` keeps
+    the notebook's own; ``timeout`` is in seconds, for each cell. Returns the seconds of
+    each executed copy. Raises `UserError` before anything runs, and `NotebookError` at
+    the first notebook that fails, whose output stays; later ones are not run.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     seconds = run_all(plan(find_notebooks(only), {"run": run} | given), run, timeout)
@@ -105,17 +103,14 @@ def plan(notebooks: Sequence[Path], parameters: dict) -> dict[Path, dict]:
     for a parameter that no notebook knows, with the nearest that exists.
     """
     known = {path: declared(path) for path in notebooks}
-    everything = {name for types in known.values() for name in types}
-    for name in parameters:
-        if name not in everything:
-            raise unknown_name("parameter", name, everything)
+    everything = set().union(*known.values())
+    for name in parameters.keys() - everything:
+        raise unknown_name("parameter", name, everything)
     chosen = {}
     for path, types in known.items():
-        chosen[path] = values = {
-            name: _value(name, value, types[name])
-            for name, value in parameters.items()
-            if name in types
-        }
+        mine = parameters.keys() & types.keys()
+        values = {name: _value(name, parameters[name], types[name]) for name in mine}
+        chosen[path] = values
         changes = {name: values[name] for name in FLAT.keys() & values.keys()}
         profiles.get(values.get("profile", "quick"), **changes)
     return chosen
@@ -171,6 +166,7 @@ def execute(
             language="python",
             cwd=source.parent,
             execution_timeout=timeout,
+            coalesce_streams=True,  # a text that a busy machine sent in pieces
             progress_bar={
                 "desc": source.stem,
                 "leave": False,
@@ -183,16 +179,11 @@ def execute(
         if fault.ename != "UserError" and fault.traceback:  # else one line says it all
             traceback = strip_color("\n".join(fault.traceback)).rstrip()
             lines = traceback.splitlines()[-ERROR_LINES:]
-        raise NotebookError(
-            "\n".join(
-                [
-                    f"notebook {source.name} failed in cell [{fault.exec_count or '?'}]"
-                    f", which begins: {code[0] if code else '(empty)'}",
-                    *(f"  {line}" for line in lines),
-                    f"the notebook up to there is in {target}",
-                ]
-            )
-        ) from fault
+        where = f"notebook {source.name} failed in cell [{fault.exec_count or '?'}]"
+        told = [f"{where}, which begins: {code[0] if code else '(empty)'}"]
+        told += [f"  {line}" for line in lines]
+        told.append(f"the notebook up to there is in {target}")
+        raise NotebookError("\n".join(told)) from fault
 
 
 class _ThisPython(AsyncKernelManager):
