@@ -11,15 +11,17 @@ SHOWN = ("quick", "standard", "full")
 
 
 def comments(group: type) -> dict[str, str]:
-    """What the comment beside each field of a group of settings says."""
-    found, name = {}, None
-    for line in inspect.getsource(group).splitlines():
-        if field := re.match(r"    (\w+): ", line):
-            name = field[1]
-            found[name] = ""
-        if name and "  # " in line:
-            found[name] = line.partition("  # ")[2]
-    return {name: re.sub("``", "`", text) for name, text in found.items()}
+    """What the comment beside each field says; where a group has none, what its base
+    class says, or the autoencoder's of the same name."""
+    found = {}
+    for kind in (*GROUPS["autoencoder"].__mro__, *group.__mro__)[::-1]:
+        if kind is object:
+            continue
+        for line in inspect.getsource(kind).splitlines():
+            field = re.match(r"    (\w+): .*?  # (.*)", line)
+            if field and (kind in group.__mro__ or field[1] not in found):
+                found[field[1]] = field[2].replace("``", "`")
+    return found
 
 
 def allowed(name: str, field) -> str:
@@ -43,7 +45,12 @@ def settings_table() -> str:
         for field in fields(settings):
             name = by_field[field.name]
             values = (str(of[profile][name]).replace("x", "×") for profile in SHOWN)
-            cells = [f"`{name}`", *values, allowed(name, field), means[field.name]]
+            cells = [
+                f"`{name}`",
+                *values,
+                allowed(name, field),
+                means.get(field.name, ""),
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

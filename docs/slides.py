@@ -106,7 +106,7 @@ def write(root: Path, out: Path) -> None:
     """Write the decks of all notebooks to ``out/slides``, with reveal.js."""
     package = Path(find_spec("sphinx_revealjs").origin).parent
     folder = out / "slides"
-    kept = shutil.ignore_patterns("*.map", "*.esm.js", "fonts")
+    kept = shutil.ignore_patterns("*.map", "*.esm.js")
     origin = package / "_static" / "revealjs" / "dist"
     shutil.copytree(origin, folder / "reveal", ignore=kept, dirs_exist_ok=True)
     for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):

@@ -2,9 +2,12 @@
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+
+from vqlib.settings import FLAT
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
@@ -30,3 +33,10 @@ def test_every_figure_of_a_notebook_has_an_alternative_text(path):
         if kinds & {"image/png", "image/svg+xml"}:
             alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
             assert len(alt) > 20, f"{path.name}, cell {cell['id']}: no text"
+
+
+def test_the_reference_has_every_setting_and_what_it_means():
+    table = runpy.run_path(str(ROOT / "docs/settings_table.py"))["settings_table"]()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, re.MULTILINE)
+    assert {name for name, _ in rows} == FLAT.keys()
+    assert all(means.strip() for _, means in rows)

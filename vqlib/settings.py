@@ -44,8 +44,8 @@ class Schedule:
 
     steps: int = _steps(1080)  # rounded to whole epochs
     epochs: int = _number(0, 1, 10**6)  # 0, a default: as many as ``steps`` takes
-    batch_size: int = _batch(4)  # small: in minutes, many steps learn more
-    learning_rate: float = _rate(1e-3)
+    batch_size: int = _batch(4)  # of all processes; small: many steps learn more
+    learning_rate: float = _rate(1e-3)  # the highest, after its warm-up
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class GeneratorSettings(Schedule):
     latent_channels: int = _number(8, 1, 1024)  # of the VAE, at each position
     width: int = _number(64, 12, 4096)
     organs_first: bool = True  # condition on a label map; needs data with labels
-    critic_weight: float = _number(0.05, 0.0, 100.0)
+    critic_weight: float = _number(0.05, 0.0, 100.0)  # in the decoder's loss
     feature_weight: float = _number(3.0, 0.0, 100.0)  # of the critic's features
     critic_start: int = _number(100, 0, 10**9)  # steps before the critic is asked
 
@@ -122,10 +122,10 @@ class PriorSettings(Schedule):
     """The transformers over codes, of slices and of label maps."""
 
     batch_size: int = _batch(16)
-    dropout: float = _number(0.1, 0.0, 0.99)
-    dim: int = _number(96, 1, 16384)
-    layers: int = _number(3, 1, 200)
-    heads: int = _number(4, 1, 200)
+    dropout: float = _number(0.1, 0.0, 0.99)  # share of activations set to 0
+    dim: int = _number(96, 1, 16384)  # channels at each code
+    layers: int = _number(3, 1, 200)  # transformer blocks
+    heads: int = _number(4, 1, 200)  # of attention, which share dim
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class FlowSettings(Schedule):
     steps: int = _steps(1440)
     batch_size: int = _batch(16)
     learning_rate: float = _rate(1.5e-3)
-    width: int = _number(48, 4, 4096)
+    width: int = _number(48, 4, 4096)  # channels of its network
 
 
 @dataclass(frozen=True)
