@@ -128,10 +128,7 @@ def _image(found: Slice, values, header, affine) -> Iterator[tuple[str, str]]:
         found.affine, axes = affine, affine[:3, :3]
         widths = np.linalg.norm(axes, axis=0)
         # the volume that the axes span, as a share of what right angles would span
-        if (
-            np.isfinite(widths).all()
-            and abs(np.linalg.det(axes)) > 1e-3 * widths.prod()
-        ):
+        if abs(np.linalg.det(axes)) > 1e-3 * widths.prod() < np.inf:
             found.axes = "".join(nib.aff2axcodes(affine))
         else:
             remedy = f"correct its header (sform, qform), {again}"
@@ -183,23 +180,20 @@ def _copies(slices: list[Slice]) -> Iterator[tuple[SliceRecord, SliceRecord, flo
     """Slices that are also in an earlier split under another patient's number, as
     (copy, original, their likeness); saved again with other grey values, a little noise
     or a shift of a pixel, they are still found."""
-    for split in SPLITS[1:]:
-        late = [s for s in slices if s.record.split == split]
-        early = [
-            s for s in slices if SPLITS.index(s.record.split) < SPLITS.index(split)
-        ]
-        if not late or not early:
-            continue
-        likeness = (
-            np.stack([s.sketch for s in late]) @ np.stack([s.sketch for s in early]).T
-        )
-        case, other = (
-            np.array([s.record.case for s in some]) for some in (late, early)
-        )
-        likeness[case[:, None] == other] = 0  # a patient in two splits is another fault
+    if not slices:
+        return
+    sketches = np.stack([s.sketch for s in slices])
+    case = np.array([s.record.case for s in slices])
+    split = np.array([SPLITS.index(s.record.split) for s in slices])
+    for number in range(1, len(SPLITS)):
+        early, late = (np.flatnonzero(x) for x in (split < number, split == number))
+        likeness = sketches[late] @ sketches[early].T
+        # a patient in two splits is another fault
+        likeness[case[late][:, None] == case[early]] = 0
         for copy, row in zip(late, likeness, strict=True):
-            if row.max() >= LIKE:
-                yield copy.record, early[row.argmax()].record, row.max()
+            if len(row) and row.max() >= LIKE:
+                original = slices[early[row.argmax()]]
+                yield slices[copy].record, original.record, row.max()
 
 
 def sketch(pixels: np.ndarray) -> np.ndarray:

@@ -56,8 +56,8 @@ def test_the_table_of_the_splits(study):
     assert text[0].split() == ["train", "validate", "test"]
     rows = [re.split("  +", line) for line in text]
     assert ["size", "256x128 (13), 256x144 (1)", "256x128", "none"] in rows
-    assert any(line.startswith("fault: ") and "gzip" in line for line in text)
-    assert any(line.startswith("note: slices that are cropped") for line in text)
+    assert "fault: " in str(report)
+    assert "note: slices that are cropped" in str(report)
 
 
 def test_every_fault_is_listed(study):

@@ -241,18 +241,10 @@ def test_places_that_make_no_sense(scans, out, tmp_path):
     for damage in ("{", "{}", "[]", '{"settings": {}, "scans": {"a": 1}}'):
         (out / "convert.json").write_text(damage)
         assert "has a damaged convert.json" in refused(scans, out)
-
-
-def test_a_folder_that_cannot_be_written(scans, out, monkeypatch):
-    out.mkdir()
-    with filelock.FileLock(out / ".convert.lock"):
-        assert "another process is writing" in refused(scans, out)
-
-    def forbid(*args, **kwargs):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "mkdir", forbid)
-    assert "cannot write there (Permission denied)" in refused(scans, out)
+    shutil.rmtree(other)
+    other.mkdir()
+    with filelock.FileLock(other / ".convert.lock"):
+        assert "another process is writing" in refused(scans, other)
 
 
 def test_the_command(scans, out, monkeypatch):
@@ -267,17 +259,11 @@ def test_the_command(scans, out, monkeypatch):
     assert "the same command goes on" in result.stderr.replace("\n", " ")
     monkeypatch.undo()
     assert "scans converted: 4, there before: 1" in run(*options).stdout
-    result = run(*options, "--slices", "all")
-    assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith("error: ")
     bad = scans / "man1_T2w.nii.gz"  # does not stop the others
-    good = bad.read_bytes()
-    bad.write_bytes(good[:3000])
+    bad.write_bytes(bad.read_bytes()[:3000])
     write_volume(scans / "man3.nii.gz")
     for said in ("converted: 1, there before: 4", "converted: 0, there before: 5"):
         result = run(*options)
         assert result.exit_code == 1
         assert str(bad) in result.stdout.splitlines()[0]
         assert said in result.stderr
-    bad.write_bytes(good)
-    assert "scans converted: 1, there before: 5" in run(*options).stdout

@@ -1,7 +1,6 @@
 """DICOM series: what is found, how they lie, what is refused."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,13 +193,3 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path_factory, damage, keep):
         else:
             assert np.isfinite(volume.affine).all()
             assert volume.pixels.ndim == 3
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def forbid(*args):
-        raise PermissionError(13, "Permission denied")
-
-    path = write_dicom(tmp_path, coronal_series(**TINY)[:1])[0]
-    monkeypatch.setattr(Path, "open", forbid)
-    _, faults, _ = find_scans(tmp_path, progress=False)
-    assert faults[0].startswith(f"{path} cannot be read (Permission denied)")

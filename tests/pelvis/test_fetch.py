@@ -5,7 +5,6 @@ A stand-in takes the place of the archive: it copies small files, or fails.
 
 import json
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from scan_files import coronal_series, series, write_dicom
-from slice_files import refusal
 
 from pelvis import fetch
 from pelvis.convert import Report, convert
@@ -218,10 +216,3 @@ def test_the_real_index():
     (text,) = READ_CITATIONS(prostatex["doi"]).values()
     assert text.startswith("Litjens, G.")
     assert "https://doi.org/10.7937" in text
-
-
-def test_without_the_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "idc_index_data", None)
-    line = refusal(READ_INDEX)
-    assert "idc_index_data is not installed" in line
-    assert 'pip install -e ".[fetch]"' in line

@@ -155,12 +155,6 @@ def test_a_blank_volume_is_a_fault_but_opens(study):
     open_data(study, "smoke", progress=False)
 
 
-def test_spaces_and_other_scripts_in_paths(study):
-    folder = study.rename(study.parent / "-zwei Wörter; 研究 %s{}")
-    assert not check(folder).faults
-    assert "it is empty" in only_fault(folder, put(folder, (".nii.gz", b"")))
-
-
 def test_names_that_cannot_be_printed(study):
     """A line end in a name, or bytes that are no text, must not break the one line."""
     names = ["case_004\nweek.nii.gz", os.fsdecode(b"case_\xff.nii.gz")]

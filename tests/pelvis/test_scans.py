@@ -157,14 +157,3 @@ def test_what_is_found(tmp_path):
     names = ["a/b/p1.nii", "again/p4.nii", "p 2/Täst.NII.GZ", "self.nii.gz"]
     assert [source.name for source in sources] == names
     assert (faults, notes) == ([], [])
-
-
-def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
-    def walk(folder, onerror, followlinks):
-        onerror(PermissionError(13, "Permission denied", f"{folder}/closed"))
-        return [(str(folder), [], [])]
-
-    monkeypatch.setattr(os, "walk", walk)
-    sources, faults, _ = find_scans(tmp_path, progress=False)
-    assert not sources
-    assert "closed cannot be read" in faults[0]
