@@ -128,7 +128,8 @@ def _image(found: Slice, values, header, affine) -> Iterator[tuple[str, str]]:
         found.affine, axes = affine, affine[:3, :3]
         widths = np.linalg.norm(axes, axis=0)
         # the volume that the axes span, as a share of what right angles would span
-        if abs(np.linalg.det(axes)) > 1e-3 * widths.prod() < np.inf:
+        finite = np.isfinite(axes).all()
+        if finite and abs(np.linalg.det(axes)) > 1e-3 * widths.prod():
             found.axes = "".join(nib.aff2axcodes(affine))
         else:
             remedy = f"correct its header (sform, qform), {again}"

@@ -117,23 +117,21 @@ def nifti_sources(folder: Path, paths: list[Path]) -> tuple[list[Source], list[s
             continue
         for parent in sorted({path.parent for some in both for path in some}):
             pairs.append([[p for p in x if p.parent == parent] for x in both])
-    faults, same = [], defaultdict(list)
+    sources, faults = {}, []
     for images, labels in pairs:
         twins = images if len(images) > 1 else labels
         if len(twins) > 1:
             faults.append(f"{twins[1]} is the same scan as {twins[0].name}; remove one")
         elif images:
             source = _source(folder, images[0], *labels)
-            named = source.week is not None
-            same[(source.patient, source.week) if named else source.name].append(source)
+            week = source.name if source.week is None else source.week
+            same = sources.setdefault((source.patient, week), source)
+            if same is not source:
+                remedy = f"is the same week as {same.name}; remove or rename one"
+                faults.append(f"{images[0]} {remedy}")
         else:
             faults.append(f"{labels[0]} is a label without its image; add it")
-    for found in same.values():
-        if len(found) > 1:
-            first, second = sorted(str(source.files[0]) for source in found)[:2]
-            whose = f"patient {found[0].patient}, week {found[0].week}"
-            faults.append(f"{second} is {whose}, as is {first}; remove or rename one")
-    return [found[0] for found in same.values() if len(found) == 1], faults
+    return [*sources.values()], faults
 
 
 def dicom_sources(

@@ -80,7 +80,7 @@ def test_labels_are_paired(image, label):
 )
 def test_names_that_are_a_fault(names, words):
     right, (fault,) = found(*names, "other_5.nii")
-    assert list(right) == ["other_5.nii"]
+    assert "other_5.nii" in right
     assert words in fault
     assert "\n" not in fault
 
