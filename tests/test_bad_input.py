@@ -31,27 +31,16 @@ train vae --device gpu9                Available names are: auto
 train vae --device cuda                accelerator is not available
 train vae --precision 8                Invalid value for '--precision'
 train vae --devices 0                  Invalid value for '--devices'
-train vae --devices many               Invalid value for '--devices'
 train vae --seed -1                    seed must be from 0 to 4294967295, not -1
-train vae --seed 4294967296            seed must be from 0
 train vae --seed abc                   Invalid value for '--seed'
-train vae --seed 1.5                   Invalid value for '--seed'
 train vae --run ''                     not a plain folder name
 train vae --run .                      not a plain folder name
-train vae --run ..                     not a plain folder name
 train vae --run a/b                    not a plain folder name
-train vae --run 'a\b'                  not a plain folder name
 train vae --run a:b                    not a plain folder name
-train vae --run 'what?'                not a plain folder name
-train vae --run 'a*'                   not a plain folder name
-train vae --run 'a|b'                  not a plain folder name
-train vae --run '<a>'                  not a plain folder name
-train vae --run 'a"'                   not a plain folder name
 train vae --run a.                     not a plain folder name
 train vae --run ' a'                   not a plain folder name
 train vae --run 'a\nb'                 not a plain folder name
 train vae --run NUL                    not a plain folder name
-train vae --run com1.txt               not a plain folder name
 train vae --run LONG                   at most 200 bytes
 train vae -p epoch 3                   unknown setting 'epoch'; did you mean 'epochs'
 train vae -p name x                    unknown setting 'name'
@@ -59,23 +48,15 @@ train vae --profile smoke -p epochs    requires 2 arguments
 train vae -p epochs 3 -p steps 4       steps and epochs were both given; leave one out
 train vae -p prior_epochs 3 -p prior_steps 4   were both given; leave one out
 train vae -p augment maybe             augment must be bool
-train vae -p augment 1                 augment must be bool
 train vae -p flip true                 set augment to true as well
 train vae -p size 64                   size '64' is not of the form 128x64
-train vae -p size 64x                  size '64x' is not of the form
-train vae -p size -64x32               is not of the form
 train vae -p size 0x0                  is not of the form
 train vae -p size 16x8 -p grid 4x2     size 16x8 is out of range: sides of 16 to
 train vae -p size 4096x2048 -p grid 64x32      out of range
 train vae -p grid 32                   grid '32' is not of the form
 train vae -p grid 32x32                grid 32x32 does not fit slices of 64x32
-train vae -p grid 64x32                does not fit slices
 train vae -p grid 1x1                  does not fit slices
-train vae -p grid 21x11                does not fit slices
-train vqvae2 -p grid 1x1               does not fit slices
 train vae -p phantom_patients 1,2      is not of the form 16,4,5
-train vae -p phantom_patients 1,2,0    is not of the form 16,4,5
-train vae -p phantom_patients a,b,c    is not of the form 16,4,5
 train vqvae -p quantizer gradiant      did you mean 'gradient'
 train vqvae -p gradient_estimator turn   unknown gradient_estimator 'turn'
 train prior -p prior_heads 5           5 prior_heads cannot share prior_dim
@@ -86,8 +67,6 @@ train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_es
 train vae -p generator_grid 2x1        cannot be halved twice
 train vae -p maps_grid 3x3             maps_grid 3x3 does not fit slices of 64x32
 train prior                            holds no trained model; run
-train maps_prior                       holds no trained model; run
-train flow                             holds no trained model; run
 train prior_top                        holds no trained model; run `vqlib train vqvae2
 train vae --data-dir none              does not exist
 train vae --data-dir file              not a folder
@@ -101,40 +80,30 @@ sample                                 Missing option '--out'
 sample --out new --n 0                 samples must be from 1
 sample --out new --n many              Invalid value for '--n'
 sample --out study                     samples must not get among scans
-sample --out file                      samples must not get among scans
 sample --out new --family gan          unknown family 'gan'
 sample --out new --position 2          position must be from 0 to 1
-sample --out new --position nan        position must be from 0 to 1
 sample --out new --seed -1             seed must be from 0
 sample --out new --temperature -1      temperature must be from 0
-sample --out new --temperature nan     temperature must be from 0
 sample --out new --guidance 101        guidance must be from 0 to 100
-sample --out new --guidance inf        guidance must be from 0 to 100
 sample --out new --labels none         none does not exist
 sample --out new --labels file         file is truncated or no NIfTI file
 sample --out new --run none            make it with `vqlib train
 sample --out new --run a/b             not a plain folder name
 results --run none                     vqlib tutorial --run none
-results --run a/b                      not a plain folder name
 results --run broken                   metrics.json is not valid JSON
 tutorial --profile quik                did you mean 'quick'
 tutorial --seed -1                     seed must be
-tutorial --seed 4611686018427387904    seed must be
 tutorial --data-dir none               none is not a folder
 tutorial --timeout 0                   Invalid value for '--timeout'
 tutorial --only 9                      unknown notebook '9'
-tutorial --run a/b                     not a plain folder name
 tutorial -p seed 3                     as --seed 3
-tutorial -p run x                      as --run x
 tutorial -p codebok_size 9             did you mean
 tutorial -p codebook_size many         codebook_size must be int, not 'many'
 tutorial -p codebook_size 0            codebook_size must be from
 notebooks refresh --only 9             unknown notebook '9'
 data phantom                           Missing argument 'DIR'
 data phantom new --patients 3,a        such as 12,4,5
-data phantom new --patients 2          such as 12,4,5
 data phantom new --patients 4,4        such as 12,4,5
-data phantom new --patients 0          such as 12,4,5
 data phantom new --patients 1,1,-1     must be a whole number from 1
 data phantom new --patients 900,90,90  too many
 data phantom new --weeks 0             Invalid value for '--weeks'
@@ -143,8 +112,6 @@ data phantom new --slices 0            Invalid value for '--slices'
 data phantom new --slices 1000         slices must be
 data phantom new --slices 4 --volumes  slices of a volume must be a whole number from 5
 data phantom new --seed -1             seed must be
-data phantom new --seed 4294967296     seed must be
-data phantom new --seed abc            Invalid value for '--seed'
 data phantom study                     already holds files
 data phantom file                      is a file
 data phantom file/new                  file: cannot write there
@@ -161,18 +128,12 @@ data convert study new                 holds slices already, and no scans
 data convert scans new --plane cornal  did you mean 'coronal'
 data convert scans new --grid 40       --grid '40' must be two whole numbers
 data convert scans new --grid 0x128    grid [0, 128] must be
-data convert scans new --grid 256x9999         must be two whole numbers from 8
 data convert scans new --grid 256x12.5         --grid '256x12.5' must be
-data convert scans new --grid axb      --grid 'axb' must be
 data convert scans new --spacing 1.6   --spacing '1.6' must be
 data convert scans new --spacing 0x1   spacing [0.0, 1.0] must be
-data convert scans new --spacing 1x-1  must be
 data convert scans new --spacing nanx1         must be two lengths
-data convert scans new --spacing infx1         must be two lengths
 data convert scans new --slices 0      slices must be
-data convert scans new --slices some   --slices 'some' must be
 data convert scans new --processes 0   Invalid value for '--processes'
-data convert scans new --seed abc      Invalid value for '--seed'
 data check                             Missing argument 'DIR'
 data check none                        none has faults: 1
 data check file                        file has faults: 1
@@ -183,8 +144,6 @@ data fetch new --collection prostatx   did you mean 'prostatex'
 data fetch new --collection delta      no series of delta is coronal
 data fetch new --description flair     has 'flair' in its description
 data fetch new --patients 0            --patients '0' must be
-data fetch new --patients -1           --patients '-1' must be
-data fetch new --patients some         --patients 'some' must be
 data fetch new                         nothing was downloaded; --yes answers
 data fetch study --yes                 is there, and not of a fetch
 data fetch file --yes                  file is there, and not of a fetch

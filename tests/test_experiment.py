@@ -268,24 +268,3 @@ def test_the_command_that_a_message_names_works(slices, home):
     )
     lab.train("prior")
     assert Path(lab.folder("prior") / "metrics.json").exists()
-
-
-def test_augmentation_is_for_training_alone(data, monkeypatch):
-    shown = []
-
-    class Bright:
-        def __init__(self, flip):
-            assert flip
-
-        def __call__(self, images):
-            shown.append(images)
-            return images.clamp_min(0.9)
-
-    monkeypatch.setattr(recipes.autoencoders, "Augment", Bright)
-    plain = lab_on(data, "plain").train("autoencoder")
-    assert shown == []
-    bright = lab_on(data, "bright", augment=True, flip=True).train("autoencoder")
-    assert len(shown) == 2 * 3  # epochs of 24 slices in batches of 8
-    with torch.no_grad():
-        means = [net(data.test.images).mean() for net in (plain, bright)]
-    assert means[1] > means[0] + 0.05

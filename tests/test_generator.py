@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -133,13 +134,14 @@ def test_a_map_and_a_position_can_be_given(home, tmp_path):
 
 
 def test_the_shipped_generator_draws_what_it_drew_when_it_was_made():
-    card = load_json(generator._folder(generator.SHIPPED) / "card.json")
+    shipped = Path(generator.__file__).parent / generator.SHIPPED
+    card = load_json(shipped / "card.json")
     drawn = generator.sample(n=2, seed=0)
     blocks = torch.nn.functional.adaptive_avg_pool2d(drawn.images, (8, 4))
     wanted = torch.tensor(card["drawn"]).view_as(blocks)
     torch.testing.assert_close(blocks, wanted, atol=0.02, rtol=0)
     assert drawn.labels.unique().tolist() == sorted(drawn.labels.unique().tolist())
     assert drawn.labels.max() < len(LABEL_NAMES)
-    size = sum(p.stat().st_size for p in generator._folder("shipped").rglob("*.saf*"))
+    size = sum(p.stat().st_size for p in shipped.rglob("*.saf*"))
     assert size < 8e6
     assert profiles.get("standard").shape == drawn.images.shape[2:]

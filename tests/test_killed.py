@@ -1,20 +1,18 @@
 """Long jobs that are killed at any moment, or meet a disk that is full or read-only:
 what the same command makes afterwards is what an undisturbed run makes.
-
-`python tests/test_killed.py 20` kills each job at twenty moments and counts.
 """
 
 import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scan_files import write_volume
 from slice_files import write_slice
 
 from vqlib.cli import main
@@ -25,17 +23,10 @@ JOBS = {  # commands, one after the other
     "convert": ["data convert ../scans made --slices 4 --processes 2"],
     "vqvae": [TRAIN.format("vqvae")],
 }
-MORE = "sharp_vqvae prior, sharp_vae flow, maps maps_prior, vae, vae_global"
-MORE += ", autoencoder, vqvae2 prior_top, segmenter"
-JOBS_OF_THE_SCRIPT = JOBS | {
-    kinds: [TRAIN.format(kind) for kind in kinds.split()] for kinds in MORE.split(", ")
-}
 
 
 def make_sources(folder: Path) -> None:
     """Slices to train on, and scans to convert."""
-    from scan_files import write_volume
-
     label = np.ones((256, 128), np.uint8)
     label[100:150, 40:80] = 3
     for case, (split, count) in enumerate(
@@ -152,25 +143,3 @@ def test_a_full_or_read_only_disk_is_one_line_and_costs_nothing(
     assert remount("size=100m")
     assert invoke(home).exit_code == 0
     assert content(home) == content(tmp_path / "whole")
-
-
-def count(moments: int) -> None:
-    """How many of so many kills were repaired, for each job."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_sources(Path(folder))
-        for name, job in JOBS_OF_THE_SCRIPT.items():
-            place = Path(folder) / name
-            place.mkdir()
-            for source in ("study", "scans"):
-                (place / source).symlink_to(Path(folder) / source)
-            found = list(sweep(job, place, moments))
-            killed = sum(killed for killed, _ in found)
-            same = sum(same for _, same in found)
-            print(
-                f"{name:12} killed {killed:3} of {moments}, alike {same:3}", flush=True
-            )
-
-
-if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parent / "pelvis"))
-    count(int(sys.argv[1]) if len(sys.argv) > 1 else 20)

@@ -1,5 +1,5 @@
-"""Nothing in a training step stays on the CPU, waits for the GPU, or is in float64,
-which Apple's GPUs lack.
+"""Every model of the full profile takes a step, of which nothing stays on the CPU,
+waits for the GPU, or is in float64, which Apple's GPUs lack.
 
 A fake tensor has shape, type and device, but no values: an operation across two devices
 raises, and so does whatever asks for a value, which would make the CPU wait.
@@ -13,11 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vqlib import profiles, recipes
 
 SETTINGS = profiles.get(
-    "smoke",
-    size="32x16",
-    grid="4x2",
+    "full",
+    size="64x32",
+    grid="16x8",
     generator_grid="8x4",
     maps_grid="4x2",
+    codebook_size=32,
+    generator_codebook_size=32,
+    maps_codebook_size=32,
     restart_after=2,
     generator_critic_start=2,
 )
@@ -25,7 +28,7 @@ CASES = [
     *((kind, {}) for kind in recipes.RECIPES),
     ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
     ("vqvae", {"quantizer": "cosine"}),
-    ("vqvae2", {"quantizer": "fsq"}),
+    ("vqvae2", {"quantizer": "fsq", "fsq_levels": "4x8"}),
 ]
 
 
@@ -83,16 +86,3 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
         assert {value.device.type for value in found.values()} == {"cuda"}
     for value in objective.state_dict().values():
         assert value.device.type == "cuda"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda x: x + torch.ones(3, device="cpu"),
-        lambda x: x.sum().item(),
-        lambda x: x.double(),
-    ],
-)
-def test_mistakes_are_found(pretended, wrong):
-    with pytest.raises(Exception, match=r"same device|scalar_dense|float64 of"):
-        wrong(torch.ones(3))

@@ -67,7 +67,8 @@ class Generator:
         version of the model."""
         if family not in FAMILIES:
             raise unknown_name("family", family, FAMILIES)
-        folder = _folder(run)
+        home = Path(__file__).parent
+        folder = home / SHIPPED if run == SHIPPED else runs.Run(run).folder
         parts = [load_part(folder, kind) for kind in FAMILIES[family]]
         if parts[0].decoder.labels:
             parts += [load_part(folder, kind) for kind in MAPS]
@@ -101,59 +102,43 @@ class Generator:
             seed: of all draws.
             temperature: of codes; the flow has none.
             guidance: of the prior over latents; 1: none.
-            labels: [N, H, W] maps to draw for; None: drawn first.
+            labels: maps to draw for, [H, W] or [N, H, W], at this generator's size
+                or a multiple of it; None: drawn first.
 
-        Raises:
-            UserError: for labels of another size, or where none are wanted.
+        Raises `UserError` for other labels, or where none are wanted.
         """
         model, prior = self.autoencoder, self.prior
-        positions, context = positions.to(self.device), None
+        positions = positions.to(self.device)
+        how, given = {"seed": seed + 1, "guidance": guidance}, []
         if model.decoder.labels:
             if labels is None:
                 labels = self.draw_maps(positions, seed, temperature)
-            labels = labels.to(self.device)
-            self._check(labels, positions)
-            context = map_planes(labels, prior.grid, LABELS)
+            labels = self._fitted(labels, len(positions)).to(self.device)
+            how["context"] = map_planes(labels, prior.grid, LABELS)
+            given = [labels.split(64)]
         elif labels is not None:
             raise UserError("this generator draws slices without label maps")
-        if isinstance(prior, LatentFlow):
-            how = {"seed": seed + 1, "guidance": guidance}
-            latents = prior.sample(positions, context, **how)
-        else:
-            how = {"seed": seed + 1, "guidance": guidance, "context": context}
-            latents = prior.sample(positions, temperature, **how)
-        parts = [latents.split(64)] + (
-            [labels.split(64)] if context is not None else []
-        )
-        images = [model.decode(*given) for given in zip(*parts, strict=True)]
-        cpu = [None if x is None else x.cpu() for x in (labels, positions)]
-        return Drawn(torch.cat(images).clamp(0, 1).cpu(), *cpu)
+        if isinstance(prior, TransformerPrior):
+            how["temperature"] = temperature
+        latents = prior.sample(positions, **how)
+        parts = zip(latents.split(64), *given, strict=True)
+        images = torch.cat([model.decode(*part) for part in parts]).clamp(0, 1)
+        cpu = [None if x is None else x.cpu() for x in (images, labels, positions)]
+        return Drawn(*cpu)
 
-    def fit(self, labels: Tensor) -> Tensor:
-        """Label maps [..., H', W'], perhaps at a multiple of this generator's size, at
-        its size: [..., H, W]; raises `UserError` for any other size."""
-        factor = self.autoencoder.decoder.factor
-        size = [side * factor for side in self.prior.grid]
-        times, rest = divmod(labels.shape[-1], size[1])
-        if rest or not times or labels.shape[-2] != times * size[0]:
+    def _fitted(self, labels: Tensor, n: int) -> Tensor:
+        """Label maps at this generator's size, one for each slice; see `sample`."""
+        h, w = (side * self.autoencoder.decoder.factor for side in self.prior.grid)
+        times = max(1, labels.shape[-1] // w)
+        small = labels[..., times // 2 :: times, times // 2 :: times]
+        fits = labels.shape[-2:] == (times * h, times * w) and labels.max() < LABELS
+        if not fits or labels.shape[:-2] not in ((), (1,), (n,)):
             raise UserError(
-                f"a label map of {'x'.join(map(str, labels.shape[-2:]))} does not fit "
-                f"slices of {'x'.join(map(str, size))}; give that size or a multiple"
+                f"label maps of {tuple(labels.shape)} with values to "
+                f"{int(labels.max())} do not fit: give one or {n} of {h}x{w}, or of a "
+                f"multiple, with values 0 to {LABELS - 1}"
             )
-        return labels[..., times // 2 :: times, times // 2 :: times]
-
-    def _check(self, labels: Tensor, positions: Tensor) -> None:
-        factor, (h, w) = self.autoencoder.decoder.factor, self.prior.grid
-        wanted = (len(positions), h * factor, w * factor)
-        if tuple(labels.shape) != wanted:
-            raise UserError(
-                f"label maps must be of shape {wanted}, one for each slice, not "
-                f"{tuple(labels.shape)}"
-            )
-        if labels.max() >= LABELS:
-            raise UserError(
-                f"label maps hold {int(labels.max())}; 0 to {LABELS - 1} fit"
-            )
+        return small.expand(n, -1, -1)
 
 
 def sample(
@@ -181,8 +166,6 @@ def sample(
     if position is not None:
         positions = torch.full((n,), profiles.check("position", position))
     generator = Generator.of_run(run, family)
-    if labels is not None:
-        labels = generator.fit(labels).expand(n, -1, -1)
     return generator.sample(positions, seed, temperature, guidance, labels)
 
 
@@ -216,9 +199,3 @@ def without_islands(labels: Tensor, least: float = ISLAND) -> Tensor:
             nearest = ndimage.distance_transform_edt(small, None, False, True)
             one[:] = one[tuple(nearest)]
     return torch.from_numpy(maps).to(labels.device)
-
-
-def _folder(run: str) -> Path:
-    if run == SHIPPED:
-        return Path(__file__).parent / SHIPPED
-    return runs.Run(run).folder

@@ -9,7 +9,7 @@ from slice_files import refusal, write_nifti
 from torch.nn.functional import avg_pool2d
 from torchvision.transforms.v2.functional import center_crop
 
-from vqlib.data import center_on_grid, fit_to, read_label, read_slice, scale_volume
+from vqlib.data import center_on_grid, fit_to, read_label, read_slice
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 300, (64, 48)).astype(np.int16)
@@ -30,11 +30,6 @@ def test_pixels_are_those_of_nibabel(tmp_path, name, dtype, scaling):
     assert read.dtype == np.float32
     expected = nib.load(tmp_path / name).get_fdata()[..., 0].astype(np.float32)
     assert np.array_equal(read, expected)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    refusal(read_slice, tmp_path / "a.nii.gz", match="does not exist; check the name")
-    refusal(read_slice, tmp_path.parent, match="is a folder, a pipe")
 
 
 @pytest.mark.parametrize(
@@ -68,21 +63,6 @@ def test_values_that_are_no_label(tmp_path, value):
     label[0, 0] = value
     path = write_nifti(tmp_path / "a.nii.gz", label)
     refusal(read_label, path, match=f"has the value {value:g}, which is no label")
-
-
-@pytest.mark.parametrize("n", [1, 2, 201, 300_000])
-@pytest.mark.parametrize("whole", [True, False])
-def test_scale_divides_by_numpys_percentile_to_the_bit(n, whole):
-    rng = np.random.default_rng(n)
-    values = rng.integers(1, 300, n) if whole else rng.uniform(0.1, 300, n)
-    volume = values.astype(np.float32).reshape(1, 1, n)
-    expected = np.clip(volume / np.float32(np.percentile(volume, 99.5)), 0, 1)
-    with_blank = np.concatenate([volume, 0 * volume])
-    before = with_blank.copy()
-    scaled = scale_volume(with_blank)
-    assert np.array_equal(scaled[:1], expected)
-    assert not scaled[1].any()
-    assert np.array_equal(with_blank, before)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])

@@ -13,7 +13,7 @@ from vqlib.errors import UserError
 from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.runs import load_checkpoint, read_history
-from vqlib.training import FitSettings, fit, learning_rate_at, loop, make_fabric, state
+from vqlib.training import FitSettings, fit, loop, make_fabric, state
 
 SETTINGS = FitSettings(epochs=4, batch_size=4, learning_rate=1e-3, warmup_steps=2)
 STEPS = 12 // 4  # of an epoch
@@ -285,16 +285,6 @@ def test_a_checkpoint_of_another_network_is_refused_and_kept(tmp_path):
     with pytest.raises(UserError, match="another network"):
         training.load_weights(vae_objective(), tmp_path)
     assert (tmp_path / "last.safetensors").read_bytes() == before
-
-
-def test_learning_rate_warms_up_and_comes_down():
-    settings = FitSettings(epochs=1, batch_size=1, learning_rate=1.0, warmup_steps=10)
-    rates = [learning_rate_at(step, 200, settings) for step in range(200)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == pytest.approx(1.0)
-    assert rates[9] == pytest.approx(1.0)
-    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
-    assert rates[105] == pytest.approx(0.505, abs=0.01)
 
 
 def test_a_compiled_network_gives_the_same(tmp_path, monkeypatch):
