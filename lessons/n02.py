@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from lessons.curves import draw_spectra
 from lessons.figures import draw_slice, slice_axes
 from lessons.style import DASHED, PALETTE, colours, panels, plain_log
 from vqlib import metrics
@@ -69,25 +66,6 @@ def rate_control(history: Mapping[str, Sequence[float]], target_bits: float) -> 
     return figure
 
 
-def trainings(
-    histories: Mapping[str, Mapping[str, Sequence[float]]], target_bits: float
-) -> Figure:
-    """Several models by epoch: SSIM and, where a model has one, the rate on the
-    validation split. The dashed line is the rate that was asked for."""
-    figure, axes = panels(2)
-    keys = {"val_ssim": "SSIM (validate)", "val_bits": "bits per slice (log scale)"}
-    for axis, (key, label) in zip(axes, keys.items(), strict=True):
-        table = pd.DataFrame({n: pd.Series(h.get(key)) for n, h in histories.items()})
-        table.index += 1
-        table = table.dropna(axis=1, how="all").astype(float)
-        table.plot(ax=axis, style="o-", ms=3, color=colours(table))
-        axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plain_log("y", axes[1])
-    axes[1].axhline(target_bits, **DASHED)
-    return figure
-
-
 def collapse(
     bits: Mapping[str, Sequence[float]],
     spreads: Mapping[str, np.ndarray],
@@ -122,14 +100,6 @@ def channel_maps(bits: np.ndarray, spread: np.ndarray) -> Figure:
         axis.set_title(f"{total:,.0f} bits, posterior σ {spread[channel]:.3f}")
     bar = {"location": "bottom", "aspect": 60, "shrink": 0.5}
     figure.colorbar(shown, ax=axes, label="bits at one position", **bar)
-    return figure
-
-
-def spectra(details: Mapping[str, object]) -> Figure:
-    """Shares of the true slice's power by spatial frequency, in cycles per cm."""
-    figure, axis = plt.subplots(figsize=(7.0, 3.6), layout="constrained")
-    draw_spectra(axis, details, "cm")
-    figure.legend(loc="outside right center", title="dashed: in its place")
     return figure
 
 

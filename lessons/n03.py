@@ -14,7 +14,7 @@ from torch import Tensor
 from lessons.curves import draw_spectra
 from lessons.figures import draw_slice, slice_axes
 from lessons.sharpness import Detail
-from lessons.style import DASHED, EXTENT, SLICE_MM, WIDTH, as_slices, colours, panels
+from lessons.style import DASHED, EXTENT, SLICE_MM, WIDTH, as_slices, panels
 from vqlib.models.kmeans import nearest_codes
 
 Frame = tuple[str, Tensor, Tensor]  # its title, vectors [N, 2], codebook [K, 2]
@@ -144,20 +144,6 @@ def losses_to_bound(decibels: Mapping[str, float], lead: float) -> Figure:
     axis.margins(x=0.1)
     axis.set_xlabel("error above the bound, dB")
     figure.legend(loc="outside upper center")
-    return figure
-
-
-def bits_by_slice(positions: np.ndarray, bits: np.ndarray, nominal: float) -> Figure:
-    """Bits `[N]` that a VAE spends on each slice, by its place in the volume, and the
-    constant rate of a VQ-VAE."""
-    figure, axis = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
-    vae, vqvae = colours(["VAE", "VQ-VAE"])
-    axis.plot(positions, bits, ".", color=vae, label="VAE: KL of each slice")
-    axis.axhline(bits.mean(), color=vae, linestyle="--", label="its mean")
-    axis.axhline(nominal, color=vqvae, label="VQ-VAE: every slice")
-    axis.set_ylim(0, 1.1 * max(bits.max(), nominal))
-    axis.set(xlabel="position of the slice in its volume", ylabel="bits per slice")
-    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

@@ -42,17 +42,3 @@ def test_colours_go_to_the_codes_that_occur():
     assert abs(colours[0, 0] - colours[19, 0]) > 0.8
     plain = n03.code_colours(torch.cat([line, stray]), torch.ones(21))
     assert abs(plain[0, 0] - plain[19, 0]) < 0.2
-
-
-def test_coloured_codes_show_each_code_upright_in_its_colour():
-    palette = np.random.default_rng(0).random((4, 3))
-    codes = torch.zeros(1, 16, 8, dtype=torch.int64)
-    codes[0, 0, 7] = 3  # right, head
-    image = torch.rand(1, 1, 64, 32)
-    figure = n03.coloured_codes(image, codes, palette, image)
-    axis = figure.axes[1]
-    shown = np.asarray(axis.images[0].get_array())  # [w, h, 3], origin at the bottom
-    assert axis.images[0].origin == "lower"
-    assert np.allclose(shown[7, 0], palette[3])
-    assert np.allclose(shown[0, 0], palette[0])
-    assert axis.get_title() == "128 codes, 2 different"
