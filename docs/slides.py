@@ -30,9 +30,11 @@ PAGE = Template("""<!DOCTYPE html>
 .reveal { font-family: system-ui, sans-serif; font-size: 28px; text-align: left; }
 .reveal :is(h1, h2) { font-family: inherit; text-transform: none; font-size: 1.5em; }
 .reveal .slides section { text-align: left; }
-.reveal section img, .reveal section svg { display: block; margin: 0 auto 16px;
-  max-width: 100%; max-height: 440px; width: 100%; object-fit: contain; }
-.reveal .said { font-size: 0.8em; }
+.reveal section :is(img, .drawing svg) { display: block; margin: 0 auto 12px;
+  width: 100%; height: 440px; max-height: none; object-fit: contain; }
+.reveal .said { font-size: 0.75em; }
+.reveal .found { font-size: 0.55em; columns: 2; }
+.reveal .found ul { display: block; margin: 0; }
 </style>
 </head>
 <body>
@@ -70,7 +72,8 @@ def deck(notebook: dict) -> tuple[str, list[str]]:
         if cell["cell_type"] == "markdown":
             if found := re.findall(r"^## (.*)", source, re.MULTILINE):
                 heading, formulas = found[-1], []
-            formulas += re.findall(r"\$\$(.+?)\$\$", source, re.DOTALL)
+            for formula in re.findall(r"\$\$(.+?)\$\$", source, re.DOTALL):
+                formulas += re.split(r",\s*\\qquad", formula)  # a line for each
         elif "slide" in cell["metadata"].get("tags", []):
             head = f"<h2>{html.escape(heading)}</h2>"
             if formulas:
@@ -80,7 +83,7 @@ def deck(notebook: dict) -> tuple[str, list[str]]:
             slides += [head + figure for figure in figures(cell)]
         elif source.strip() == "findings()":
             shown = "".join(of(o["data"]["text/html"]) for o in cell["outputs"])
-            slides.append(f"<h2>What this run found</h2><div class=said>{shown}</div>")
+            slides.append(f"<h2>What this run found</h2><div class=found>{shown}</div>")
     return title, slides
 
 
@@ -95,7 +98,8 @@ def figures(cell: dict) -> list[str]:
             shown.append(f'<img alt="{alt}" src="data:image/png;base64,{png}">')
         elif "image/svg+xml" in data:
             svg = of(data["image/svg+xml"])
-            shown.append(svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1))
+            svg = svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
+            shown.append(f"<div class=drawing>{svg}</div>")
         elif re.search("In this run|Not here", text := of(data.get("text/html", ""))):
             said += text
     shown[-1] += f"<div class=said>{said}</div>"
