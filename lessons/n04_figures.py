@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -36,11 +35,7 @@ def kind_colours(names: Sequence[str]) -> list[str]:
 
 def rank_frequency(counts: Mapping[str, object]) -> Figure:
     """Share of each code, the most frequent first, on logarithmic axes, beside as many
-    words of a language.
-
-    Args:
-        counts: name of the set → occurrences of the K codes.
-    """
+    words of a language; ``counts``: name of the set → occurrences of the K codes."""
     figure, axis = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
     for name, values in counts.items():
         values = np.sort(np.asarray(values, dtype=float))[::-1]
@@ -56,35 +51,23 @@ def rank_frequency(counts: Mapping[str, object]) -> Figure:
     return figure
 
 
-def code_maps(images, values, reconstructions, label: str) -> Figure:
-    """Slice, its codes, and what the decoder makes of them: a row for each slice.
-
-    Args:
-        images: `[N, 1, H, W]`.
-        values: a number for each code position `[N, h, w]`.
-        reconstructions: `[N, 1, H, W]`.
-        label: what the numbers are.
-    """
-    rows = [as_slices(images), as_slices(values), as_slices(reconstructions)]
-    figure, axes = _panels(3 * len(rows[0]), 3, below=0.5)
-    window = rows[1].min(), rows[1].max()
-    for panels, image, value, back in zip(axes.reshape(-1, 3), *rows, strict=True):
-        draw_slice(panels[0], image)
-        shown = draw_slice(panels[1], value, window, "viridis")
-        draw_slice(panels[2], back)
-    for axis, title in zip(axes, ("slice", "codes", "decoded"), strict=False):
+def code_maps(image, values, reconstruction, label: str) -> Figure:
+    """A slice `[1, 1, H, W]`, a number for each of its codes `[1, h, w]`, and what the
+    decoder makes of them; ``label`` says what the numbers are."""
+    figure, axes = _panels(3)
+    draw_slice(axes[0], as_slices(image)[0])
+    codes = as_slices(values)[0]
+    shown = draw_slice(axes[1], codes, (codes.min(), codes.max()), "viridis")
+    draw_slice(axes[2], as_slices(reconstruction)[0])
+    for axis, title in zip(axes, ("slice", "codes", "decoded"), strict=True):
         axis.set_title(title)
-    _bar_below(figure, shown, axes, label, 0.3)
+    _bar_below(figure, shown, axes, label)
     return figure
 
 
 def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
-    """Values under several shuffles (dots) beside the observed one (line).
-
-    Args:
-        tests: name of the shuffle → `lessons.n04_codes.PermutationTest`.
-        label: what is measured, with its unit.
-    """
+    """Values under several shuffles (dots) beside the observed one (line): name of the
+    shuffle → `lessons.n04_codes.PermutationTest`."""
     size = (7.5, 0.5 * len(tests) + 1.1)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     for row, test in enumerate(tests.values()):
@@ -102,16 +85,10 @@ def chance_levels(tests: Mapping[str, object], label: str) -> Figure:
 
 
 def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
-    """The codebook in two dimensions: coloured by kind, and by grey value.
-
-    Args:
-        points: `[K, 2]`.
-        kinds: `[K]`, number of the kind that each code is typical of; −1 for none.
-        names: of the kinds.
-        grey: `[K]`, mean grey value of the patches of each code; NaN for none.
-        counts: `[K]`, occurrences: the area of a dot; a cross where there are none.
-        shares: of the variance, of the two components.
-    """
+    """The codebook in two dimensions, ``points`` `[K, 2]`: coloured by the kind that a
+    code is typical of (`[K]`, −1 for none) and by the mean ``grey`` value of its
+    patches `[K]`. The area of a dot is how often it occurs, a cross stands for never;
+    ``shares`` are of the variance, of the two components."""
     kinds, grey, counts = (np.asarray(x) for x in (kinds, grey, counts))
     area, used = 8 + 120 * counts / max(counts.max(), 1), counts > 0
     figure, (left, right) = plt.subplots(
@@ -140,14 +117,9 @@ def codebook_plane(points, kinds, names, grey, counts, shares) -> Figure:
 
 
 def components(parts, waves, shares, patch: int) -> Figure:
-    """What codes add to a picture, and the cosine that is nearest to it.
-
-    Args:
-        parts: `[n, 3 patch, 3 patch]`, the patch with a margin, which is framed.
-        waves: `[n, patch, patch]`, of either sign.
-        shares: of the variance `[n]`.
-        patch: pixels along a side.
-    """
+    """What codes add to a picture (``parts`` `[n, 3 patch, 3 patch]`, the patch with a
+    margin, framed), and the nearest cosine of either sign (``waves`` `[n, patch,
+    patch]`); ``shares`` `[n]` are of the variance."""
     parts, waves = as_slices(parts), as_slices(waves)
     size = (2.4 * len(parts), 4.9)
     shape = {"nrows": 2, "ncols": len(parts), "squeeze": False}
@@ -181,33 +153,11 @@ def distances(code_gap, patch_gap) -> Figure:
     return figure
 
 
-def grouped_bars(table: pd.DataFrame, label: str) -> Figure:
-    """A group of bars for each column of a table, a bar for each of its rows; what is
-    below 0 is drawn down to -0.5 at most."""
-    figure, axis = plt.subplots(figsize=(8.0, 3.2), layout="constrained")
-    width = 0.8 / len(table)
-    for number, (name, row) in enumerate(table.iterrows()):
-        middles = np.arange(len(row)) + (number - (len(table) - 1) / 2) * width
-        axis.bar(middles, row.clip(lower=-0.5), 0.95 * width, label=name)
-    axis.axhline(0, color="0.3", linewidth=0.8)
-    axis.set_xticks(range(len(table.columns)), table.columns)
-    axis.set_ylabel(label)
-    figure.legend(loc="outside upper center", ncols=len(table))
-    return figure
-
-
 def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
-    """Maps around one patch, on a logarithmic scale, the patch itself framed.
-
-    Args:
-        maps: title → `[a, b]` around the centre, in patches.
-        label: what each map shows, with its unit.
-    """
-    rows = -(-len(maps) // 2)
-    figure, axes = plt.subplots(
-        rows, 2, figsize=(8.8, 3.7 * rows), layout="constrained", squeeze=False
-    )
-    panels = zip(axes.ravel(), maps.items(), label, strict=False)
+    """Two maps around one patch, on a logarithmic scale, the patch itself framed: title
+    → `[a, b]` around the centre, in patches; a ``label`` for each, with its unit."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 3.7), layout="constrained")
+    panels = zip(axes, maps.items(), label, strict=True)
     for axis, (title, values), text in panels:
         values = np.asarray(values, dtype=float)
         a, b = values.shape
@@ -217,8 +167,9 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
         shown = axis.imshow(shown.T, norm=norm, cmap="viridis", **where)
         axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="white"))
         axis.set_title(title)
-        axis.set_xlabel("patches to the left of the patient")
+        axis.set_xlabel("patches towards the patient's left")
         axis.set_ylabel("patches towards the head")
+        axis.locator_params(integer=True)
         figure.colorbar(shown, ax=axis, label=text, shrink=0.85)
     return figure
 
@@ -226,21 +177,16 @@ def reach_maps(maps: Mapping[str, object], label: Sequence[str]) -> Figure:
 def editing(
     panels: Mapping[str, object], box: tuple[slice, slice], grid: tuple[int, int]
 ) -> Figure:
-    """Slices before and after an edit, with the edited block framed; the last panel is
-    the change, more (red) or less (blue) signal.
-
-    Args:
-        panels: title → `[H, W]` or `[1, 1, H, W]`; the last one a difference.
-        box: rows and columns of the code grid that were edited.
-        grid: (h, w).
-    """
-    figure, axes = _panels(len(panels), 3, below=0.5)
+    """Slices before and after an edit (title → `[1, 1, H, W]`); the last panel is the
+    change, more (red) or less (blue) signal. The edited ``box``, rows and columns of
+    the code ``grid``, is framed."""
+    figure, axes = _panels(len(panels))
     *images, change = (as_slices(panel)[0] for panel in panels.values())
     for axis, image in zip(axes, images, strict=False):
         draw_slice(axis, image)
     limit = max(float(np.abs(change).max()), 1e-6)
     shown = draw_slice(axes[len(images)], change, (-limit, limit), CHANGE)
-    _bar_below(figure, shown, axes[-3:], "change: after − before", 0.3)
+    _bar_below(figure, shown, axes, "change: after − before")
     unit = np.array(SLICE_MM) / grid  # of one code, in mm
     low, high = np.array([(side.start, side.stop) for side in box]).T
     frame = {"fill": False, "edgecolor": HIT, "linewidth": 1.2}
@@ -250,14 +196,13 @@ def editing(
     return figure
 
 
-def _panels(count: int, columns: int, below: float = 0.0):
-    """A figure and its panels, with the proportions of a slice."""
-    columns = min(columns, count)
-    figure, axes = slice_axes(-(-count // columns), columns, title=0.4, more=below)
+def _panels(count: int):
+    """A figure and its panels in a row, with the proportions of a slice."""
+    figure, axes = slice_axes(1, count, title=0.4, more=0.5)
     figure.get_layout_engine().set(h_pad=0.07)
-    return figure, axes.ravel()
+    return figure, axes[0]
 
 
-def _bar_below(figure, shown, axes, label: str, shrink: float) -> None:
-    where = {"location": "bottom", "shrink": shrink, "aspect": 30}
+def _bar_below(figure, shown, axes, label: str) -> None:
+    where = {"location": "bottom", "shrink": 0.3, "aspect": 30}
     figure.colorbar(shown, ax=axes, label=label, **where)

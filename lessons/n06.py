@@ -8,7 +8,7 @@ scores exist to see which harm; that some are blind to others is no fault, as lo
 is known.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -225,12 +225,6 @@ def rows_at(positions: Tensor, wanted: Tensor, seed: int = 0) -> Tensor:
     return torch.tensor(rows)
 
 
-def endless(batches: Iterable) -> Iterator:
-    """The batches again and again, in a new order each time."""
-    while True:
-        yield from batches
-
-
 def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
     """How much further each score is from its best than the floor's, 0 for no more. A
     score that the floor cannot have counts from its best."""
@@ -244,20 +238,24 @@ def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
     return found
 
 
-def stored_card(stored: dict | None) -> pd.DataFrame | None:
-    """Mean and standard deviation over seeds of the stored ``rows`` (``set``, ``seed``
-    and a number for each score): a row for each score, a column for each set. None
-    where nothing is stored."""
-    if not stored or not stored.get("rows"):
+def stored_card(stored: dict | None, data: str) -> pd.DataFrame | None:
+    """Mean and standard deviation over seeds of the stored ``rows`` of a data set: a
+    row for each score, a column for each set. None where nothing of it is stored."""
+    rows = [
+        row
+        for row in (stored or {}).get("rows", [])
+        if row.get("data", data) == data and row.get("share", 1) == 1
+    ]
+    if not rows:
         return None
-    rows = pd.DataFrame(stored["rows"])
-    scores = [name for name in SCORES if name in rows and rows[name].notna().any()]
-    found = rows.groupby("set", sort=False)[scores]
-    mean, spread = (x.map("{:.2f}".format) for x in (found.mean(), found.std()))
-    table = (mean + " ± " + spread).rename(
-        columns={name: SCORES[name].title for name in scores}
-    )
-    return table.where(found.mean().notna().to_numpy(), "").T
+    table = pd.DataFrame(rows)
+    scores = [name for name in SCORES if name in table and table[name].notna().any()]
+    found = table.groupby("set", sort=False)[scores]
+    mean, spread = found.mean().astype(float), found.std().astype(float)
+    text = mean.map("{:.2f}".format) + spread.map(" ± {:.2f}".format)
+    text = text.where(spread.notna(), mean.map("{:.2f}".format))
+    titles = {name: SCORES[name].title for name in scores}
+    return text.where(mean.notna(), "").rename(columns=titles).T
 
 
 def shipped_generator(size: tuple[int, int]) -> generator.Generator | None:

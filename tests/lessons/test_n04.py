@@ -118,13 +118,11 @@ GRID = (8, 4)
 SLICES = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
 
 
-def test_code_maps_are_upright_and_share_a_scale():
-    values = torch.arange(64.0).view(2, *GRID)
-    figure = draw.code_maps(SLICES, values, SLICES, "component")
-    shown = figure.axes[1].images[0]
+def test_code_maps_are_upright():
+    values = torch.arange(32.0).view(1, *GRID)
+    shown = draw.code_maps(SLICES, values, SLICES, "component").axes[1].images[0]
     assert np.array_equal(shown.get_array(), values[0].T)
     assert shown.origin == "lower"
-    assert shown.get_clim() == (0, 63)  # one scale for both rows
 
 
 def test_editing_frames_the_block_in_all_panels():

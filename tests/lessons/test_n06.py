@@ -1,4 +1,3 @@
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -130,14 +129,17 @@ def test_cards_become_a_table():
 
 def test_a_stored_card_is_a_mean_over_seeds():
     rows = [
-        {"set": name, "seed": seed, "recall": value, "agreement": None}
-        for name, values in {"x": (0.5, 0.7), "y": (0.2, 0.2)}.items()
+        {"set": name, "data": "phantom", "seed": seed, "recall": value}
+        for name, values in {"x": (0.5, 0.7), "floor": (0.2,)}.items()
         for seed, value in enumerate(values)
     ]
-    table = n06.stored_card({"rows": rows})
+    others = [rows[0] | {"data": "real"}, rows[0] | {"share": 4.0}]
+    table = n06.stored_card({"rows": rows + others}, "phantom")
     assert table.loc["recall", "x"] == "0.60 ± 0.14"
+    assert table.loc["recall", "floor"] == "0.20"  # one seed has no spread
     assert list(table.index) == ["recall"]
-    assert n06.stored_card(None) is None
+    assert n06.stored_card({"rows": rows}, "elsewhere") is None
+    assert n06.stored_card(None, "phantom") is None
 
 
 def test_a_mirrored_copy_is_shown_as_it_lies():
@@ -176,33 +178,15 @@ def test_frames_stand_around_what_must_be_seen():
     assert centres == [(0, 0), (1, 1)]
 
 
-def sets():
-    return torch.ones(5, 1, 16, 8), torch.zeros(5, 1, 16, 8)
-
-
-def test_each_pair_has_one_drawn_slice_on_a_random_side(capsys):
-    test = n06_figures.blind_test(*sets(), seed=1)
-    assert set(test.drawn) == {"left", "right"}
-    for left, right, side in zip(test.left, test.right, test.drawn, strict=True):
-        assert left.mean() == (side == "right")
-        assert right.mean() == (side == "left")
-    assert len(plt.gcf().axes) == 10
-    assert f"1 {test.drawn[0]}, 2 {test.drawn[1]}" in capsys.readouterr().out
-
-
-def test_buttons_go_on_score_and_stop_at_the_end():
-    test = n06_figures.make_pairs(*sets(), seed=1)
-    picture, choices, verdict = n06_figures.buttons(test).children
-    assert isinstance(picture, ipywidgets.Image)
-    for side in test.drawn:
-        choices.children[["left", "right"].index(side)].click()
-    assert bytes(picture.value) == n06_figures._png(test, 4)
-    assert "5 of 5 right" in verdict.value
-    assert "3%" in verdict.value  # 1 in 32
-    assert "last pair." in verdict.value
-    assert all(choice.disabled for choice in choices.children)
-    test.answer("left")
-    assert len(test.answers) == 5
+def test_each_pair_has_one_drawn_slice_on_a_random_side():
+    sides = n06_figures.blind_test(
+        torch.ones(5, 1, 16, 8), torch.zeros(5, 1, 16, 8), seed=1
+    )
+    assert set(sides) == {"left", "right"}
+    axes = plt.gcf().axes
+    for number, side in enumerate(sides):
+        held_out = axes[2 * number + (side == "left")]
+        assert held_out.images[0].get_array().mean() == 1
 
 
 def test_maps_lie_under_their_slices_and_balls_around_points():
