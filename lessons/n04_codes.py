@@ -43,8 +43,7 @@ def patch_labels(labels: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def cosines(size: int) -> Tensor:
     """The functions of the two-dimensional cosine transform on a square patch, from
-    coarse to fine: orthonormal, float32 `[size², size, size]`. The first three are the
-    constant and the gradients along both axes (Ahmed et al. 1974, doi
+    coarse to fine: orthonormal, float32 `[size², size, size]` (Ahmed et al. 1974, doi
     10.1109/T-C.1974.223784)."""
     middles = (torch.arange(size) + 0.5) / size
     waves = torch.cos(math.pi * torch.arange(size)[:, None] * middles)  # [u, pixel]
@@ -89,19 +88,10 @@ def permutation_test(
     seed: int = 0,
     inside: bool = False,
 ) -> PermutationTest:
-    """Mutual information of codes and labels against that of shuffled labels.
-
-    Args:
-        codes: `[N, h, w]`.
-        labels: `[N, h, w]`.
-        shuffle: returns the labels in another order, which it takes from the generator;
-            what it leaves in place is what the test counts as chance.
-        codebook_size: K.
-        n: shuffles; the smallest p is 1 / (n + 1).
-        seed: of the generator.
-        inside: count only positions where the label is above 0 before and after the
-            shuffle; observed is then the mean over these sets of positions.
-    """
+    """Mutual information of codes and labels `[N, h, w]` against that after ``n``
+    shuffles; what a ``shuffle`` leaves in place is what the test counts as chance.
+    ``inside``: count only positions where the label is above 0 before and after the
+    shuffle; observed is then the mean over these sets of positions."""
     names = int(labels.max()) + 1
     random = torch.Generator().manual_seed(seed)
 
@@ -136,17 +126,10 @@ def shuffle_patients(
 ) -> Shuffle:
     """Each patient gets the label maps of another one at the same depth.
 
-    Patients are what was sampled, so patients are what may change places. A slice
-    takes the label map of the slice at the nearest relative position in a scan of the
-    other patient: both are whole anatomies, and what remains of the information is what
-    the usual anatomy of a place explains.
-
-    Args:
-        labels: `[N, h, w]`.
-        patients: `[N]`.
-        weeks: `[N]`.
-        positions: `[N]`, relative position of a slice in its volume.
-    """
+    Patients are what was sampled, so patients are what may change places. A slice takes
+    the label map `[h, w]` at the nearest relative position in a scan of the other
+    patient; what remains of the information is what the usual anatomy of a place
+    explains."""
     rows = {
         patient: [
             torch.nonzero((patients == patient) & (weeks == week))[:, 0]

@@ -132,11 +132,8 @@ def _far_from(slices: Slices, row: int) -> int:
 
 
 def badness(name: str, value: float | Interval, floor: float | Interval) -> float:
-    """How far a score is from that of held-out slices: 0 is best.
-
-    For a score with a known best value (see `SCORES`) the distance from it; for
-    precision and recall how much it is below the floor.
-    """
+    """How far a score is from its best value (see `SCORES`), or how much it is below
+    the floor for precision and recall: 0 is best."""
     value, floor = (x.mean if isinstance(x, Interval) else x for x in (value, floor))
     best = SCORES[name].best
     if best is None:
@@ -155,12 +152,9 @@ def trial(
 
 def order(cards: dict[float, Card]) -> dict[str, float | None]:
     """Rank correlation of severity and badness: score → gamma in [-1, 1], the share of
-    pairs in the right order less that in the wrong one (Goodman and Kruskal 1954,
-    doi 10.1080/01621459.1954.10501231).
-
-    Pairs of equal badness count neither way, so that a score is not blamed for having
-    reached its end. 0 where it does not move at all, None where it has no value.
-    """
+    pairs in the right order less that in the wrong one, ties left out (Goodman and
+    Kruskal 1954, doi 10.1080/01621459.1954.10501231). 0 where a score does not move,
+    None where it has no value."""
     severities, floor = sorted(cards), cards[min(cards)]
     found: dict[str, float | None] = dict.fromkeys(SCORES)
     for name in SCORES:

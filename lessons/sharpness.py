@@ -29,13 +29,10 @@ class Detail(NamedTuple):
 
 
 def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """The share of the target's edges that is there in place, `[B]`.
-
-    The least-squares slope of the reconstruction's gradients on those of the target,
-    Σ g_r · g_t / Σ |g_t|². 1 for the target itself, 0 for a flat image; an edge at half
-    its height gives ½, an edge in another place 0. A target without edges has none to
-    lose and gives 1.
-    """
+    """The share of the target's edges that is there in place, `[B]`: the least-squares
+    slope of the reconstruction's gradients on the target's, Σ g_r · g_t / Σ |g_t|². 1
+    for the target itself, ½ for an edge at half its height, 0 for a flat image; a
+    target without edges gives 1."""
     ours, true = _gradient(reconstruction), _gradient(target)  # [B, 2, H-1, W-1]
     shared = (ours * true).mean((1, 2, 3))
     energy = true.square().mean((1, 2, 3))
@@ -44,12 +41,8 @@ def edge_recovery(reconstruction: Tensor, target: Tensor) -> Tensor:
 
 
 def equivalent_blur(reconstruction: Tensor, target: Tensor) -> np.ndarray:
-    """Blur as a length: which Gaussian filter does as much harm to the edges?
-
-    For each slice the sigma, in pixels, at which the smoothed *target* has the
-    `edge_recovery` of the reconstruction: float64 `[B]`, from 0 to 6, which also stands
-    for more.
-    """
+    """Blur as a length: the sigma in pixels, from 0 to 6, at which a Gaussian filter of
+    the *target* has the `edge_recovery` of the reconstruction; float64 `[B]`."""
     recovery = edge_recovery(reconstruction, target).cpu().double().numpy()  # [B]
     truth = target.float().cpu()
     tried = [edge_recovery(blurred(truth, sigma), truth).numpy() for sigma in BLURS]
@@ -68,18 +61,12 @@ def detail_by_frequency(
     spacing: tuple[float, float] = (1.0, 1.0),
     bands: int = 12,
 ) -> Detail:
-    """Radial power spectrum of reconstructions against the truth, over a whole set.
+    """Radial power spectrum of reconstructions against the truth `[N, 1, H, W]`, over a
+    whole set, in ``bands`` rings up to the Nyquist frequency of the coarser axis.
 
-    With Fourier transforms R and T, summed over a ring of frequencies and all slices:
-    ``power`` is Σ|R|² / Σ|T|² and ``in_place`` is Σ Re(R T*) / Σ|T|². Where they are
-    equal, all that is there is right and the rest is missing, as in an average over
-    what might have been; where ``power`` is larger, the difference was invented.
-
-    Args:
-        reconstruction: `[N, 1, H, W]`.
-        target: `[N, 1, H, W]`.
-        spacing: size of a pixel along both axes.
-        bands: rings of equal width up to the Nyquist frequency of the coarser axis.
+    With Fourier transforms R and T, summed over a ring and all slices, ``power`` is
+    Σ|R|² / Σ|T|² and ``in_place`` is Σ Re(R T*) / Σ|T|². Where they are equal, the rest
+    is missing; where ``power`` is larger, the difference was invented.
     """
     ours, true = _spectrum(reconstruction), _spectrum(target)  # [N, H, W] complex
     ring = spectral_rings(target.shape[-2:], bands, spacing)

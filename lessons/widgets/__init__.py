@@ -1,9 +1,7 @@
 """Controls to play with in a live notebook, and a still picture everywhere else."""
 
-from lessons.widgets.browser import slice_browser
 from lessons.widgets.headless import is_headless
-from lessons.widgets.interact import explore
-from lessons.widgets.live import live_curves
+from lessons.widgets.interact import explore, live_curves, slice_browser
 from lessons.widgets.painter import code_painter
 
 __all__ = [

@@ -33,17 +33,12 @@ def code_painter(
 ) -> None:
     """Paint slices with codes.
 
-    Headless it draws one fixed edit: the slice before and after, and the change.
-
-    Args:
-        codes: `[N, h, w]` of the slices to choose from.
-        decode: codes `[n, h, w]` → slices `[n, 1, H, W]` on the CPU.
-        patches: `[K, a, b]`, a picture of each code, in [0, 1].
-        groups: name → codes, as the palette lists them, in this order.
-        titles: one for each slice.
-        example: the slice to begin with, the other slice that a brush takes codes from,
-            and the block of the fixed edit, as rows and columns of the code grid; the
-            cursor begins in its middle.
+    ``codes`` `[N, h, w]` are those of the slices to choose from, named by ``titles``;
+    ``decode`` makes slices `[n, 1, H, W]` of them on the CPU. The palette lists
+    ``groups`` (name → codes) with a picture of each code (``patches`` `[K, a, b]`, in
+    [0, 1]). ``example``: the slice to begin with, the other slice that a brush takes
+    codes from, and the block (rows and columns of the grid) that is pasted from it
+    where the run is headless; the cursor begins in its middle.
     """
     if not is_headless():
         display(live_painter(codes, decode, patches, groups, titles, *example))

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from lessons import widgets
-from lessons.widgets import interact, live, painter, pixels
+from lessons.widgets import interact, painter, pixels
 from vqlib.data import SliceDataset
 
 GRID, SIZE = (8, 4), (32, 16)
@@ -111,8 +111,8 @@ def test_curves_grow_in_one_figure_while_a_training_runs(monkeypatch):
     first, updated = [], []
     draw = widgets.live_curves(keys=["loss"])
     draw({"loss": [0.5]})  # nobody looks
-    monkeypatch.setattr(live, "display", display)
-    monkeypatch.setattr(live, "is_headless", lambda: False)
+    monkeypatch.setattr(interact, "display", display)
+    monkeypatch.setattr(interact, "is_headless", lambda: False)
     for epochs in (1, 2, 3):
         draw({"loss": [0.5] * epochs, "val_loss": [0.6] * epochs})
     assert len(first) == 1
