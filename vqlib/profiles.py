@@ -3,7 +3,8 @@
 All run the same code. ``quick`` is made for two CPU cores and minutes, ``standard`` for
 two cores and hours, ``full`` for the real slices at their native size on a GPU;
 ``smoke`` takes seconds and is for tests.
-The networks of ``quick`` were chosen by measurement, see ``benchmarks/network.py``.
+The networks of ``quick`` were chosen by measurement, see
+``benchmarks/results/network.json``.
 """
 
 import math
