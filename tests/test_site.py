@@ -40,3 +40,15 @@ def test_the_reference_has_every_setting_and_what_it_means():
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, re.MULTILINE)
     assert {name for name, _ in rows} == FLAT.keys()
     assert all(means.strip() for _, means in rows)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_deck_has_a_title_figures_and_findings(path):
+    pytest.importorskip("markdown_it")
+    deck = runpy.run_path(str(ROOT / "docs/slides.py"))["deck"]
+    title, slides = deck(json.loads(path.read_text(encoding="utf-8")))
+    assert title.startswith(path.stem[:2])
+    assert "You will learn" in slides[0]
+    assert "What this run found" in slides[-1]
+    assert 8 < len(slides) < 25
+    assert sum("alt=" in slide for slide in slides) > 5
