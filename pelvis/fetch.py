@@ -11,6 +11,7 @@ index says; what came in part comes again with the next call.
 
 import html
 import json
+import logging
 import re
 import shutil
 import sys
@@ -194,12 +195,16 @@ def missing(chosen: DataFrame, downloads: Path) -> DataFrame:
 
 def transfer(uids: list[str], downloads: Path) -> None:
     """Copy series, each into a folder of its UID."""
-    client = _needs("idc_index").IDCClient()
-    how = {"seriesInstanceUID": uids, "dirTemplate": "%SeriesInstanceUID"}
-    shown = sys.stderr.isatty()
+    idc = _needs("idc_index")
+    logging.getLogger("idc_index.index").setLevel("ERROR")
     try:
-        client.download_from_selection(str(downloads), show_progress_bar=shown, **how)
-    except import_module("idc_index").index.IDCClientInsufficientDiskSpaceError as full:
+        idc.IDCClient().download_from_selection(
+            str(downloads),
+            seriesInstanceUID=uids,
+            dirTemplate="%SeriesInstanceUID",
+            show_progress_bar=sys.stderr.isatty(),
+        )
+    except idc.IDCClientInsufficientDiskSpaceError as full:
         raise UserError(f"{full}; take fewer --patients or another disk") from None
 
 

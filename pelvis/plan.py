@@ -11,6 +11,7 @@ What was planned once stays: scans that are added later get what is free.
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 
 from pelvis.scans import Source, natural
 from vqlib.data.layout import SPLITS
@@ -61,8 +62,7 @@ def _split(new: dict[str, int], known: dict[int, str], seed: int) -> dict[int, s
     }
     # by a hash of the name: another patient more or less does not reshuffle all
     rest = [patient for patient in new if new[patient] not in splits]
-    rest.sort(key=lambda patient: hashlib.sha256(_bytes(f"{seed} {patient}")).digest())
-    rest = [new[patient] for patient in rest]
+    rest = [new[patient] for patient in sorted(rest, key=partial(_hash, seed))]
     total = len(known) + len(new)
     for split in SPLITS[1:] if total >= len(SPLITS) else ():
         held = [*known.values(), *splits.values()].count(split)
@@ -72,5 +72,6 @@ def _split(new: dict[str, int], known: dict[int, str], seed: int) -> dict[int, s
     return splits | dict.fromkeys(rest, "train")
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")  # a file's name may be no text
+def _hash(seed: int, patient: str) -> bytes:
+    text = f"{seed} {patient}".encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).digest()

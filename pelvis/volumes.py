@@ -14,7 +14,7 @@ from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
 SAME_GRID = 0.1  # voxels: how far a label map may lie from its image
-SAME_WAY = 5  # degrees: how far axes of sform and qform may differ
+SAME_WAY = 0.1  # of a voxel: how far axes of sform and qform may differ, 6 degrees
 _DEFLATE = 1032  # gzip shrinks nothing further than this
 _UNKNOWN = "so left and right are unknown; export it from DICOM with dcm2niix"
 
@@ -69,10 +69,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             other = header.get_qform()
         except (ValueError, HeaderDataError):  # a quaternion longer than 1
             other = np.full((4, 4), np.nan)
-        with np.errstate(all="ignore"):
-            lengths = widths * np.linalg.norm(other[:3, :3], axis=0)
-            cosines = (affine * other)[:3, :3].sum(axis=0) / lengths
-        if not (cosines > np.cos(np.radians(SAME_WAY))).all():
+        # not > : what is not finite differs, too
+        if not (np.abs(affine - other)[:3, :3] / widths).max() <= SAME_WAY:
             ways = "has sform and qform that point different ways"
             raise UserError(f"{path} {ways}, {_UNKNOWN}")
     return values, affine

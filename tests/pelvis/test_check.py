@@ -148,17 +148,6 @@ def test_copies_in_later_splits_are_found_and_only_they(tmp_path, scans):
     assert copies == [STEM(37, 0, 0), STEM(41, 0, 0)]
 
 
-def test_a_folder_as_hipmri_has_nothing_to_note(tmp_path):
-    affine = np.array([[-1.68, 0, 0, 0], [0, 0, 3, 0], [0, 1.56, 0, 0], [0, 0, 0, 1]])
-    for case, split in ((4, "train"), (36, "validate"), (40, "test")):
-        for number in range(3):
-            path = write_slice(tmp_path, split, case, 0, number)
-            pixels = np.asarray(nib.load(path).dataobj)
-            nib.save(nib.Nifti1Image(pixels, affine), path)
-    report = check(tmp_path)
-    assert report.faults == report.notes == []
-
-
 def test_notes(slices):
     """None of them is a fault."""
     test = slices / "keras_slices_test"
