@@ -37,14 +37,15 @@ MUST_SEE = {
 ONE_SIDED = ("texture", "shape", "told apart", "prior apart", "copies", "patches")
 
 
-def blur(slices: Slices, severity: float, train: SliceDataset, seed: int) -> Slices:
+# each harm: slices, severity, training slices, seed -> slices
+
+
+def blur(slices: Slices, severity: float, *_) -> Slices:
     """A Gaussian filter of up to 1.5 pixels."""
     return slices._replace(images=blurred(slices.images, 1.5 * severity))
 
 
-def drop_modes(
-    slices: Slices, severity: float, train: SliceDataset, seed: int
-) -> Slices:
+def drop_modes(slices: Slices, severity: float, *_) -> Slices:
     """Only slices from an ever narrower middle part of the volume, some repeatedly, at
     the positions where they belong; at worst from a tenth of it."""
     off = (slices.positions - 0.5).abs()
@@ -54,25 +55,20 @@ def drop_modes(
     return Slices(*(None if x is None else x[rows] for x in slices))
 
 
-def shuffle_patches(
-    slices: Slices, severity: float, train: SliceDataset, seed: int
-) -> Slices:
+def shuffle_patches(slices: Slices, severity: float, _, seed: int) -> Slices:
     """A share of the patches of each slice change places: what shuffled codes do."""
     rng, images = np.random.default_rng(seed), slices.images.clone()
-    n, _, height, width = images.shape
     grid = images.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)  # a view
-    rows, columns = height // PATCH, width // PATCH
-    for i in range(n):
+    rows, columns = grid.shape[2:4]
+    for own in grid[:, 0]:
         chosen = rng.permutation(rows * columns)[: round(severity * rows * columns)]
         to = rng.permutation(chosen)
-        moved = grid[i, 0, chosen // columns, chosen % columns].clone()
-        grid[i, 0, to // columns, to % columns] = moved
+        moved = own[chosen // columns, chosen % columns].clone()
+        own[to // columns, to % columns] = moved
     return slices._replace(images=images)
 
 
-def join_halves(
-    slices: Slices, severity: float, train: SliceDataset, seed: int
-) -> Slices:
+def join_halves(slices: Slices, severity: float, _, seed: int) -> Slices:
     """Wrong anatomy with true texture: in a share of the slices, the upper half is that
     of another slice of the set, half a volume away."""
     images, half = slices.images.clone(), slices.images.shape[-1] // 2
@@ -81,9 +77,7 @@ def join_halves(
     return slices._replace(images=images)
 
 
-def exchange_maps(
-    slices: Slices, severity: float, train: SliceDataset, seed: int
-) -> Slices:
+def exchange_maps(slices: Slices, severity: float, _, seed: int) -> Slices:
     """True slices with wrong maps: a share of them with the map of a slice that lies
     half a volume away."""
     if slices.labels is None:
