@@ -76,7 +76,7 @@ def trial_table(
     )
     figure.set_size_inches(8.5, 1.6 + 0.32 * len(titles))
     axis, keys = figure.axes[0], list(titles)
-    axis.images[0].set(cmap="PiYG", clim=(-1, 1))  # 0 is white
+    axis.images[0].set(cmap="PiYG", clim=(-1.5, 1.5))  # light enough to read on
     for text in axis.texts:
         text.set_color("black")
     axis.tick_params("x", rotation=20)
