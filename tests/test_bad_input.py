@@ -22,6 +22,17 @@ from vqlib.cli import main
 
 ROWS = r"""
 nope                                   unknown command 'nope'
+--nope                                 No such option '--nope'
+--nope train vae                       No such option '--nope'
+trian vae                              did you mean 'train'
+data --nope                            No such option '--nope'
+data nope                              unknown command 'nope'; known: check, convert
+notebooks nope                         unknown command 'nope'; known: refresh
+doctor --nope                          No such option '--nope'
+sample --nope                          No such option
+results --nope                         No such option
+tutorial --nope                        No such option
+student --nope                         No such option
 train                                  Missing argument 'MODEL'; see
 train vqvea                            did you mean 'vqvae'
 train vae more                         unexpected extra argument

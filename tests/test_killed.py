@@ -22,6 +22,7 @@ JOBS = {  # commands, one after the other
     "phantom": ["data phantom made --patients 1,1,1 --weeks 1 --slices 2"],
     "convert": ["data convert ../scans made --slices 4 --processes 2"],
     "vqvae": [TRAIN.format("vqvae")],
+    "sample": ["sample --n 4 --out made"],
 }
 
 

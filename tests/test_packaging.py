@@ -30,11 +30,13 @@ DISTRIBUTIONS = {
 OWN = ("vqlib", "lessons", "pelvis")
 # started as programs, loaded as plug-ins or imported by name: name -> where it is used
 PROGRAMS = {
+    "build": "tests/test_wheel.py",
     "idc-index": "pelvis/fetch.py",
     "jupyterlab": "lessons/cli.py",
     "myst-nb": "docs/conf.py",
     "nbval": "Makefile",
     "ruff": ".ci/run",
+    "setuptools": "pyproject.toml",
     "sphinx": "docs/conf.py",
     "sphinx-book-theme": "docs/conf.py",
     "sphinx-click": "docs/conf.py",
@@ -111,6 +113,14 @@ def test_everything_declared_is_used():
         if name in text or name.replace("-", "_") in text:
             used.add(name)
     assert declared("lab", "test", "fetch", "site") <= used
+
+
+def test_every_place_says_the_same_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert PROJECT["version"] == vqlib.__version__
+    assert f"\nversion: {vqlib.__version__}\n" in citation
+    assert re.search(r"^## (.*)$", changes, re.M)[1] == vqlib.__version__
 
 
 def test_trainings_do_without_jupyter():

@@ -8,7 +8,7 @@ and ``losses`` (02), ``models.quantizers``, ``models.vqvae`` and ``training`` (0
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 _HOME = {
     "vqlib.data": "Augment SliceDataset open_data",
     "vqlib.errors": "UserError",

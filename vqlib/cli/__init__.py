@@ -14,6 +14,7 @@ from vqlib.cli.train import train
 
 ELSEWHERE = {"data": "pelvis.cli"}  # by name, since imports go down only
 ELSEWHERE |= dict.fromkeys(("lab", "notebooks", "student", "tutorial"), "lessons.cli")
+ELSEWHERE["doctor"] = "lessons.doctor"
 HELP = {"help_option_names": ["-h", "--help"]}
 
 

@@ -1,5 +1,6 @@
 """Drawn slices as files in the HipMRI layout, for ``vqlib sample``."""
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +20,7 @@ UNITS = 1000  # of grey value 1
 def draw(out: str, labels: str | None, **how) -> None:
     """Draw slices as `vqlib.generator.sample` does and write them to a new or empty
     folder, with what they were drawn by in samples.json; raises `UserError`."""
-    folder = Path(out)
+    folder = Path(out).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
             f"{folder} is not empty, and samples must not get among scans; choose a "
@@ -27,12 +28,17 @@ def draw(out: str, labels: str | None, **how) -> None:
         )
     given = None if labels is None else torch.from_numpy(read_label(labels))
     drawn = generator.sample(labels=given, **how)
-    with writing(folder):
-        write_slices(folder, drawn)
-        image.imsave(folder / "sheet.png", contact_sheet(drawn), cmap="gray")
     made = {"synthetic": SYNTHETIC, "vqlib": __version__, "labels": labels} | how
     made["positions"] = [round(float(p), 6) for p in drawn.positions]
-    save_json(folder / "samples.json", made)
+    started = folder.with_name(f".{folder.name}.started")
+    with writing(folder):  # all or nothing, also where the process is killed
+        shutil.rmtree(started, ignore_errors=True)
+        write_slices(started, drawn)
+        image.imsave(started / "sheet.png", contact_sheet(drawn), cmap="gray")
+        save_json(started / "samples.json", made)
+        if folder.exists():
+            folder.rmdir()
+        started.rename(folder)
 
 
 def write_slices(folder: Path, drawn: generator.Drawn) -> None:

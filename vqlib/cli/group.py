@@ -29,12 +29,19 @@ class Group(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
         if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            raise unknown_name("command", args[0], self.list_commands(ctx))
+            unknown = unknown_name("command", args[0], self.list_commands(ctx))
+            raise click.UsageError(str(unknown), ctx)
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return self._in_one_line(ctx, super().parse_args, args)
+
     def invoke(self, ctx: click.Context):
+        return self._in_one_line(ctx, super().invoke)
+
+    def _in_one_line(self, ctx: click.Context, act, *args):
         try:
-            return super().invoke(ctx)
+            return act(ctx, *args)
         except (BrokenPipeError, click.exceptions.NoArgsIsHelpError):
             raise  # click ends quietly, or prints the help
         except (UserError, OSError, click.UsageError) as fault:
@@ -43,7 +50,8 @@ class Group(click.Group):
                 said = f"{fault.filename}: {fault.strerror}"
             elif isinstance(fault, click.UsageError):
                 command = fault.ctx.command_path if fault.ctx else "vqlib"
-                said = f"{fault.format_message().rstrip('.')}; see {command} --help"
+                said = fault.format_message().rstrip(".")
+                said += "" if said.endswith("?") else f"; see {command} --help"
                 status = fault.exit_code
             if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one
                 click.echo(f"error: {one_line(said)}", err=True)
