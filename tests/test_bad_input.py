@@ -78,7 +78,6 @@ train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_es
 train vae -p generator_grid 2x1        cannot be halved twice
 train vae -p maps_grid 3x3             maps_grid 3x3 does not fit slices of 64x32
 train prior                            holds no trained model; run
-train prior_top                        holds no trained model; run `vqlib train vqvae2
 train vae --data-dir none              does not exist
 train vae --data-dir file              not a folder
 train vae --data-dir empty             has no folder keras_slices_train

@@ -16,7 +16,7 @@ from vqlib import metrics, recipes
 from vqlib.cli import main
 from vqlib.errors import UserError
 from vqlib.experiment import Experiment
-from vqlib.recipes import AUTOENCODERS, code_nats, top_planes
+from vqlib.recipes import AUTOENCODERS, code_nats
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint
 
 
@@ -91,13 +91,11 @@ def test_every_quantizer_trains_and_is_found_again(data, choice):
 def test_priors_train_on_the_codes_and_report_held_out_bits(home):
     data = made_data(home, labels=True)
     lab = lab_on(data)
-    with pytest.raises(UserError, match="holds no trained model; run `vqlib train vqv"):
-        lab.train("prior_top")
+    with pytest.raises(UserError, match="holds no trained model"):
+        lab.train("prior")
     for kind, source, grid in (
         ("maps_prior", "maps", (4, 2)),
         ("prior", "sharp_vqvae", (8, 4)),
-        ("prior_top", "vqvae2", (8, 4)),
-        ("prior_bottom", "vqvae2", (16, 8)),
     ):
         model, prior = lab.train(source), lab.train(kind)
         splits = recipes.find(kind).splits(data, model, lab.settings)
@@ -113,11 +111,6 @@ def test_priors_train_on_the_codes_and_report_held_out_bits(home):
         place, both = "control_by_place", "control_by_place_and_position"
         assert result[f"{place}_bits_per_slice"] != result[f"{both}_bits_per_slice"]
         assert torch.equal(code_nats(lab.load(kind), splits.test), nats)
-    position, model = torch.tensor([0.3, 0.6]), lab.load("vqvae2")
-    top = lab.load("prior_top").sample(position, seed=1)
-    planes = top_planes(model.top_quantizer.codebook, top, (16, 8))
-    bottom = lab.load("prior_bottom").sample(position, seed=2, context=planes)
-    assert model.decode(top, bottom).shape == (2, 1, 64, 32)
 
 
 def test_a_prior_of_other_weights_is_refused(data):

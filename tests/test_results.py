@@ -37,21 +37,16 @@ def test_models_side_by_side(run):
     assert "SSIM inside the body" not in rows  # nobody measured it
 
 
-def test_two_levels_share_a_cell_and_each_model_has_the_bits_of_its_own_priors(run):
+def test_two_levels_share_a_cell_and_a_model_has_the_bits_of_its_own_prior(run):
     with pytest.raises(UserError, match="vqlib tutorial --run trial"):
         results.collect(run)
     write_part(run, "sharp_vae", perplexity=301.26)
     write_part(run, "vqvae2", perplexity_top=90.04, perplexity_bottom=210.5)
-    lengths = {"flow": 3000.0, "prior_top": 700.0}
-    for part, bits in lengths.items():
-        save_json(run.part(part) / "metrics.json", {"bits_per_slice": bits})
+    save_json(run.part("flow") / "metrics.json", {"bits_per_slice": 3000.0})
     rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
     assert rows["test split"] == ["VQ-VAE-2", "sharp VAE"]
     assert rows["codebook perplexity"] == ["90.0 / 210.5", "301.3"]
-    assert rows["… under the prior"] == ["–", "3,000"]  # one level alone is no slice
-    save_json(run.part("prior_bottom") / "metrics.json", {"bits_per_slice": 2000.0})
-    rows = {row[0]: row[1:] for row in results.table(results.collect(run))}
-    assert rows["… under the prior"] == ["2,700", "3,000"]
+    assert rows["… under the prior"] == ["–", "3,000"]
 
 
 def test_scores_of_other_weights_are_left_out(run):

@@ -20,11 +20,7 @@ MODELS = {
     "sharp_vae": "sharp VAE",
     "sharp_vqvae": "sharp VQ-VAE",
 }
-PRIORS = {  # of a model's latents; the bits of several add up
-    "vqvae2": ("prior_top", "prior_bottom"),
-    "sharp_vae": ("flow",),
-    "sharp_vqvae": ("prior",),
-}
+PRIORS = {"sharp_vae": "flow", "sharp_vqvae": "prior"}  # of a model's latents
 ROWS = {  # label -> key in metrics.json or timing.json, and how it is written
     "SSIM": ("ssim", ".3f"),
     "… 95 % over patients": ("ssim", "interval"),
@@ -48,7 +44,7 @@ def collect(run: Run) -> dict:
     were scored. Raises `UserError` where no part is.
     """
     found = {}
-    sources = {part: model for model, parts in PRIORS.items() for part in parts}
+    sources = {prior: model for model, prior in PRIORS.items()}
     for part in (*MODELS, *sources):
         beside = [run.folder / sources[part]] if part in sources else []
         scores = read_scores(run.folder / part, *beside)
@@ -78,9 +74,9 @@ def stored_benchmark(name: str) -> dict | None:
 def table(results: dict) -> list[list[str]]:
     """The results as rows of text: a row of headings, then one row per quantity."""
     measured = {part: results[part] for part in MODELS if part in results}
-    for model, priors in PRIORS.items():
-        if model in measured and all(part in results for part in priors):
-            bits = sum(results[part]["bits_per_slice"] for part in priors)
+    for model, prior in PRIORS.items():
+        if model in measured and prior in results:
+            bits = results[prior]["bits_per_slice"]
             measured[model] = measured[model] | {"prior_bits": bits}
     models = [part for part in MODELS if part in measured]
     rows = [["test split", *(MODELS[part] for part in models)]]

@@ -35,8 +35,8 @@ def train(
     model, profile, data_dir, run, seed, device, settings, devices, precision, compile
 ) -> None:
     """Train one MODEL: for reconstruction vae_global, vae, autoencoder, vqvae or
-    vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, sharp_vae and flow, or
-    of a vqvae2 prior_top and prior_bottom; to judge samples segmenter.
+    vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, sharp_vae and
+    flow; to judge samples segmenter.
 
     The same training as in the notebooks; one that was interrupted is taken up again.
     """

@@ -32,10 +32,12 @@ from vqlib.recipes.latents import (
 )
 from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
-from vqlib.recipes.two_levels import TWO_LEVELS, top_planes
 
-RECIPES: dict[str, Recipe] = AUTOENCODERS | GENERATORS | TWO_LEVELS
-RECIPES |= {"segmenter": SEGMENTER}
+RECIPES: dict[str, Recipe] = {
+    **AUTOENCODERS,
+    **GENERATORS,
+    "segmenter": SEGMENTER,
+}
 
 
 def find(kind: str) -> Recipe:

@@ -205,7 +205,7 @@ def _names(group: str, text: str) -> tuple[str, ...]:
 
 _TRAINING = "steps epochs batch_size learning_rate"
 _MAPS = ("size", *_names("maps", f"grid codebook_size code_dim width {_TRAINING}"))
-PRIOR_SETTINGS = _names("prior", f"dropout dim layers heads {_TRAINING}")
+_PRIOR = _names("prior", f"dropout dim layers heads {_TRAINING}")
 _WEIGHTS = "critic_weight feature_weight critic_start"
 _SHARP = (
     *("size", "organs_first", "ssim_weight"),
@@ -247,7 +247,7 @@ GENERATORS = {
     ),
     "maps_prior": _prior(
         build=lambda p, _: build_prior(p, "maps", 0),
-        settings=(*_MAPS, *PRIOR_SETTINGS),
+        settings=(*_MAPS, *_PRIOR),
         splits=_map_latents,
         source="maps",
     ),
@@ -255,7 +255,7 @@ GENERATORS = {
     "sharp_vae": _sharp(_build_vae, _vae_objective, _SHARP_VAE),
     "prior": _prior(
         build=lambda p, _: build_prior(p, "generator", PLANES * p.organs_first),
-        settings=(*_SHARP_VQVAE, *PRIOR_SETTINGS),
+        settings=(*_SHARP_VQVAE, *_PRIOR),
         splits=partial(_latents, ("codes",)),
         source="sharp_vqvae",
     ),
