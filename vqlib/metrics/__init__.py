@@ -1,15 +1,17 @@
 """What is reported: reconstruction, rate, and generation."""
 
-from vqlib.metrics.generation import (
-    bounded,
+from vqlib.metrics.copies import (
     copied_patches,
-    kid,
     kinship_ladder,
     memorisation,
+    thumbnail_distances,
+)
+from vqlib.metrics.generation import (
+    bounded,
+    kid,
     precision_recall,
     principal_axes,
     texture_features,
-    thumbnail_distances,
     two_sample_accuracy,
 )
 from vqlib.metrics.rate import (

@@ -24,13 +24,15 @@ from torch import Tensor
 
 from vqlib.data import LABEL_NAMES, SliceData, SliceDataset
 from vqlib.errors import UserError
-from vqlib.metrics.generation import (
+from vqlib.metrics.copies import (
     RUNGS,
-    bounded,
     copied_patches,
-    kid,
     kinship_ladder,
     memorisation,
+)
+from vqlib.metrics.generation import (
+    bounded,
+    kid,
     precision_recall,
     principal_axes,
     texture_features,
