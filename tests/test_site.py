@@ -5,8 +5,10 @@ import re
 import runpy
 from pathlib import Path
 
+import click
 import pytest
 
+from vqlib.cli import main
 from vqlib.settings import FLAT
 
 ROOT = Path(__file__).parents[1]
@@ -42,12 +44,18 @@ def test_the_reference_has_every_setting_and_what_it_means():
     assert all(means.strip() for _, means in rows)
 
 
+def test_the_reference_has_every_command():
+    page = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    commands = main.list_commands(click.Context(main))
+    assert {*re.findall(r":prog: vqlib (\w+)", page)} == {*commands}
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_deck_has_a_title_figures_and_findings(path):
     pytest.importorskip("markdown_it")
     deck = runpy.run_path(str(ROOT / "docs/slides.py"))["deck"]
     title, slides = deck(json.loads(path.read_text(encoding="utf-8")))
-    assert title.startswith(path.stem[:2])
+    assert title.startswith(f"{int(path.stem[:2])} ·")
     assert "You will learn" in slides[0]
     assert "What this run found" in slides[-1]
     assert 8 < len(slides) < 25

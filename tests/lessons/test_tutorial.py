@@ -172,6 +172,7 @@ def test_refresh_writes_clean_notebooks_in_place(home):
     notebook.cells[3].metadata = {
         "tags": ["solution"],
         "jupyter": {"source_hidden": True},
+        "mystnb": {"image": {"alt": "what the figure shows"}},
         "execution": {"iopub.status.busy": "2001-01-01"},
     }
     nbformat.write(notebook, path)
@@ -185,6 +186,7 @@ def test_refresh_writes_clean_notebooks_in_place(home):
     assert notebook.cells[3].metadata == {
         "tags": ["solution"],
         "jupyter": {"source_hidden": True},
+        "mystnb": {"image": {"alt": "what the figure shows"}},
     }
     assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3]
     assert notebook.cells[2].outputs[0].text == "kept\n"
