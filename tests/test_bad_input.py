@@ -69,12 +69,10 @@ train vae -p grid 32x32                grid 32x32 does not fit slices of 64x32
 train vae -p grid 1x1                  does not fit slices
 train vae -p phantom_patients 1,2      is not of the form 16,4,5
 train vqvae -p quantizer gradiant      did you mean 'gradient'
-train vqvae -p gradient_estimator turn   unknown gradient_estimator 'turn'
 train prior -p prior_heads 5           5 prior_heads cannot share prior_dim
 train vqvae -p quantizer fsq -p codebook_size 64       4x4 make 16 codes
 train vqvae -p quantizer fsq -p fsq_levels 4,4         not of the form
 train vqvae -p quantizer fsq -p fsq_levels 8x2         in whole numbers from 3
-train vqvae -p quantizer fsq -p gradient_estimator rotation    leave gradient_estimator
 train vae -p generator_grid 2x1        cannot be halved twice
 train vae -p maps_grid 3x3             maps_grid 3x3 does not fit slices of 64x32
 train prior                            holds no trained model; run

@@ -75,7 +75,7 @@ def test_an_autoencoder_trains_is_scored_and_found_again(data, kind):
 
 QUANTIZERS = [
     {"quantizer": "gradient", "restarts": False, "kmeans_start": False},
-    {"quantizer": "cosine", "gradient_estimator": "rotation", "code_dim": 4},
+    {"quantizer": "cosine", "code_dim": 4},
     {"quantizer": "fsq"},
 ]
 

@@ -26,7 +26,7 @@ SETTINGS = profiles.get(
 )
 CASES = [
     *((kind, {}) for kind in recipes.RECIPES),
-    ("vqvae", {"quantizer": "gradient", "gradient_estimator": "rotation"}),
+    ("vqvae", {"quantizer": "gradient"}),
     ("vqvae", {"quantizer": "cosine"}),
     ("vqvae2", {"quantizer": "fsq", "fsq_levels": "4x8"}),
 ]

@@ -1,5 +1,4 @@
 from vqlib import profiles, recipes
-from vqlib.models.quantizers import rotate, straight_through
 
 SETTINGS = profiles.get("smoke")
 
@@ -11,13 +10,11 @@ def test_the_quantizer_is_what_the_profile_says():
     ema = build()
     assert (ema.ema, ema.cosine) == (True, False)
     assert (ema.patience, ema.kmeans_steps) == (SETTINGS.quantizer.restart_after, 10)
-    assert ema.estimator is straight_through
     assert build(restart_after=7).patience == 7
     broken = build(restarts=False, kmeans_start=False)
     assert (broken.patience, broken.kmeans_steps) == (0, 0)
     assert not build(quantizer="gradient").ema
     assert build(quantizer="cosine").cosine
-    assert build(gradient_estimator="rotation").estimator is rotate
     assert build(quantizer="fsq").levels == (4, 4)
     strict = SETTINGS.changed(commitment_weight=0.7)
     objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)

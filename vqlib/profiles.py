@@ -126,7 +126,8 @@ def _refuse_what_does_not_fit(p: Profile) -> None:
     """Raise `UserError` for values that are fine alone and impossible together."""
     (height, width), (low, high) = p.shape, SIDES
     whole_numbers("phantom_patients", p.phantom_patients, "16,4,5")
-    fsq = p.quantizer.kind == "fsq" and p.levels  # which raises
+    if p.quantizer.kind == "fsq":
+        _ = p.levels  # raises where they do not make K
     faults = {
         f"size {p.size} is out of range: sides of {low} to {high} pixels": (
             not low <= min(p.shape) <= max(p.shape) <= high
@@ -147,8 +148,6 @@ def _refuse_what_does_not_fit(p: Profile) -> None:
         ),
         f"{p.prior.heads} prior_heads cannot share prior_dim {p.prior.dim} evenly; "
         "choose a multiple": p.prior.dim % p.prior.heads,
-        "quantizer fsq rounds, it does not choose: leave gradient_estimator at "
-        "straight_through": fsq and p.gradient_estimator != "straight_through",
     }
     for fault, found in faults.items():
         if found:

@@ -14,7 +14,6 @@ from vqlib.errors import UserError, unknown_name
 
 CHOICES = {
     "quantizer": ("ema", "gradient", "cosine", "fsq"),
-    "gradient_estimator": ("straight_through", "rotation"),
 }
 EPOCH_STEPS = 360  # at most: large data sets are validated as often as small ones
 
@@ -71,7 +70,6 @@ class QuantizerSettings:
     """The quantizer of the VQ-VAE."""
 
     kind: str = "ema"  # codebook by moving averages; gradient, cosine, or fsq
-    gradient_estimator: str = "straight_through"  # past the choice of codes; rotation
     commitment_weight: float = _number(0.05, 0.0, 100.0)  # of the loss
     kmeans_start: bool = True  # of the codebook; else random
     restarts: bool = True  # of codes that are no longer chosen

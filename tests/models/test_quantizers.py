@@ -3,14 +3,13 @@ import torch
 from torch.func import functional_call
 
 from vqlib.errors import UserError
-from vqlib.models import FSQ, VectorQuantizer, nearest_codes, rotate
+from vqlib.models import FSQ, VectorQuantizer, nearest_codes
 
 KINDS = {
     "ema": {},
     "gradient": {"ema": False},
     "cosine": {"cosine": True},
     "cosine gradient": {"cosine": True, "ema": False},
-    "rotation": {"estimator": rotate},
 }
 LEVELS = [(8, 8, 8), (7, 5, 6, 3), (4,)]
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -93,34 +92,6 @@ def test_nearest_codes_agree_with_all_distances_ties_included(size):
     slow = torch.cdist(vectors.double(), codebook.double()).argmin(1)
     assert torch.equal(nearest_codes(vectors, codebook), slow)
     assert torch.equal(nearest_codes(vectors, codebook.repeat(2, 1)), slow)
-
-
-def test_the_rotation_trick_is_the_explicit_matrix():
-    random = torch.Generator().manual_seed(0)
-    e, q, gradient = torch.randn(3, 20, 5, dtype=torch.float64, generator=random)
-    z_e = e.clone().requires_grad_()
-    out = rotate(z_e, q)
-    torch.testing.assert_close(out, q)
-    out.backward(gradient)
-    for i in range(20):
-        a, b = e[i] / e[i].norm(), q[i] / q[i].norm()
-        # Rodrigues: the turn from a to b in their plane, the identity beside it.
-        cos = a @ b
-        side = (b - cos * a) / (1 - cos**2).sqrt()
-        turn = torch.outer(side, a) - torch.outer(a, side)
-        matrix = torch.eye(5) + (1 - cos**2).sqrt() * turn + (1 - cos) * turn @ turn
-        matrix = matrix * q[i].norm() / e[i].norm()
-        torch.testing.assert_close(matrix @ e[i], q[i])
-        torch.testing.assert_close(z_e.grad[i], matrix.T @ gradient[i])
-
-
-def test_the_rotation_trick_survives_zeros_and_opposites():
-    z_e = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]], requires_grad=True)
-    z_q = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 0.0]])
-    out = rotate(z_e, z_q)
-    torch.testing.assert_close(out, z_q)
-    out.sum().backward()
-    assert z_e.grad.isfinite().all()
 
 
 # The losses and the codebook of a VectorQuantizer.

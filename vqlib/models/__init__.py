@@ -11,7 +11,6 @@ from vqlib.models.quantizers import (
     Quantized,
     VectorQuantizer,
     nearest_codes,
-    rotate,
     straight_through,
 )
 from vqlib.models.segmenter import Segmenter
@@ -42,6 +41,5 @@ __all__ = [
     "VectorQuantizer",
     "nearest_codes",
     "reparameterise",
-    "rotate",
     "straight_through",
 ]

@@ -5,13 +5,12 @@
 encoder by exponential moving averages (their appendix A.1) or learns by gradients
 (their eq. 3). Two remedies keep it alive: it starts from k-means of the first batch,
 and a code that no vector chooses any more restarts at a random encoder vector (Dhariwal
-et al. 2020, arXiv 2005.00341, section 3.1). Two estimators carry the gradient past the
-choice: `straight_through` and `rotate`. A quantizer without a codebook is
+et al. 2020, arXiv 2005.00341, section 3.1). `straight_through` carries the gradient
+past the choice. A quantizer without a codebook is
 `vqlib.models.fsq`; it is called in the same way. Taught in notebook 03, sections 3.2 to
 3.4.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -54,24 +53,6 @@ def straight_through(z_e: Tensor, z_q: Tensor) -> Tensor:
     return z_e + (z_q - z_e).detach()
 
 
-def rotate(z_e: Tensor, z_q: Tensor) -> Tensor:
-    """The rotation trick: forward ``z_q``, backward as if it were λ R ``z_e``, with R
-    the rotation of ``z_e`` onto ``z_q``, λ the ratio of their lengths, and both held
-    constant. [B, D, ...] twice.
-
-    The gradient turns with the vector, so that two vectors of one code no longer get
-    the same one (Fifty et al. 2024, arXiv 2410.06424, section 4):
-    R = I − 2 r rᵀ + 2 q̂ êᵀ with r = (ê + q̂) / ‖ê + q̂‖.
-    """
-    with torch.no_grad():
-        ratio = (_squares(z_q) / _squares(z_e).clamp_min(_TINY)).sqrt()
-        e, q = unit(z_e), unit(z_q)
-        r = unit(e + q)
-    along_r = (r * z_e).sum(1, keepdim=True)
-    along_e = (e * z_e).sum(1, keepdim=True)
-    return straight_through(ratio * (z_e - 2 * along_r * r + 2 * along_e * q), z_q)
-
-
 class VectorQuantizer(nn.Module):
     """Nearest-neighbour quantizer with a learned codebook.
 
@@ -90,7 +71,6 @@ class VectorQuantizer(nn.Module):
             the smallest angle. Meant for few dimensions (Yu et al. 2021, arXiv
             2110.04627, section 3.2); the projection to them is the encoder's last
             layer.
-        estimator: of the gradient, `straight_through` or `rotate`.
 
     >>> import torch
     >>> quantizer = VectorQuantizer(codebook_size=512, dim=8)
@@ -111,13 +91,12 @@ class VectorQuantizer(nn.Module):
         seed: int = 0,
         ema: bool = True,
         cosine: bool = False,
-        estimator: Callable[[Tensor, Tensor], Tensor] = straight_through,
     ):
         super().__init__()
         self.codebook_size, self.dim = codebook_size, dim
         self.decay, self.patience = decay, patience
         self.kmeans_steps, self.seed = kmeans_steps, seed
-        self.ema, self.cosine, self.estimator = ema, cosine, estimator
+        self.ema, self.cosine = ema, cosine
         # Counts of 1 beside sums of one code each: an average from 0 would divide the
         # sum of an unpicked code by almost nothing after the first step.
         counts = torch.ones(codebook_size)
@@ -151,7 +130,7 @@ class VectorQuantizer(nn.Module):
             self._learn(vectors, codes.flatten())
         z_q = chosen.detach()
         return Quantized(
-            self.estimator(z, z_q).to(z_e.dtype),
+            straight_through(z, z_q).to(z_e.dtype),
             codes,
             F.mse_loss(z, z_q),
             z.new_zeros(()) if self.ema else F.mse_loss(chosen, z.detach()),

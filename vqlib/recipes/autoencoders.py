@@ -15,8 +15,6 @@ from vqlib.models import (
     Codes,
     GlobalVAE,
     VectorQuantizer,
-    rotate,
-    straight_through,
 )
 from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, mean_losses
@@ -35,7 +33,6 @@ def build_quantizer(profile: Profile, seed: int = 0) -> VectorQuantizer | FSQ:
         seed=seed,
         ema=q.kind != "gradient",
         cosine=q.kind == "cosine",
-        estimator=rotate if q.gradient_estimator == "rotation" else straight_through,
     )
 
 
@@ -139,7 +136,7 @@ def _recipe(build, objective, settings: str, notebook: str | None = None) -> Rec
 
 
 _CODEBOOK = (
-    "codebook_size code_dim quantizer gradient_estimator commitment_weight "
+    "codebook_size code_dim quantizer commitment_weight "
     "kmeans_start restarts restart_after fsq_levels ssim_weight"
 )
 AUTOENCODERS = {
