@@ -82,7 +82,8 @@ def test_every_page(site, browser):
         )
         for name in pages_of(out):
             where["page"] = name
-            page.goto(address + name, wait_until="networkidle")
+            page.goto(address + name)  # waits until all of it is loaded
+            page.wait_for_load_state("networkidle")
             found = page.evaluate(LOOK)
             seen[urljoin(address, name)] = found
             for kind in ("alone", "broken"):
