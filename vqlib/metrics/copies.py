@@ -12,14 +12,8 @@ from vqlib.data import SliceDataset
 from vqlib.metrics.generation import FINEST
 
 RUNGS = ("same scan", "same patient", "other patients")
-THUMBNAIL = (32, 16)  # copies are looked for at this size
+THUMBNAIL = (32, 16)  # so small that all are smooth: a smooth one is near to all
 CLOSE = 0.05  # the share of slices that are closer to another patient than the limit
-
-
-def thumbnails(images: Tensor) -> Tensor:
-    """`[N, 1, H, W]` at the size at which copies are looked for: a smooth picture is
-    nearer to everything, and there all are smooth."""
-    return adaptive_avg_pool2d(images, THUMBNAIL)
 
 
 def thumbnail_distances(images: Tensor, others: Tensor) -> Tensor:
@@ -27,7 +21,9 @@ def thumbnail_distances(images: Tensor, others: Tensor) -> Tensor:
     are or mirrored, left for right, whichever is less, and of others `[N, 1, H, W]`:
     `[P, N]`. (Generators train on mirrored slices too.)"""
     # in float64, or what is equal would not come out near 0
-    small, known = (thumbnails(x).double() for x in (images, others))
+    small, known = (
+        adaptive_avg_pool2d(x, THUMBNAIL).double() for x in (images, others)
+    )
     flat = known.flatten(1)
     both = (torch.cdist(x.flatten(1), flat) for x in (small, small.flip(2)))
     return torch.minimum(*both) / flat.shape[1] ** 0.5

@@ -32,7 +32,7 @@ NEIGHBOURS = 3  # k of precision and recall
 
 
 @torch.no_grad()
-def texture_features(images: Tensor, batch_size: int = 256) -> np.ndarray:
+def texture_features(images: Tensor) -> np.ndarray:
     """Features of slices `[N, 1, H, W]` in [0, 1]: float64 `[N, 56]`.
 
     In this order: log mean power in 10 rings of spatial frequency up to Nyquist's
@@ -40,7 +40,7 @@ def texture_features(images: Tensor, batch_size: int = 256) -> np.ndarray:
     gradient along both axes at 3 scales (edges, seams); the means of 8 x 4 cells (where
     the anatomy lies). Both sides must be multiples of 8 and at least 32.
     """
-    rows = [_features(batch.double()) for batch in images.split(batch_size)]
+    rows = [_features(batch.double()) for batch in images.split(256)]
     return torch.cat(rows).cpu().numpy()
 
 
@@ -85,10 +85,10 @@ def spectral_rings(
 
 
 def principal_axes(
-    features: np.ndarray, alike: bool = False, count: int = AXES
+    features: np.ndarray, alike: bool = False
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The directions in which features `[N, F]` of training slices differ most, as a
-    function that projects other features onto them: `[M, F]` -> `[M, count + 1]`.
+    function that projects other features onto them: `[M, F]` -> `[M, 13]`.
 
     Each feature is divided by its standard deviation, or `FINEST` if that is more;
     where all are ``alike``, as in a layer of a network, by one number for all. The last
@@ -99,7 +99,7 @@ def principal_axes(
         unit = np.full_like(unit, np.sqrt(np.square(unit).mean()))
     unit = np.maximum(unit, FINEST)  # or what hardly varies would decide all
     _, _, axes = np.linalg.svd((features - mean) / unit, full_matrices=False)
-    axes = axes[:count].T  # [F, count], orthonormal
+    axes = axes[:AXES].T  # [F, 12], orthonormal
 
     def project(features: np.ndarray) -> np.ndarray:
         centred = (features - mean) / unit
@@ -148,7 +148,6 @@ def two_sample_accuracy(
     held_out: np.ndarray,
     patients: np.ndarray,
     own: np.ndarray | None = None,
-    folds: int = 5,
     seed: int = 0,
 ) -> float:
     """How often a logistic regression tells samples `[N, F]` from held-out slices
@@ -167,7 +166,7 @@ def two_sample_accuracy(
         _owners(patients, len(held_out))[theirs],
     )
     groups = np.concatenate([owners[0], -1 - owners[1]])  # nobody is in both sets
-    folds = min(folds, *(len(np.unique(owner)) for owner in owners))
+    folds = min(5, *(len(np.unique(owner)) for owner in owners))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = cross_val_score(model, x, y, groups=groups, cv=split)
@@ -179,7 +178,6 @@ def precision_recall(
     held_out: np.ndarray,
     patients: np.ndarray,
     own: np.ndarray | None = None,
-    repeats: int = 8,
     seed: int = 0,
 ) -> dict[str, float]:
     """Precision, the share of samples that lie in a ball around a held-out slice, and
@@ -190,13 +188,13 @@ def precision_recall(
     are so alike that nobody else's would ever lie in their balls. Whose slice it is say
     ``patients`` `[M]` and, where the first set is of patients as well, ``own`` `[N]`; a
     set of one patient counts as if each slice were of its own. Both scores depend on
-    the sizes of the sets, so equally many of each are drawn, ``repeats`` times, and the
+    the sizes of the sets, so equally many of each are drawn, eight times, and the
     means returned.
     """
     own, patients = _owners(own, len(generated)), _owners(patients, len(held_out))
     n, rng = min(len(generated), len(held_out)), np.random.default_rng(seed)
     found = []
-    for _ in range(repeats):
+    for _ in range(8):
         g, r = (rng.permutation(len(x))[:n] for x in (generated, held_out))
         apart = _distances(generated[g], held_out[r])
         around_held_out = apart < _radii(held_out[r], patients[r])

@@ -112,6 +112,9 @@ def make_judge(
     the data, and for fewer than 8.
     """
 
+    def side_by_side(features: dict[str, np.ndarray]) -> np.ndarray:  # [N, F]
+        return np.column_stack(list(features.values()))
+
     def features(images: Tensor) -> dict[str, np.ndarray]:  # name -> [N, F]
         found = {"texture": texture_features(images)}
         if segmenter is not None:
@@ -155,11 +158,6 @@ def make_judge(
         return card
 
     return judge
-
-
-def side_by_side(features: dict[str, np.ndarray]) -> np.ndarray:
-    """All families of features in one table: `[N, F]`."""
-    return np.column_stack(list(features.values()))
 
 
 def _check(images: Tensor, truth: Tensor) -> None:
