@@ -165,6 +165,8 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.initializer[:], model.graph.node[:], model.graph.value_info[:]
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
+    for part in (model, model.graph, *model.graph.node):  # the exporter's own paths
+        del part.metadata_props[:]
     onnx.checker.check_model(model)
     return model
 
