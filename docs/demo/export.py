@@ -149,7 +149,7 @@ def _write(model, inputs, input_names, output_names, path, dynamic=None) -> None
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model, its large weights stored as float16 and cast when it is loaded."""
+    """The same model, its large weights stored as float16, cast when it is loaded."""
     kept, casts = [], []
     for weight in model.graph.initializer:
         array = numpy_helper.to_array(weight)
