@@ -15,7 +15,7 @@ LAB = $(VENV)/.lab-installed
 TEST = $(VENV)/.test-installed
 SITE = $(VENV)/.site-installed
 
-.PHONY: help tutorial test test-browser lab site slides clean
+.PHONY: help tutorial test test-browser lab demo site slides clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test-browser  touch the widgets in JupyterLab and Chromium"
 	@echo "make lab        install into $(VENV), open JupyterLab on the notebooks"
 	@echo "make site       install into $(VENV), build the website into site/"
+	@echo "make demo       the generator as a page, which make site then takes (needs npm)"
 	@echo "make slides     the same, and a PDF of each deck (needs Chromium or Chrome)"
 	@echo "make clean      remove $(VENV); data/ and runs/ stay"
 	@echo
@@ -53,6 +54,11 @@ site: $(SITE)
 	$(BIN)/python -m sphinx -c docs -b html -d build/doctrees -E -j auto -W --keep-going -q \
 	  . build/site
 	mv build/site site
+
+# npm brings onnxruntime-web; the next `make site` takes it in
+demo: $(SITE)
+	rm -rf build/demo
+	$(BIN)/python docs/demo/export.py build/demo
 
 slides: site
 	$(BIN)/python docs/slides.py site

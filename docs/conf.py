@@ -73,6 +73,10 @@ html_context = {"default_mode": "auto"}
 html_favicon = "_static/icon.svg"
 html_show_sourcelink = False
 html_copy_source = False
+# the generator as a page, where `make demo` has made it
+DEMO = ROOT / "build" / "demo"
+if DEMO.is_dir():
+    tags.add("demo")  # noqa: F821
 # the site's own address leads to the home page
 templates_path = ["_templates"]
 html_additional_pages = {"index": "to_home.html"}
@@ -94,7 +98,7 @@ def fold_solutions(app, docname, source):
 
 
 def add_files(app, failed):
-    """MathJax, so that formulas need no other host; and the slides."""
+    """MathJax, so that formulas need no other host; the demo; and the slides."""
     if failed or app.builder.name != "html":
         return
     origin = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax"
@@ -102,6 +106,8 @@ def add_files(app, failed):
     for part in ("input/tex/extensions", "output/chtml"):
         shutil.copytree(origin / part, kept / part, dirs_exist_ok=True)
     shutil.copy2(origin / "tex-mml-chtml.js", kept)
+    if DEMO.is_dir():
+        shutil.copytree(DEMO, Path(app.outdir, "docs", "demo"), dirs_exist_ok=True)
     slides.write(ROOT, Path(app.outdir))
 
 

@@ -13,13 +13,13 @@ from vqlib.priors import map_planes
 from vqlib.priors.sampling import gumbel
 from vqlib.recipes import LABELS, decode_maps
 
+ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow
 EXPORT = Path(__file__).parents[1] / "docs/demo/export.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    pytest.importorskip("onnx")
     out = tmp_path_factory.mktemp("demo")
     runpy.run_path(str(EXPORT))["export"](out)
     return out
@@ -27,7 +27,6 @@ def folder(tmp_path_factory):
 
 def draw(folder, name, seed, feeds):
     """Codes as demo.js draws them, with the random numbers of `vqlib.priors.sample`."""
-    ort = pytest.importorskip("onnxruntime")
     known = json.loads((folder / "model.json").read_text())["priors"][name]
     (height, width), size = known["grid"], known["size"]
     start = ort.InferenceSession(folder / f"{name}_start.onnx")
@@ -46,7 +45,6 @@ def draw(folder, name, seed, feeds):
 
 @pytest.mark.parametrize(("position", "seed"), [(0.5, 0), (0.1, 7)])
 def test_the_export_draws_what_pytorch_draws(folder, position, seed):
-    ort = pytest.importorskip("onnxruntime")
     made, where = Generator.of_run(), torch.tensor([position])
     given = {"position": where.numpy()}
 

@@ -35,6 +35,8 @@ PROGRAMS = {
     "jupyterlab": "lessons/cli.py",
     "myst-nb": "docs/conf.py",
     "nbval": "Makefile",
+    "onnxruntime": "tests/test_demo.py",
+    "onnxscript": "docs/demo/export.py",
     "ruff": ".ci/run",
     "setuptools": "pyproject.toml",
     "sphinx": "docs/conf.py",

@@ -28,7 +28,7 @@ async function load() {
   const unpacked = wasm.stream().pipeThrough(new DecompressionStream("gzip"));
   ort.env.wasm.wasmBinary = await new Response(unpacked).arrayBuffer();
   model = known;
-  const names = ["maps_start", "maps_step", "maps", "slices_start", "slices_step", "slices"];
+  const names = ["maps", "slices"].flatMap((name) => [`${name}_start`, `${name}_step`, name]);
   const files = names.map(async (name) => (await get(`${name}.onnx`)).arrayBuffer());
   for (const [i, name] of names.entries()) {
     sessions[name] = await ort.InferenceSession.create(await files[i]);
@@ -64,7 +64,7 @@ async function drawCodes(name, feeds, seed, onCode) {
     cache = grown;
     let best = -Infinity;
     logits.data.forEach((logit, code) => {
-      const score = logit - Math.log(-Math.log(random()));
+      const score = logit - Math.log(-Math.log(random())); // temperature 1
       if (score > best) [best, codes[i]] = [score, code];
     });
     await onCode(codes, count);
@@ -109,8 +109,7 @@ function withoutIslands(labels) {
     let nearest = Infinity;
     for (let q = 0; q < labels.length; q++) {
       if (small.has(q)) continue;
-      const dy = Math.floor(q / width) - Math.floor(p / width);
-      const far = dy ** 2 + ((q % width) - (p % width)) ** 2;
+      const far = Math.hypot(Math.floor(q / width) - Math.floor(p / width), (q % width) - (p % width));
       if (far < nearest) [nearest, found[p]] = [far, labels[q]];
     }
   }
@@ -137,7 +136,7 @@ async function run(job, withMap) {
   };
   await breathe();
   const started = performance.now();
-  const [at, seed] = [Number($("position").value), Number($("seed").value)];
+  const [at, seed] = ["position", "seed"].map((id) => Number($(id).value));
   const position = floats(Float32Array.of(at), [1]);
   document.body.dataset.state = "busy";
   if (withMap) {
@@ -171,8 +170,7 @@ async function run(job, withMap) {
 const grid = (codes, name) => ints(codes, [1, ...model.priors[name].grid]);
 
 function report(text, share) {
-  $("status").textContent = text;
-  $("progress").value = share;
+  [$("status").textContent, $("progress").value] = [text, share];
 }
 
 function fail(error) {
@@ -193,17 +191,16 @@ function picture(canvas, columns, rows, colour, marked) {
     }
   }
   small.getContext("2d").putImageData(image, 0, 0);
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
+  const context = Object.assign(canvas.getContext("2d"), { imageSmoothingEnabled: false });
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   if (!marked) return;
   const scale = canvas.width / columns;
-  const centre = [(marked.x + 0.5) * scale, (rows - marked.y - 0.5) * scale];
+  const at = [(marked.x + 0.5) * scale, (rows - marked.y - 0.5) * scale];
   for (const [width, style] of [[5, "#000"], [2, "#fff"]]) {
     context.lineWidth = width;
     context.strokeStyle = style;
     context.beginPath();
-    context.arc(...centre, (marked.size / 2) * scale, 0, 2 * Math.PI);
+    context.arc(...at, (marked.size / 2) * scale, 0, 2 * Math.PI);
     context.stroke();
   }
 }
@@ -223,10 +220,9 @@ function showCodes(codes) {
 function codeColour(code) {
   if (code === undefined) return [0, 0, 0];
   const [hue, light] = [(code * 137.508) % 360, 0.4 + 0.3 * ((code % 5) / 4)];
-  const part = (n) => {
+  const part = (n) => { // hsl to rgb
     const k = (n + hue / 30) % 12;
-    const most = 0.6 * Math.min(light, 1 - light);
-    return 255 * (light - most * Math.max(-1, Math.min(k - 3, 9 - k, 1)));
+    return 255 * (light - 0.6 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1)));
   };
   return [part(0), part(8), part(4)];
 }
@@ -258,8 +254,7 @@ function moved(spot, event, size) {
 
 const brush = { x: 64, y: 32, shown: false };
 const past = []; // label maps before each stroke
-let stroke = null; // where the pointer was last, while it is down
-let waiting;
+let stroke, waiting; // where the pointer, while it is down, was last; and a timer
 
 function remember() {
   past.push(shown.labels.slice());
@@ -297,8 +292,7 @@ function handleMap() {
     map.setPointerCapture(event.pointerId);
     remember();
     stroke = place(map, event, model.size);
-    Object.assign(brush, stroke, { shown: true });
-    dab(stroke);
+    dab(Object.assign(brush, stroke, { shown: true }));
     showMap();
   });
   map.addEventListener("pointermove", (event) => {
@@ -386,10 +380,8 @@ LABELS.forEach((name, i) => {
   label.firstChild.checked = i === 5;
   $("labels").append(label);
 });
-$("position").addEventListener("input", (event) => {
-  $("at").value = Number(event.target.value).toFixed(2);
-});
-$("brush").addEventListener("input", (event) => { $("width").value = event.target.value; });
+$("position").addEventListener("input", () => { $("at").value = Number($("position").value).toFixed(2); });
+$("brush").addEventListener("input", () => { $("width").value = $("brush").value; });
 $("draw").addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(waiting);

@@ -5,6 +5,7 @@
 writes into OUT the page, the networks as ONNX and onnxruntime-web, which npm brings.
 The random draw and the loop over codes are in demo.js; the networks are those of
 `vqlib`, their weights stored as float16, as they are shipped, and computed in float32.
+PyTorch's exporter needs onnxscript.
 """
 
 import gzip
