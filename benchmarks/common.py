@@ -2,7 +2,6 @@
 
 import json
 import platform
-import statistics
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +19,8 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def circumstances() -> dict:
-    """Command, versions and machine, so that a stored number can be judged. The command
-    is the one that also trains: without ``--finished``, it tells the same."""
-    words = [Path(a).name if "/" in a else a for a in sys.argv[1:] if a != "--finished"]
+    """Command, versions and machine, so that a stored number can be judged."""
+    words = [Path(a).name if "/" in a else a for a in sys.argv[1:]]
     return {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "machine": f"{platform.system()} {platform.machine()}, "
@@ -32,11 +30,6 @@ def circumstances() -> dict:
             name: version(name) for name in ("torch", "numpy", "torchmetrics")
         },
     }
-
-
-def spread(values: list[float]) -> float:
-    """Standard deviation over seeds; 0 of a single one."""
-    return statistics.stdev(values) if values[1:] else 0.0
 
 
 def tell(name: str, result: dict, store: bool) -> None:

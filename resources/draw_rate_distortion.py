@@ -1,4 +1,4 @@
-"""Draw what `benchmarks/rate_distortion.py` stored: all families, rate against score.
+"""Draw `benchmarks/results/rate_distortion.json`: all families, rate against score.
 
     python resources/draw_rate_distortion.py [--score ssim] [FILE]
 

@@ -13,7 +13,6 @@ from vqlib.data import SliceDataset
 from vqlib.metrics import (
     body_masks,
     ms_ssim,
-    nearest_distance,
     paired_bootstrap,
     patient_bootstrap,
     slice_scores,
@@ -125,16 +124,3 @@ def test_pairing_cancels_what_is_hard_about_a_patient():
     assert interval.low > 0.015
     assert interval.mean == pytest.approx(0.02, abs=0.002)
     assert patient_bootstrap(a, patients).low < patient_bootstrap(b, patients).high
-
-
-def test_nearest_finds_a_copy_and_measures_the_rest():
-    train, samples = smooth_images(120), smooth_images(4, seed=1)
-    samples[1] = train[77]
-    samples[2] = train[13] + 0.01
-    dist, index = nearest_distance(samples, train)
-    assert index[1:3].tolist() == [77, 13]
-    assert dist[1] == 0
-    assert dist[2].item() == pytest.approx(0.01, abs=1e-4)
-    every = (samples[:1] - train).square().mean((1, 2, 3)).sqrt()
-    assert dist[0].item() == pytest.approx(every.min().item(), rel=1e-5)
-    assert index[0] == every.argmin()

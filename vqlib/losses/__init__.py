@@ -20,6 +20,7 @@ model                     objective
 In mixed precision networks run in 16 bits, these losses in float32. Taught in notebooks
 02 (ELBO, rate constraint), 03 (commitment) and 05 (negative log-likelihood).
 """
+# ruff: noqa: F401
 
 from vqlib.losses.distortion import (
     distortion,
@@ -44,23 +45,3 @@ from vqlib.losses.reconstruction import (
     kl_with_free_bits,
 )
 from vqlib.losses.segmentation import SegmentationObjective
-
-__all__ = [
-    "AdversarialObjective",
-    "AutoencoderObjective",
-    "ELBOObjective",
-    "FlowObjective",
-    "Losses",
-    "MapObjective",
-    "PriorObjective",
-    "RateConstrainedObjective",
-    "SegmentationObjective",
-    "VQVAEObjective",
-    "distortion",
-    "gaussian_kl",
-    "gaussian_nll",
-    "kl_with_free_bits",
-    "laplace_nll",
-    "similarity_maps",
-    "ssim",
-]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqlib.losses.distortion import distortion, gaussian_nll
 from vqlib.models.computing import at_least_float32, mean_over_processes, of_whole_batch
 
+SPEED = 0.05  # of log β per step, where a rate is held
 Losses = dict[str, Tensor]  # "loss" and scalars to log, detached
 
 
@@ -106,19 +107,12 @@ class RateConstrainedObjective(nn.Module):
 
     Args:
         target_bits: R, in bits per slice.
-        speed: how fast log β moves per step.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        target_bits: float,
-        ssim_weight: float,
-        speed: float = 0.05,
-    ):
+    def __init__(self, model: nn.Module, target_bits: float, ssim_weight: float):
         super().__init__()
         self.model, self.ssim_weight = model, ssim_weight
-        self.target_bits, self.speed = target_bits, speed
+        self.target_bits = target_bits
         self.register_buffer("log_beta", torch.tensor(-3.0))
 
     def forward(self, batch: dict[str, Tensor], on_reconstruction=None) -> Losses:
@@ -131,7 +125,7 @@ class RateConstrainedObjective(nn.Module):
         loss = d + self.log_beta.exp() * excess
         if self.training:
             ratio = (mean_over_processes(bits) / self.target_bits).log().clamp(-1, 1)
-            self.log_beta.add_(self.speed * ratio).clamp_(-6, 5)
+            self.log_beta.add_(SPEED * ratio).clamp_(-6, 5)
         return {"loss": loss, "distortion": d.detach(), "bits": bits}
 
 

@@ -212,18 +212,3 @@ def mean_image_reconstruct(train: SliceDataset) -> Reconstruct:
     """The first control: answers every slice with the mean image of the train split."""
     mean = train.images.double().mean(0, keepdim=True).float()  # [1, 1, H, W]
     return lambda x: mean.to(x).expand_as(x)
-
-
-@torch.no_grad()
-def nearest_distance(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest training slice `[M, 1, H, W]` of each sample `[N, 1, H, W]`.
-
-    Returns the root mean squared difference of the pixels `[N]` float32 and the index
-    of that training slice `[N]` int64. A copy has distance 0; compare with the same
-    distance of held-out slices.
-    """
-    flat, known = samples.flatten(1).float(), train.flatten(1)
-    index = torch.cdist(flat, known.to(flat)).argmin(1)
-    # cdist goes through a matrix product, which is rough near 0: measure the winners
-    pairs = known[index.to(known.device)].to(flat)
-    return (flat - pairs).square().mean(1).sqrt(), index

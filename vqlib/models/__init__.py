@@ -3,6 +3,7 @@
 Plain torch modules that know nothing of files, profiles or devices. Start at `vae`,
 then read `quantizers` and `vqvae`.
 """
+# ruff: noqa: F401
 
 from vqlib.models.critic import Critic
 from vqlib.models.fsq import FSQ
@@ -18,28 +19,3 @@ from vqlib.models.sharp import SharpDecoder, SharpVAE, SharpVQVAE
 from vqlib.models.vae import VAE, Autoencoder, GlobalVAE, VAEOutput, reparameterise
 from vqlib.models.vqvae import VQVAE, VQVAEOutput
 from vqlib.models.vqvae2 import VQVAE2, Codes, VQVAE2Output
-
-__all__ = [
-    "FSQ",
-    "VAE",
-    "VQVAE",
-    "VQVAE2",
-    "Autoencoder",
-    "Codes",
-    "Critic",
-    "Decoder",
-    "Encoder",
-    "GlobalVAE",
-    "Quantized",
-    "Segmenter",
-    "SharpDecoder",
-    "SharpVAE",
-    "SharpVQVAE",
-    "VAEOutput",
-    "VQVAE2Output",
-    "VQVAEOutput",
-    "VectorQuantizer",
-    "nearest_codes",
-    "reparameterise",
-    "straight_through",
-]

@@ -3,8 +3,8 @@
 Strided convolutions halve the slice down to the code grid, residual blocks work there,
 transposed convolutions double it up again: the network of the first VQ-VAE (van den
 Oord et al. 2017, arXiv 1711.00937, section 4.1), narrower and with two full 3x3
-convolutions per block. ``benchmarks/network.py`` compares it with others at equal
-processor time. Taught in notebook 02, section 2.1, and notebook 03, section 3.2.
+convolutions per block. ``benchmarks/results/network.json`` compares it with others at
+equal processor time. Taught in notebook 02, section 2.1, and notebook 03, section 3.2.
 """
 
 from itertools import pairwise

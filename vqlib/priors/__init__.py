@@ -4,23 +4,10 @@
 the latents of a VAE; `conditioning` is what both are given. `controls` are priors over
 codes without any knowledge of a code's neighbours. Taught in notebook 05.
 """
+# ruff: noqa: F401
 
 from vqlib.priors.conditioning import Conditioning, map_planes
 from vqlib.priors.controls import IndependentCodes, by_place, order0, uniform
 from vqlib.priors.flow import LatentFlow
 from vqlib.priors.sampling import draw, sample
 from vqlib.priors.transformer import Block, TransformerPrior
-
-__all__ = [
-    "Block",
-    "Conditioning",
-    "IndependentCodes",
-    "LatentFlow",
-    "TransformerPrior",
-    "by_place",
-    "draw",
-    "map_planes",
-    "order0",
-    "sample",
-    "uniform",
-]

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+WEIGHT = 32.0  # of a coarser table, in slices
+
 
 class IndependentCodes(nn.Module):
     """p(c | s) = ∏ p_i(c_i | s): a table of probabilities.
@@ -57,13 +59,12 @@ def by_place(
     positions: Tensor,
     codebook_size: int,
     bins: int = 10,
-    weight: float = 32.0,
 ) -> IndependentCodes:
     """Every code as often as at its own place of the grid, in slices of its own stretch
     of the volume.
 
     Few slices make poor frequencies, so each table is pulled towards the coarser one
-    above it, as if that had been seen ``weight`` times: stretch and place → place →
+    above it, as if that had been seen in `WEIGHT` slices: stretch and place → place →
     everywhere.
 
     Args:
@@ -71,7 +72,6 @@ def by_place(
         positions: [N] in [0, 1].
         codebook_size: K.
         bins: stretches of the volume; 1 leaves the position out.
-        weight: in slices.
     """
     size, length = codebook_size, math.prod(codes.shape[1:])
     flat = codes.flatten(1) + size * torch.arange(length)  # place i, code c: i K + c
@@ -82,7 +82,7 @@ def by_place(
         counts = index.bincount(minlength=stretches * length * size)
         counts = counts.view(stretches, -1)
         slices = row.bincount(minlength=stretches).unsqueeze(1)
-        p = (counts + weight * coarser) / (slices + weight)
+        p = (counts + WEIGHT * coarser) / (slices + WEIGHT)
         coarser = p[0] if stretches == 1 else p
     return IndependentCodes(p.view(bins, *codes.shape[1:], size))
 

@@ -168,7 +168,14 @@ class TransformerPrior(Model):
             UserError: for codes of another grid or codebook, or a condition out of
                 range.
         """
-        self.check(codes, position, context)
+        self.conditioning.check(position, context)
+        shape, size = (len(position), *self.grid), self.codebook_size
+        if tuple(codes.shape) != shape or codes.min() < 0 or codes.max() >= size:
+            raise UserError(
+                f"codes must be numbers in 0…{size - 1} of shape {shape}, a grid for "
+                f"each position, not of {tuple(codes.shape)}: use the VQ-VAE that this "
+                "prior was trained with"
+            )
         logits = self(codes, position, context).flatten(0, 2)
         nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
         return -nats.view_as(codes)
@@ -212,32 +219,8 @@ class TransformerPrior(Model):
 
     def use_codebook(self, codebook: Tensor) -> None:
         """Take the code vectors [K, D] of a VQ-VAE, centred and scaled."""
-        self.vectors[:-1, :-1] = _standard(codebook)
-
-    def check_codebook(self, codebook: Tensor) -> None:
-        """Raise `UserError` where this prior was trained with other code vectors."""
-        ours, theirs = self.vectors[:-1, :-1], _standard(codebook)
-        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, atol=1e-4):
-            raise UserError(
-                f"this prior belongs to another codebook ({len(ours)} codes there, "
-                f"{len(theirs)} here): use the VQ-VAE that it was trained with, or "
-                "train the prior again"
-            )
-
-    def check(
-        self, codes: Tensor | None, position: Tensor, context: Tensor | None = None
-    ) -> None:
-        """Raise `UserError` for codes or a condition that this prior cannot take."""
-        self.conditioning.check(position, context)
-        shape, size = (len(position), *self.grid), self.codebook_size
-        if codes is None:
-            return
-        if tuple(codes.shape) != shape or codes.min() < 0 or codes.max() >= size:
-            raise UserError(
-                f"codes must be numbers in 0…{size - 1} of shape {shape}, a grid for "
-                f"each position, not of {tuple(codes.shape)}: use the VQ-VAE that this "
-                "prior was trained with"
-            )
+        centred = codebook - codebook.mean(0)
+        self.vectors[:-1, :-1] = centred / centred.std().clamp_min(1e-6)
 
     def _embed_places(self, position, context, unconditional) -> Tensor:
         """What is known of every place before any code: [B, N, dim]."""
@@ -258,8 +241,3 @@ class Cache:
     places: Tensor  # what is known of every place before any code: [B, N, dim]
     around: Tensor  # which codes each place is shown: [N, 6], N where there is none
     blocks: list[Tensor]  # keys and values of each
-
-
-def _standard(codebook: Tensor) -> Tensor:
-    centred = codebook - codebook.mean(0)
-    return centred / centred.std().clamp_min(1e-6)
