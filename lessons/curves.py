@@ -100,30 +100,3 @@ def draw_spectra(axis, details: Mapping[str, object], unit: str) -> None:
     axis.axhline(1, **DASHED)
     axis.set_xlabel(f"spatial frequency (cycles per {unit})")
     axis.set(ylabel="share of the true slice's power", ylim=(0, 1.1))
-
-
-def heatmap(
-    matrix,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    label: str,
-    xlabel: str = "",
-    ylabel: str = "",
-    form: str | None = None,
-) -> Figure:
-    """A table of numbers `[R, C]` in colour, with the names of its rows and columns;
-    ``label`` says what the numbers are, ``form`` writes each into its cell."""
-    matrix = np.asarray(matrix, dtype=float)
-    size = (min(WIDTH, 2.6 + 0.5 * len(columns)), 1.2 + 0.32 * len(rows))
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
-    shown = axis.imshow(matrix, cmap="viridis", aspect="auto")
-    figure.colorbar(shown, ax=axis, label=label)
-    step = math.ceil(len(columns) / 20)  # more names than that would overlap
-    axis.set_xticks(range(0, len(columns), step), list(columns)[::step])
-    axis.set_yticks(range(len(rows)), rows)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    for (row, column), value in np.ndenumerate(matrix if form else np.empty((0, 0))):
-        colour = "black" if shown.norm(value) > 0.6 else "white"
-        style = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
-        axis.text(column, row, format(value, form), **style)
-    return figure

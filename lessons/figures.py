@@ -20,6 +20,9 @@ from lessons.style import EXTENT, LABEL_COLOURS, SLICE_MM, WIDTH, as_slices
 from vqlib.data import LABEL_NAMES
 
 TITLE = 0.25  # inches above a panel
+MAP_COLOURS = np.array(  # [6, 3], of label maps that stand alone
+    [to_rgb(c) for c in ("black", "0.35", *list(LABEL_COLOURS.values())[2:])]
+)
 
 
 def slice_axes(
@@ -108,15 +111,19 @@ def slice_rows(
     titles: Sequence[str] | None = None,
     width: float = 2.2,
 ) -> Figure:
-    """A row of slices `[N, 1, H, W]` for each name, which stands at its left; a row may
-    be shorter than the others. ``titles`` stand over the columns; ``width`` is of a
-    panel in inches."""
+    """A row of slices `[N, 1, H, W]`, or of label maps `[N, H, W]` uint8 in colours,
+    for each name, which stands at its left; a row may be shorter than the others.
+    ``titles`` stand over the columns; ``width`` is of a panel in inches."""
     stacks = {name: as_slices(images) for name, images in rows.items()}
     columns = max(len(images) for images in stacks.values())
     figure, axes = slice_axes(len(stacks), columns, width, 0.1, TITLE)
     for line, (name, images) in zip(axes, stacks.items(), strict=True):
         for axis, image in zip(line, images, strict=False):
-            draw_slice(axis, image)
+            if image.dtype == np.uint8:
+                where = {"origin": "lower", "extent": EXTENT}
+                axis.imshow(MAP_COLOURS[image].swapaxes(0, 1), **where)
+            else:
+                draw_slice(axis, image)
         style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
         line[0].text(-0.04, 0.5, name, transform=line[0].transAxes, **style)
     for axis, title in zip(axes[0], titles or (), strict=False):

@@ -10,7 +10,6 @@ from matplotlib.patches import Circle, Patch, Rectangle
 from torch import Tensor
 
 from lessons.crops import crop_boxes
-from lessons.curves import heatmap
 from lessons.figures import draw_labels, draw_slice, slice_axes
 from lessons.style import LABEL_COLOURS, PALETTE, SLICE_MM, WIDTH, as_slices
 from vqlib.data import LABEL_NAMES
@@ -70,18 +69,16 @@ def trial_table(
 ) -> Figure:
     """Rank correlations, harm → (score → number), with a frame around what a score
     exists to see (harm → scores); ``titles`` names the rows, in order."""
-    table = [[found[key] for found in orders.values()] for key in titles]
-    figure = heatmap(
-        table, list(titles.values()), list(orders), "rank correlation", form=".1f"
-    )
-    figure.set_size_inches(8.5, 1.6 + 0.32 * len(titles))
-    axis, keys = figure.axes[0], list(titles)
-    axis.images[0].set(cmap="PiYG", clim=(-1.5, 1.5))  # light enough to read on
-    for text in axis.texts:
-        text.set_color("black")
-    axis.tick_params("x", rotation=20)
-    for label in axis.get_xticklabels():
-        label.set_ha("right")
+    keys, size = list(titles), (8.5, 1.6 + 0.32 * len(titles))
+    table = np.array([[found[key] for found in orders.values()] for key in keys], float)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    light = {"cmap": "PiYG", "vmin": -1.5, "vmax": 1.5}  # enough to read on
+    shown = axis.imshow(table, aspect="auto", **light)
+    figure.colorbar(shown, ax=axis, label="rank correlation")
+    axis.set_xticks(range(len(orders)), orders, rotation=20, ha="right")
+    axis.set_yticks(range(len(keys)), titles.values())
+    for (row, column), value in np.ndenumerate(table):
+        axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9)
     for column, harm in enumerate(orders):
         for key in must_see[harm]:
             if key in keys:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from vqlib.cli import main
-from vqlib.runs import Run, save_json
+from vqlib.runs import Run, make_folder, save_json
 
 
 @pytest.fixture
@@ -81,6 +81,8 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
 def test_results(home):
     assert "vqlib tutorial --run none" in refused("results", "--run", "none")
     interval = {"mean": 0.7, "low": 0.6, "high": 0.8}
-    save_json(Run("one").part("vae") / "metrics.json", {"ssim": interval})
+    save_json(
+        make_folder(Run("one").folder / "vae") / "metrics.json", {"ssim": interval}
+    )
     assert "0.600–0.800" in run("results", "--run", "one").output
     assert "| --- |" in run("results", "--run", "one", "--markdown").output

@@ -2,25 +2,12 @@
 
 import pytest
 import torch
+from made_batches import batch_for
 
 from vqlib import profiles, recipes
 from vqlib.generator import FAMILIES, MAPS, Generator
 
 FULL = profiles.get("full", generator_critic_start=0)
-H, W = FULL.shape
-
-
-def one_batch(kind, model):
-    if kind == "flow":
-        latents = torch.randn(1, model.channels, *model.grid)
-        batch = {"mu": latents, "logvar": latents}
-    elif "prior" in kind:
-        batch = {"codes": torch.randint(model.codebook_size, (1, *model.grid))}
-    else:
-        return {"image": torch.rand(1, 1, H, W), "labels": torch.randint(6, (1, H, W))}
-    if channels := model.conditioning.context_channels:
-        batch["context"] = torch.randn(1, channels, *model.grid)
-    return batch | {"position": torch.rand(1)}
 
 
 @pytest.mark.slow
@@ -31,7 +18,7 @@ def test_every_model_takes_a_step_and_slices_are_drawn():
         objective = recipes.objective_for(kind, model, FULL).train()
         optimizer = torch.optim.AdamW(objective.parameters(), 1e-4)
         before = {k: v.clone() for k, v in model.named_parameters()}
-        loss = objective(one_batch(kind, model))["loss"]
+        loss = objective(batch_for(kind, model, FULL.shape, 1))["loss"]
         loss.backward()
         optimizer.step()
         assert loss.isfinite(), kind

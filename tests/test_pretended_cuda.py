@@ -7,6 +7,7 @@ raises, and so does whatever asks for a value, which would make the CPU wait.
 
 import pytest
 import torch
+from made_batches import batch_for
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -30,22 +31,6 @@ CASES = [
     ("vqvae", {"quantizer": "cosine"}),
     ("vqvae2", {"quantizer": "fsq", "fsq_levels": "4x8"}),
 ]
-
-
-def batch(kind, model):
-    """What its training set would give: of priors latents, else slices."""
-    if kind == "flow":
-        latents = (4, model.channels, *model.grid)
-        made = {"mu": torch.randn(latents), "logvar": torch.randn(latents)}
-    elif "prior" in kind:
-        made = {"codes": torch.randint(model.codebook_size, (4, *model.grid))}
-    else:
-        labels = torch.randint(2, (4, *SETTINGS.shape))
-        made = {"image": torch.rand(4, 1, *SETTINGS.shape)}
-        return made | {"label": labels, "labels": labels}
-    if channels := model.conditioning.context_channels:
-        made["context"] = torch.randn(4, channels, *model.grid)
-    return made | {"position": torch.rand(4)}
 
 
 class NoDoubles(TorchDispatchMode):
@@ -82,7 +67,7 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
         4 if "vq" in kind or "sharp" in kind else 1
     ):  # start, averages and restarts
         with torch.autocast("cuda", torch.float16):
-            found = objective(batch(kind, model))
+            found = objective(batch_for(kind, model, SETTINGS.shape, 4))
         assert {value.device.type for value in found.values()} == {"cuda"}
     for value in objective.state_dict().values():
         assert value.device.type == "cuda"

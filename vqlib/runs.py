@@ -40,7 +40,7 @@ def project_root() -> Path:
 
 
 class Run:
-    """The folder of one run: ``Run("quick").part("vae")`` is ``runs/quick/vae``.
+    """The folder of one run: ``Run("quick").folder`` is ``runs/quick``.
 
     Raises `UserError` for a name that cannot be a folder's.
     """
@@ -54,10 +54,6 @@ class Run:
             )
         self.name = name
         self.folder = project_root() / "runs" / name
-
-    def part(self, name: str) -> Path:
-        """The folder of one model within the run, made when missing."""
-        return make_folder(self.folder / name)
 
 
 @contextmanager

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from slice_files import refusal
 
 from vqlib.data import PIXEL_MM
 from vqlib.data.augment import Augment
@@ -12,13 +11,14 @@ NONE = Augment(shift_mm=0, rotate_degrees=0, scale=0, gamma=0, bias=0)
 STRONG = Augment(20, 10, 0.3, 0.5, 0.5, flip=True)
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+def applied(augment, images, seed=0):
+    torch.manual_seed(seed)
+    return augment(images)
 
 
 @pytest.fixture
 def images():
-    return torch.rand(6, 1, 64, 32, generator=seeded(1))
+    return torch.rand(6, 1, 64, 32, generator=torch.Generator().manual_seed(1))
 
 
 def discs(images):
@@ -46,22 +46,22 @@ def blobs():
 def test_everything_at_once_keeps_shape_and_range_and_follows_the_seed(images):
     assert torch.equal(NONE(images), images)
     before = images.clone()
-    changed = STRONG(images, seeded())
+    changed = applied(STRONG, images)
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
     assert 0 <= changed.min() < changed.max() <= 1
     assert not torch.allclose(changed, images, atol=0.05)
-    assert torch.equal(changed, STRONG(images, seeded()))
-    assert not torch.equal(changed, STRONG(images, seeded(1)))
+    assert torch.equal(changed, applied(STRONG, images))
+    assert not torch.equal(changed, applied(STRONG, images, 1))
     assert torch.equal(images, before)
-    assert STRONG(images.to("meta"), seeded()).device.type == "meta"
+    assert STRONG(images.to("meta")).device.type == "meta"
 
 
 def test_shift_and_rotation_are_of_millimetres_though_pixels_are_not_square(blobs):
-    moved = discs(replace(NONE, shift_mm=10)(blobs, seeded()))
+    moved = discs(applied(replace(NONE, shift_mm=10), blobs))
     by = (moved - discs(blobs)).mean(1)  # [B, 2]
     assert by.abs().max() < 10.2
     assert (by.abs().amax(0) > 5).all()  # 16 draws along both axes
-    turned = discs(replace(NONE, rotate_degrees=20)(blobs, seeded()))
+    turned = discs(applied(replace(NONE, rotate_degrees=20), blobs))
     for found in (moved, turned):
         apart = found[:, 1] - found[:, 0]
         assert (apart.norm(dim=1) - 80).abs().max() < 1
@@ -72,7 +72,7 @@ def test_shift_and_rotation_are_of_millimetres_though_pixels_are_not_square(blob
 
 def test_flip_mirrors_left_and_right_of_about_half_the_slices(images):
     many = images[:1].expand(200, -1, -1, -1)
-    flipped = replace(NONE, flip=True)(many, seeded())
+    flipped = applied(replace(NONE, flip=True), many)
     mirrored = (flipped == images[:1].flip(2)).all((1, 2, 3))
     assert (mirrored ^ (flipped == images[:1]).all((1, 2, 3))).all()
     assert 70 < mirrored.sum() < 130
@@ -80,17 +80,12 @@ def test_flip_mirrors_left_and_right_of_about_half_the_slices(images):
 
 def test_gamma_keeps_black_white_and_order_and_a_bias_field_is_smooth():
     ramp = torch.linspace(0, 1, 32).expand(8, 1, 64, 32)
-    changed = replace(NONE, gamma=0.5)(ramp, seeded())
+    changed = applied(replace(NONE, gamma=0.5), ramp)
     assert (changed[..., 0] == 0).all()
     assert (changed[..., -1] == 1).all()
     assert (changed.diff() > 0).all()
     grey = torch.full([8, 1, 128, 64], 0.5)
-    factor = replace(NONE, bias=0.2)(grey, seeded()) / grey
+    factor = applied(replace(NONE, bias=0.2), grey) / grey
     assert 1.1 < factor.max() < math.exp(0.2 * 1.3)  # a cubic may overshoot a little
     assert math.exp(-0.2 * 1.3) < factor.min() < 0.9
     assert factor.diff(dim=2).abs().max() < 0.02
-
-
-@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
-def test_an_amount_that_makes_no_sense_is_refused(value):
-    assert "augmentation gamma is" in refusal(lambda: Augment(gamma=value))

@@ -1,6 +1,6 @@
 import math
 
-from lessons.curves import heatmap, training_curves
+from lessons.curves import training_curves
 from lessons.style import PALETTE, colours
 
 
@@ -22,13 +22,3 @@ def test_training_and_validation_share_a_panel():
 
 def test_a_model_has_one_colour_and_others_take_the_palettes():
     assert colours(["x", "vqvae", "y"]) == [PALETTE[0], "#D55E00", PALETTE[1]]
-
-
-def test_heatmap_names_rows_and_columns():
-    figure = heatmap(
-        [[0.1, 0.2, 0.3]], ["bone"], ["0", "½", "1"], "share", "position", form=".1f"
-    )
-    axis, bar = figure.axes
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "½", "1"]
-    assert [text.get_text() for text in axis.texts] == ["0.1", "0.2", "0.3"]
-    assert bar.get_ylabel() == "share"

@@ -65,3 +65,10 @@ def test_rows_are_upright_and_named_and_may_be_of_unlike_length():
     }
     assert figure.axes[0].get_title() == "a"
     assert not figure.axes[5].images
+
+
+def test_a_row_of_label_maps_has_a_colour_for_each_label():
+    labels = torch.arange(6, dtype=torch.uint8).repeat(2, 16, 1)
+    figure = slice_rows({"slice": torch.rand(2, 1, 16, 6), "map": labels})
+    assert [drawn(axis).shape for axis in figure.axes[1:3]] == [(6, 16), (6, 16, 3)]
+    assert len({tuple(colour) for colour in drawn(figure.axes[2])[:, 0]}) == 6

@@ -22,6 +22,7 @@ from vqlib.profiles import Profile
 from vqlib.runs import load_json, project_root
 
 
+@dataclass(eq=False, repr=False)
 class SliceDataset(Dataset):
     """The slices of one split, in the order of its index.
 
@@ -29,21 +30,12 @@ class SliceDataset(Dataset):
     ``origin="lower"``. Make it by `open_data`, or by `SliceDataset.from_index`.
     """
 
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor | None,
-        positions: Tensor,
-        patients: Tensor,
-        weeks: Tensor,
-        index: SliceIndex | None = None,
-    ):
-        self.images = images  # [N, 1, H, W] float32 in [0, 1]
-        self.labels = labels  # [N, H, W] uint8, or None
-        self.positions = positions  # [N] float32: 0 first slice of its volume, 1 last
-        self.patients = patients  # [N] int64
-        self.weeks = weeks  # [N] int64
-        self.index = index
+    images: Tensor  # [N, 1, H, W] float32 in [0, 1]
+    labels: Tensor | None  # [N, H, W] uint8
+    positions: Tensor  # [N] float32: 0 first slice of its volume, 1 last
+    patients: Tensor  # [N] int64
+    weeks: Tensor  # [N] int64
+    index: SliceIndex | None = None
 
     @classmethod
     def from_index(cls, index: SliceIndex, size: tuple[int, int]) -> "SliceDataset":

@@ -28,7 +28,6 @@ from vqlib.recipes.latents import (
     code_nats,
     control_priors,
     encode,
-    evaluate_prior,
 )
 from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced

@@ -110,17 +110,14 @@ def control_priors(train: Latents, codebook_size: int) -> dict[str, IndependentC
 
 
 @torch.no_grad()
-def evaluate_prior(
-    prior: TransformerPrior,
-    latents: Latents,
-    controls: dict[str, IndependentCodes] | None = None,
-) -> dict:
-    """Held-out negative log-likelihood, per code and per slice.
+def score_prior(prior: TransformerPrior, splits: Splits, seed: int) -> dict:
+    """Held-out negative log-likelihood, per code and per slice, for ``metrics.json``.
 
     ``uniform_bits`` is log2 K per code, ``order0_bits`` the entropy of these very
     codes: what order-0 coding would cost if their frequencies were known beforehand.
-    ``controls`` (from the train slices, so held-out as the prior is) add a row each.
+    The `control_priors` add a row each.
     """
+    latents = splits.test
     codes = latents.rows["codes"]
     nats = code_nats(prior, latents).flatten(1).sum(1)
     per_slice = metrics.patient_bootstrap(
@@ -134,7 +131,8 @@ def evaluate_prior(
         "uniform_bits": metrics.nominal_bits(prior.grid, prior.codebook_size),
         "order0_bits": metrics.code_entropy_bits(codes, prior.codebook_size),
     }
-    for name, control in (controls or {}).items():
+    controls = control_priors(splits.train, prior.codebook_size)
+    for name, control in controls.items():
         nats = -control.log_prob(codes, latents.positions).flatten(1).sum(1)
         found[f"control_{name}_bits_per_slice"] = float(nats.mean()) / math.log(2)
     return found
@@ -150,12 +148,6 @@ def code_nats(prior: TransformerPrior, latents: Latents) -> Tensor:
             -prior.log_prob(given["codes"], given["position"], given.get("context"))
         )
     return torch.cat(parts).cpu()
-
-
-def score_prior(prior: TransformerPrior, splits: Splits, seed: int) -> dict:
-    """For ``metrics.json``, with the controls."""
-    controls = control_priors(splits.train, prior.codebook_size)
-    return evaluate_prior(prior, splits.test, controls)
 
 
 @torch.no_grad()

@@ -1,0 +1,19 @@
+"""What the training set of a model would give it."""
+
+import torch
+
+
+def batch_for(kind, model, shape, size):
+    """``size`` items: of a prior latents with what they are given, else slices."""
+    if kind == "flow":
+        latents = (size, model.channels, *model.grid)
+        made = {"mu": torch.randn(latents), "logvar": torch.randn(latents)}
+    elif "prior" in kind:
+        made = {"codes": torch.randint(model.codebook_size, (size, *model.grid))}
+    else:
+        labels = torch.randint(6, (size, *shape))
+        made = {"image": torch.rand(size, 1, *shape)}
+        return made | {"label": labels, "labels": labels}
+    if channels := model.conditioning.context_channels:
+        made["context"] = torch.randn(size, channels, *model.grid)
+    return made | {"position": torch.rand(size)}
