@@ -43,7 +43,7 @@ def test_samples_have_the_probabilities_of_the_model(make):
     torch.testing.assert_close(shares, p.detach(), atol=0.015, rtol=0)
 
 
-def test_draws_follow_temperature_and_top_p():
+def test_draws_follow_temperature_top_k_and_top_p():
     logits = torch.log(torch.tensor([0.3, 0.5, 0.2])).expand(20_000, 3)
     noise = gumbel(logits.shape, torch.Generator().manual_seed(0))
 
@@ -55,6 +55,8 @@ def test_draws_follow_temperature_and_top_p():
 
     expect(shares(), [0.3, 0.5, 0.2])
     expect(shares(temperature=0.5), [0.09 / 0.38, 0.25 / 0.38, 0.04 / 0.38])  # squared
+    expect(shares(top_k=2), [0.375, 0.625, 0.0])
+    expect(shares(top_k=99), [0.3, 0.5, 0.2])
     expect(shares(top_p=0.45), [0.0, 1.0, 0.0])
     expect(shares(top_p=0.55), [0.375, 0.625, 0.0])
     expect(shares(top_p=0.85), [0.3, 0.5, 0.2])
@@ -63,12 +65,34 @@ def test_draws_follow_temperature_and_top_p():
     assert shares(temperature=0.0)[1] == 1
 
 
+def test_inpainting_keeps_what_is_kept_and_draws_the_rest(prior):
+    codes = torch.randint(7, (3, 4, 3))
+    keep = torch.rand(3, 4, 3) < 0.5
+    drawn = prior.sample(HALF, codes=codes, keep=keep)
+    assert torch.equal(drawn[keep], codes[keep])
+    assert not torch.equal(drawn[~keep], codes[~keep])
+    for_all = torch.zeros(4, 3, dtype=torch.bool)
+    for_all[:2] = True
+    drawn = prior.sample(HALF, codes=codes, keep=for_all)
+    assert torch.equal(drawn[:, :2], codes[:, :2])
+
+
 REFUSED = [
     ({"temperature": -1}, "temperature"),
     ({"position": torch.tensor([0.5, 1.01, 0.5])}, "position"),
     ({"temperature": math.nan}, "temperature"),
+    ({"top_k": 0}, "top_k"),
     ({"top_p": 0.0}, "top_p"),
     ({"context": torch.ones(3, 3, 4, 3)}, "takes none"),
+    ({"keep": torch.ones(4, 3, dtype=torch.bool)}, "belong together"),
+    (
+        {"codes": torch.zeros(3, 4, 3), "keep": torch.ones(3, 4).bool()},
+        "a mask .* of shape",
+    ),
+    (
+        {"codes": torch.full((3, 4, 3), 7), "keep": torch.ones(4, 3).bool()},
+        "must be numbers in",
+    ),
 ]
 
 

@@ -168,14 +168,7 @@ class TransformerPrior(Model):
             UserError: for codes of another grid or codebook, or a condition out of
                 range.
         """
-        self.conditioning.check(position, context)
-        shape, size = (len(position), *self.grid), self.codebook_size
-        if tuple(codes.shape) != shape or codes.min() < 0 or codes.max() >= size:
-            raise UserError(
-                f"codes must be numbers in 0…{size - 1} of shape {shape}, a grid for "
-                f"each position, not of {tuple(codes.shape)}: use the VQ-VAE that this "
-                "prior was trained with"
-            )
+        self.check(codes, position, context)
         logits = self(codes, position, context).flatten(0, 2)
         nats = F.cross_entropy(logits, codes.flatten(), reduction="none")
         return -nats.view_as(codes)
@@ -221,6 +214,21 @@ class TransformerPrior(Model):
         """Take the code vectors [K, D] of a VQ-VAE, centred and scaled."""
         centred = codebook - codebook.mean(0)
         self.vectors[:-1, :-1] = centred / centred.std().clamp_min(1e-6)
+
+    def check(
+        self, codes: Tensor | None, position: Tensor, context: Tensor | None = None
+    ) -> None:
+        """Raise `UserError` for codes or a condition that this prior cannot take."""
+        self.conditioning.check(position, context)
+        shape, size = (len(position), *self.grid), self.codebook_size
+        if codes is None:
+            return
+        if tuple(codes.shape) != shape or codes.min() < 0 or codes.max() >= size:
+            raise UserError(
+                f"codes must be numbers in 0…{size - 1} of shape {shape}, a grid for "
+                f"each position, not of {tuple(codes.shape)}: use the VQ-VAE that this "
+                "prior was trained with"
+            )
 
     def _embed_places(self, position, context, unconditional) -> Tensor:
         """What is known of every place before any code: [B, N, dim]."""
