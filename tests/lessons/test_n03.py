@@ -6,21 +6,6 @@ import torch
 from lessons import n03
 
 
-def texts(figure):
-    return [text.get_text() for axis in figure.axes for text in axis.texts]
-
-
-def test_frames_count_codes_in_use_and_those_out_of_sight():
-    vectors = torch.tensor([[0.0, 0.0], [0.1, 0.0], [1.0, 1.0]])
-    codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.1, -0.1], [50.0, 50.0]])
-    frame = ("step 1", vectors, codebook)
-    figure = n03.codebook_frames({"row": [frame, frame]})
-    assert [axis.get_title() for axis in figure.axes] == ["step 1: 2 of 4 in use"] * 2
-    assert texts(figure) == ["1 code outside"] * 2
-    assert figure.axes[0].get_xlim()[1] < 2  # the far code does not shrink the rest
-    figure.draw_without_rendering()
-
-
 def test_like_code_vectors_get_like_colours():
     line = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
     line += 1e-3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0))

@@ -1,11 +1,10 @@
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 import torch
 from made_patients import judge, tiny
 
 from lessons import n06, n06_figures
-from vqlib.metrics import SCORES, Interval, Slices, take
+from vqlib.metrics import SCORES, Interval, take
 
 
 def base(n=48):
@@ -156,16 +155,6 @@ def test_rows_by_lot_near_a_place():
     assert len(rows.unique()) > 1
 
 
-def test_crops_of_different_slices_in_columns():
-    slices = base(6)
-    figure = n06_figures.crops_side_by_side({"a": (slices, 1), "b": (slices, 4)})
-    assert len(figure.axes) == 6
-    assert figure.axes[0].get_title() == "a"
-    assert figure.axes[2].get_ylabel() == "bladder"
-    plain = Slices(slices.images, slices.positions)
-    assert len(n06_figures.crops_side_by_side({"a": (plain, 1)}).axes) == 3
-
-
 def test_frames_stand_around_what_must_be_seen():
     orders = {"blur": {"a": 1.0, "b": 0.0}, "copies": {"a": -1.0, "b": 0.5}}
     figure = n06_figures.trial_table(
@@ -187,14 +176,3 @@ def test_each_pair_has_one_drawn_slice_on_a_random_side():
     for number, side in enumerate(sides):
         held_out = axes[2 * number + (side == "left")]
         assert held_out.images[0].get_array().mean() == 1
-
-
-def test_maps_lie_under_their_slices_and_balls_around_points():
-    slices = base(3)
-    rows = {"map": slices.labels, "found": slices.labels}
-    figure = n06_figures.slices_and_maps(slices.images, rows, ["a", "b", "c"])
-    assert len(figure.axes) == 9
-    assert figure.axes[1].get_title() == "b"
-    points = np.random.default_rng(0).normal(size=(4, 2))
-    figure = n06_figures.balls({"x": (points, points, "text")}, np.ones(4))
-    assert len(figure.axes[0].patches) == 4
