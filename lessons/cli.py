@@ -39,7 +39,7 @@ NEWS = "@jupyterlab/apputils-extension:announcements"
 def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) -> None:
     """Execute all notebooks and print the table of results."""
     from vqlib import results
-    from vqlib.runs import Run
+    from vqlib.runs import run_folder
 
     runner = _needs_lab("lessons.tutorial")
     values = {"profile": profile, "data_dir": data_dir, "seed": seed, "device": device}
@@ -48,25 +48,25 @@ def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) ->
             option = "--" + name.replace("_", "-")
             raise UserError(f"give the parameter {name} as {option} {value}")
         values[name] = value
-    run = Run(run or profile)
+    folder = run_folder(run or profile)
     if timeout is None and profile == "quick":
         timeout = 3600
     try:
-        seconds = runner.run_tutorial(run.name, values, only, timeout)
+        seconds = runner.run_tutorial(folder.name, values, only, timeout)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped; {run.folder} keeps what is finished, and the same command goes "
+            f"stopped; {folder} keeps what is finished, and the same command goes "
             "on from there",
             err=True,
         )
         raise SystemExit(130) from None
     click.echo(f"{'all notebooks':<24} {runner.clock(sum(seconds.values())):>8}\n")
     try:
-        click.echo(results.as_text(results.collect(run)))
+        click.echo(results.as_text(results.collect(folder)))
     except UserError as nothing:
         click.echo(str(nothing))
     click.echo(f"\nexecuted notebooks: {next(iter(seconds)).parent}")
-    click.echo(f"run folder:         {run.folder}")
+    click.echo(f"run folder:         {folder}")
 
 
 @click.command(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lessons.tutorial import find_notebooks, run_all, save_seconds
 from vqlib.errors import UserError
-from vqlib.runs import Run, save_text
+from vqlib.runs import run_folder, save_text
 
 KERNEL = {
     "kernelspec": {
@@ -37,7 +37,7 @@ def refresh_notebooks(only: Sequence[str] = (), reuse: bool = False) -> list[Pat
     Raises `UserError` where the run folder ``quick`` exists already, unless ``reuse``
     is given: outputs should come from a clean run.
     """
-    run = Run("quick").folder
+    run = run_folder("quick")
     if run.exists() and not reuse:
         raise UserError(
             f"{run} exists; remove it for a clean run, or give --reuse to show the "

@@ -23,7 +23,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 
 from vqlib import profiles
 from vqlib.errors import UserError, unknown_name
-from vqlib.runs import Run, project_root, save_json
+from vqlib.runs import project_root, run_folder, save_json
 from vqlib.settings import FLAT, RANGES, check
 
 ERROR_LINES = 8  # of a failed cell's traceback, from its end
@@ -60,7 +60,7 @@ def run_all(
     chosen: dict[Path, dict], run: str, timeout: int | None = None
 ) -> dict[Path, float]:
     """Execute notebooks with their parameters; see `run_tutorial`."""
-    folder = (Run(run).folder / "notebooks").resolve()
+    folder = (run_folder(run) / "notebooks").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {}
     for path, values in chosen.items():
@@ -74,7 +74,7 @@ def run_all(
 def save_seconds(run: str, seconds: dict[Path, float]) -> None:
     """How long each notebook took, kept in the run folder."""
     rounded = {path.stem: round(took) for path, took in seconds.items()}
-    save_json(Run(run).folder / "notebook_seconds.json", rounded)
+    save_json(run_folder(run) / "notebook_seconds.json", rounded)
 
 
 def find_notebooks(only: Sequence[str] = ()) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from vqlib.results import MODELS, as_markdown, collect
-from vqlib.runs import Run, load_json, save_json, save_text
+from vqlib.runs import load_json, run_folder, save_json, save_text
 
 ROOT = Path(__file__).parents[1]
 STORED = Path(__file__).with_name("results_quick.json")
@@ -318,8 +318,8 @@ if __name__ == "__main__":
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     if not given.check:
-        results = collect(Run(given.run))
-        times = Run(given.run).folder / f"{SECONDS}.json"
+        results = collect(run_folder(given.run))
+        times = run_folder(given.run) / f"{SECONDS}.json"
         if times.exists():
             results[SECONDS] = load_json(times)
         save_json(STORED, results)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from vqlib.cli import main
-from vqlib.runs import Run, make_folder, save_json
+from vqlib.runs import make_folder, run_folder, save_json
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_train_with_all_that_can_be_chosen(home, slices, monkeypatch):
     assert "keeps every finished epoch, and the same command goes on" in result.stderr
     result = run(*command)
     assert result.exit_code == 0, result.output
-    folder = Run("zwei Wörter 研究").folder / "autoencoder"
+    folder = run_folder("zwei Wörter 研究") / "autoencoder"
     assert f"autoencoder is in {folder}" in result.output
     assert "val_ssim" in (folder / "history.csv").read_text()
 
@@ -82,7 +82,7 @@ def test_results(home):
     assert "vqlib tutorial --run none" in refused("results", "--run", "none")
     interval = {"mean": 0.7, "low": 0.6, "high": 0.8}
     save_json(
-        make_folder(Run("one").folder / "vae") / "metrics.json", {"ssim": interval}
+        make_folder(run_folder("one") / "vae") / "metrics.json", {"ssim": interval}
     )
     assert "0.600–0.800" in run("results", "--run", "one").output
     assert "| --- |" in run("results", "--run", "one", "--markdown").output

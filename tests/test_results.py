@@ -4,11 +4,11 @@ import pytest
 
 from vqlib import results
 from vqlib.errors import UserError
-from vqlib.runs import Run, make_folder, save_json
+from vqlib.runs import make_folder, run_folder, save_json
 
 
 def part_of(run, part):
-    return make_folder(run.folder / part)
+    return make_folder(run / part)
 
 
 def write_part(run, part, **measured):
@@ -21,7 +21,7 @@ def write_part(run, part, **measured):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
-    return Run("trial")
+    return run_folder("trial")
 
 
 def test_models_side_by_side(run):

@@ -57,7 +57,7 @@ class Experiment:
         profile = get(profile) if isinstance(profile, str) else profile
         self.settings = profile.changed(**changes)
         self.seed = check("seed", seed)
-        self.run = runs.Run(profile.name if run is None else run)
+        self.run = runs.run_folder(profile.name if run is None else run)
         ready = isinstance(device, Fabric)
         self.fabric = device if ready else training.make_fabric(device)
         self._data_dir, self._changes = data_dir, changes
@@ -76,7 +76,7 @@ class Experiment:
 
     def folder(self, kind: str) -> Path:
         """Where the run keeps a model."""
-        return self.run.folder / kind
+        return self.run / kind
 
     def build(self, kind: str) -> nn.Module:
         """An untrained model; its initial weights follow from the seed."""

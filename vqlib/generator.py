@@ -68,7 +68,7 @@ class Generator:
         if family not in FAMILIES:
             raise unknown_name("family", family, FAMILIES)
         home = Path(__file__).parent
-        folder = home / SHIPPED if run == SHIPPED else runs.Run(run).folder
+        folder = home / SHIPPED if run == SHIPPED else runs.run_folder(run)
         parts = [load_part(folder, kind) for kind in FAMILIES[family]]
         if parts[0].decoder.labels:
             parts += [load_part(folder, kind) for kind in MAPS]

@@ -8,7 +8,7 @@ only collects and lays out what those files say, for the terminal and for the RE
 from pathlib import Path
 
 from vqlib.errors import UserError
-from vqlib.runs import Run, load_json, project_root, read_scores
+from vqlib.runs import load_json, project_root, read_scores
 
 # part of the run -> its heading in the table, in reading order
 MODELS = {
@@ -37,8 +37,8 @@ ROWS = {  # label -> key in metrics.json or timing.json, and how it is written
 MISSING = "–"
 
 
-def collect(run: Run) -> dict:
-    """Everything the run measured so far: ``{"run": name, part: {...}, ...}``.
+def collect(run: Path) -> dict:
+    """What a run folder measured so far: ``{"run": name, part: {...}, ...}``.
 
     A part is left out that is not finished, or whose weights are others than those that
     were scored. Raises `UserError` where no part is.
@@ -46,16 +46,16 @@ def collect(run: Run) -> dict:
     found = {}
     sources = {prior: model for model, prior in PRIORS.items()}
     for part in (*MODELS, *sources):
-        beside = [run.folder / sources[part]] if part in sources else []
-        scores = read_scores(run.folder / part, *beside)
+        beside = [run / sources[part]] if part in sources else []
+        scores = read_scores(run / part, *beside)
         if scores is None:
             continue
         found[part] = {k: v for k, v in scores.items() if k != "checkpoint"}
-        if (run.folder / part / "timing.json").exists():
-            found[part] |= load_json(run.folder / part / "timing.json")
+        if (run / part / "timing.json").exists():
+            found[part] |= load_json(run / part / "timing.json")
     if not found:
         raise UserError(
-            f"run {run.name!r} has no results in {run.folder}; "
+            f"run {run.name!r} has no results in {run}; "
             f"make them with: vqlib tutorial --run {run.name}"
         )
     return {"run": run.name, **found}

@@ -39,21 +39,16 @@ def project_root() -> Path:
     return here
 
 
-class Run:
-    """The folder of one run: ``Run("quick").folder`` is ``runs/quick``.
-
-    Raises `UserError` for a name that cannot be a folder's.
-    """
-
-    def __init__(self, name: str):
-        plain = _PLAIN.fullmatch(name) and not _WINDOWS.match(name)
-        if not plain or not name.isprintable() or len(name.encode()) > 200:
-            raise UserError(
-                f"run {name[:40]!r} is not a plain folder name of at most 200 bytes; "
-                "choose another"
-            )
-        self.name = name
-        self.folder = project_root() / "runs" / name
+def run_folder(name: str) -> Path:
+    """The folder of a run, ``runs/NAME``; raises `UserError` for a name that cannot be
+    a folder's."""
+    plain = _PLAIN.fullmatch(name) and not _WINDOWS.match(name)
+    if not plain or not name.isprintable() or len(name.encode()) > 200:
+        raise UserError(
+            f"run {name[:40]!r} is not a plain folder name of at most 200 bytes; "
+            "choose another"
+        )
+    return project_root() / "runs" / name
 
 
 @contextmanager

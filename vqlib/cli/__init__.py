@@ -41,9 +41,9 @@ main.add_command(train)
 def results(run, markdown) -> None:
     """Print the table of a run's results."""
     from vqlib import results
-    from vqlib.runs import Run
+    from vqlib.runs import run_folder
 
-    found = results.collect(Run(run))
+    found = results.collect(run_folder(run))
     click.echo(results.as_markdown(found) if markdown else results.as_text(found))
 
 

@@ -42,7 +42,7 @@ def train(
     """
     from vqlib import profiles, recipes
     from vqlib.experiment import Experiment
-    from vqlib.runs import Run
+    from vqlib.runs import run_folder
     from vqlib.training import make_fabric
 
     recipes.find(model)
@@ -50,7 +50,7 @@ def train(
     # what is wrong is refused before processes start
     profiles.get(profile, **changes)
     profiles.check("seed", seed)
-    folder = Run(run or profile).folder / model
+    folder = run_folder(run or profile) / model
     fabric = make_fabric(device, devices, precision)
     lab = Experiment(profile, data_dir, run, seed, fabric, **changes)
     try:

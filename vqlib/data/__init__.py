@@ -13,7 +13,6 @@ _HOME = {
     "augment": "Augment",
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from vqlib import losses, metrics
-from vqlib.data import Augment, SliceDataset, make_loader
+from vqlib.data import Augment, SliceDataset
 from vqlib.models import (
     FSQ,
     VAE,
@@ -17,6 +17,7 @@ from vqlib.models import (
     VectorQuantizer,
 )
 from vqlib.profiles import Profile
+from vqlib.recipes.latents import encode
 from vqlib.recipes.recipe import Recipe, mean_losses
 
 
@@ -70,22 +71,16 @@ def evaluate(model: nn.Module, dataset: SliceDataset, seed: int = 0) -> dict:
         entropy = (metrics.code_entropy_bits(c, size) for c in levels.values())
         found |= {"bits_per_slice": sum(nominal), "order0_bits": sum(entropy)}
     elif isinstance(model, VAE):
-        images = (batch["image"].to(model.device) for batch in make_loader(dataset, 64))
-        bits = torch.cat([metrics.kl_bits(*model.encode(x)) for x in images])
-        found["bits_per_slice"] = float(bits.cpu().mean())
+        bits = metrics.kl_bits(*encode(model, dataset))
+        found["bits_per_slice"] = float(bits.mean())
     return found
 
 
-@torch.no_grad()
 def encode_levels(model: VQVAE | VQVAE2, dataset: SliceDataset) -> dict[str, Tensor]:
     """Codes of every slice of a split, on the CPU, by the suffix of their level: "" for
     the only one, [N, h, w] int64; "_top" and "_bottom" of a VQ-VAE-2."""
-    images = (batch["image"].to(model.device) for batch in make_loader(dataset, 64))
-    parts = [model.encode(x) for x in images]
-    if isinstance(model, VQVAE):
-        return {"": torch.cat(parts).cpu()}
-    levels = (torch.cat(codes).cpu() for codes in zip(*parts, strict=True))
-    return dict(zip((f"_{name}" for name in Codes._fields), levels, strict=True))
+    names = [""] if isinstance(model, VQVAE) else [f"_{n}" for n in Codes._fields]
+    return dict(zip(names, encode(model, dataset), strict=True))
 
 
 def encode_codes(model: VQVAE, dataset: SliceDataset) -> Tensor:

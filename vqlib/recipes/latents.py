@@ -65,7 +65,9 @@ def need_labels(data: SliceData, what: str) -> None:
 
 
 @torch.no_grad()
-def encode(model: nn.Module, dataset: Dataset, given_labels: bool) -> list[Tensor]:
+def encode(
+    model: nn.Module, dataset: Dataset, given_labels: bool = False
+) -> list[Tensor]:
     """What ``model.encode`` gives for a split, on the CPU; with label maps where the
     model is conditioned on them."""
     parts: list[Any] = []
