@@ -14,7 +14,7 @@ from IPython.display import display
 from torch import Tensor
 
 from lessons.n04_figures import editing
-from lessons.style import as_slices
+from lessons.style import CHANGE, as_slices
 from lessons.widgets import pixels
 from lessons.widgets.headless import is_headless
 from lessons.widgets.touch import Touch
@@ -148,8 +148,9 @@ def live_painter(codes, decode, patches, groups, titles, row: int, other: int, b
 
     def draw() -> None:
         image = decode(painting.codes[None])
-        view.picture = pixels.png(pixels.grey(image))
-        still.value = pixels.png(pixels.change(image - start))
+        view.picture = pixels.png(pixels.upright(image))
+        change = pixels.upright(image - start)
+        still.value = pixels.png(change, (-0.5, 0.5), CHANGE)
         describe()
 
     def describe(*_) -> None:

@@ -174,7 +174,8 @@ def test_painter_paints_where_it_is_pressed_and_undoes_a_stroke():
     want[24:28, 12:16] = 128  # code 2 of 0 … 4
     assert np.array_equal(seen(view.picture), want)
     assert view.status == "code 2 here; 1 of 32 codes painted"
-    change = np.asarray(Image.open(io.BytesIO(c["Image"].value))).astype(int)
+    change = Image.open(io.BytesIO(c["Image"].value)).convert("RGB")
+    change = np.asarray(change).astype(int)
     red, _, blue = change[0, 26]  # more signal
     assert red > blue + 50
     assert np.ptp(change[12, 5]) < 10
