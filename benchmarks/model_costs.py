@@ -45,7 +45,7 @@ def make_batch(kind: str, model: nn.Module, profile, size: int) -> dict:
     else:
         labels = torch.zeros(size, *profile.shape, dtype=torch.int64)
         image = torch.zeros(size, 1, *profile.shape)
-        return {"image": image, "labels": labels, "label": labels}
+        return {"image": image, "labels": labels}
     if channels := model.conditioning.context_channels:
         batch["context"] = torch.zeros(size, channels, *model.grid)
     return batch | {"position": torch.zeros(size)}

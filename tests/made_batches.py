@@ -12,8 +12,7 @@ def batch_for(kind, model, shape, size):
         made = {"codes": torch.randint(model.codebook_size, (size, *model.grid))}
     else:
         labels = torch.randint(6, (size, *shape))
-        made = {"image": torch.rand(size, 1, *shape)}
-        return made | {"label": labels, "labels": labels}
+        return {"image": torch.rand(size, 1, *shape), "labels": labels}
     if channels := model.conditioning.context_channels:
         made["context"] = torch.randn(size, channels, *model.grid)
     return made | {"position": torch.rand(size)}

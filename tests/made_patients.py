@@ -83,7 +83,7 @@ def segmenter() -> Segmenter:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, steps)
         for _ in range(steps):
             rows = torch.randint(len(train), (8,))
-            batch = {"image": train.images[rows], "label": train.labels[rows]}
+            batch = {"image": train.images[rows], "labels": train.labels[rows]}
             optimizer.zero_grad()
             objective(batch)["loss"].backward()
             optimizer.step()

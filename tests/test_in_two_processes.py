@@ -34,7 +34,7 @@ def losses_of(rows):
     torch.manual_seed(0)
     network = Segmenter(LABELS, widths=(8, 16))
     segmentation = losses.SegmentationObjective(network)
-    found = segmentation({"image": x[rows], "label": truth[rows]})
+    found = segmentation({"image": x[rows], "labels": truth[rows]})
     return {
         "Gaussian": (losses.gaussian_nll(r[rows], x[rows]), r),
         "Laplace": (losses.laplace_nll(r[rows], x[rows]), r),

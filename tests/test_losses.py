@@ -153,7 +153,7 @@ def test_the_condition_is_dropped_at_times_while_the_prior_trains():
 def test_the_segmenters_loss_is_lowest_for_the_truth_and_minds_small_organs():
     truth = torch.zeros(1, 16, 8, dtype=torch.int64)
     truth[:, 2:4, 2:4] = 3
-    batch = {"image": torch.zeros(1, 1, 16, 8), "label": truth}
+    batch = {"image": torch.zeros(1, 1, 16, 8), "labels": truth}
 
     def answer(labels):
         logits = 20 * torch.nn.functional.one_hot(labels, 6).movedim(-1, 1)

@@ -22,7 +22,7 @@ class SegmentationObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         logits = at_least_float32(self.model(batch["image"]))  # [B, C, H, W]
-        truth = batch["label"].long()  # [B, H, W]
+        truth = batch["labels"].long()  # [B, H, W]
         labels = torch.arange(logits.shape[1], device=truth.device)[:, None, None]
         t = truth[:, None] == labels  # [B, C, H, W]
         share = of_whole_batch(t.mean((0, 2, 3), dtype=logits.dtype))

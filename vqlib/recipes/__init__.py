@@ -30,7 +30,7 @@ from vqlib.recipes.latents import (
     encode,
 )
 from vqlib.recipes.recipe import Recipe
-from vqlib.recipes.segmenter import SEGMENTER, LabelledSlices, balanced
+from vqlib.recipes.segmenter import SEGMENTER, balanced
 
 RECIPES: dict[str, Recipe] = {
     **AUTOENCODERS,

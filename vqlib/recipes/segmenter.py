@@ -15,27 +15,15 @@ from vqlib.profiles import Profile
 from vqlib.recipes.recipe import Recipe, Splits, mean_losses
 
 
-class LabelledSlices(Dataset):
-    """Slices `[N, 1, H, W]` and the organ of every pixel `[N, H, W]`."""
-
-    def __init__(self, images: Tensor, labels: Tensor):
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> dict[str, Tensor]:
-        return {"image": self.images[i], "label": self.labels[i]}
-
-
-def balanced(slices: LabelledSlices) -> Subset:
-    """The slices to train on, each as often as its rarest organ is rare: one that every
-    fifth slice holds brings its slices five times, up to eight. Of batches that seldom
-    show a small organ a short training learns that there is none (oversampling, as in
-    Isensee et al. 2021, doi 10.1038/s41592-020-01008-z)."""
+def balanced(slices: Dataset, labels: Tensor) -> Subset:
+    """The slices to train on, with their ``labels`` `[N, H, W]`, each as often as its
+    rarest organ is rare: one that every fifth slice holds brings its slices five times,
+    up to eight. Of batches that seldom show a small organ a short training learns that
+    there is none (oversampling, as in Isensee et al. 2021, doi
+    10.1038/s41592-020-01008-z)."""
     copies = torch.ones(len(slices), dtype=torch.int64)
-    for organ in slices.labels.unique():
-        held = (slices.labels == organ).flatten(1).any(1)
+    for organ in labels.unique():
+        held = (labels == organ).flatten(1).any(1)
         often = round(min(8, 1 / float(held.float().mean())))
         copies[held] = copies[held].clamp(min=often)
     rows = torch.arange(len(slices)).repeat_interleave(copies)
@@ -68,9 +56,8 @@ def _splits(data: SliceData, source: None, p: Profile) -> Splits:
             f"{data.folder} has no labels to train a segmenter on; score slices "
             "without it, by texture alone"
         )
-    parts = (data.train, data.validate, data.test)
-    train, *rest = (LabelledSlices(part.images, part.labels) for part in parts)
-    return Splits(balanced(train), *rest)
+    train = balanced(data.train, data.train.labels)
+    return Splits(train, data.validate, data.test)
 
 
 def _score(model: Segmenter, splits: Splits, seed: int) -> dict:
