@@ -2,10 +2,9 @@
 
 `convert` finds the scans (`pelvis.scans`), gives each patient a number and a split
 (`pelvis.plan`), reads scans (`pelvis.volumes`) and cuts them into slices
-(`pelvis.resample`), in several processes. It can be stopped at any time:
-``convert.json`` has the settings and of each scan its number, week, split, and once its
-slices are in place their names and a stamp of the source. It is replaced in one step
-after every scan, and slices depend on scan and settings alone, to the byte.
+(`pelvis.resample`). ``convert.json`` has the settings and of each scan its number,
+week, split, and once its slices are in place their names and a stamp of the source. It
+is replaced in one step after every scan, so that a stopped conversion goes on.
 """
 
 import hashlib
@@ -78,7 +77,7 @@ def convert(
     how = {key: settings[key] for key in ("plane", "grid", "spacing")}
     how["slices"] = None if slices == "all" else slices
     settings["source"] = str(source.resolve())
-    _known(folder, settings)  # refuses a folder of something else before it is written
+    _known(folder, settings)  # refuses before anything is written
     with writing(folder, folder / LOCK):
         scans = plan(sources, _known(folder, settings), seed)
         for half_way in folder.glob(".case_*.tmp"):
@@ -94,17 +93,16 @@ def convert(
         _save(folder, settings, scans)
         bar = {"initial": skipped, "unit": "scan", "disable": not (progress and jobs)}
         with closing(run_jobs(_cut, jobs, processes)) as results:
-            for (s, scan, _), (files, fault) in tqdm(
-                results, "converting", len(sources), **bar
-            ):
-                if fault:
-                    faults.append(fault)
-                    continue
-                _place(folder, scan, files)
-                scan = replace(scan, stamp=stamps[str(s)], files=list(files))
-                scans[str(s)] = scan
-                _save(folder, settings, scans)
-                done += 1
+            for job, result in tqdm(results, "converting", len(sources), **bar):
+                (s, scan, _), (files, fault, note) = job, result
+                faults += [fault] if fault else []
+                notes += [note] if note else []
+                if files:
+                    _place(folder, scan, files)
+                    own = {"stamp": stamps[str(s)], "files": list(files)}
+                    scans[str(s)] = replace(scan, **own)
+                    _save(folder, settings, scans)
+                    done += 1
     there = {name: scan for name, scan in scans.items() if scan.files}
     if gone := len(there.keys() - stamps.keys()):
         notes.append(f"{gone} scans are no longer in the source; their slices stay")
@@ -195,25 +193,25 @@ def _place(folder: Path, scan: Scan, files: dict[str, bytes]) -> None:
             os.replace(Path(new, target.name), target)
 
 
-def _cut(job: tuple[Source, Scan, dict]) -> tuple[dict[str, bytes], str]:
-    """The slice files of one scan by their names, or what is wrong with it."""
+def _cut(job: tuple[Source, Scan, dict]) -> tuple[dict[str, bytes], str, str]:
+    """The slice files of one scan by their names; what is wrong with it; a note."""
     source, scan, how = job
     try:
         volume = read_volume(source)
         pieces = cut(volume.pixels, volume.labels, volume.affine, **how)
     except UserError as fault:
-        return {}, str(fault)
+        return {}, str(fault), ""
     except MemoryError:
-        remedy = "give fewer --processes"
-        return {}, f"{source.files[0]} needs more memory than there is; {remedy}"
+        what = "needs more memory than there is; give fewer --processes"
+        return {}, f"{source.files[0]} {what}", ""
     if not pieces:
-        return {}, f"{source.files[0]} has no slice that holds anatomy; leave it out"
+        what = "has no slice that holds anatomy; leave it out"
+        return {}, f"{source.files[0]} {what}", ""
     files = {}
     for number, piece in enumerate(pieces):
         name = f"{scan.case:03d}_week_{scan.week}_slice_{number}.nii.gz"
-        image = f"keras_slices_{scan.split}/case_{name}"
-        files[image] = nifti_bytes(piece.pixels, piece.affine)
-        if piece.labels is not None:
-            label = f"keras_slices_seg_{scan.split}/seg_{name}"
-            files[label] = nifti_bytes(piece.labels, piece.affine)
-    return files, ""
+        for start, values in (("case", piece.pixels), ("seg", piece.labels)):
+            if values is not None:
+                inside = f"keras_slices_{'seg_' * (start == 'seg')}{scan.split}"
+                files[f"{inside}/{start}_{name}"] = nifti_bytes(values, piece.affine)
+    return files, "", volume.note

@@ -1,11 +1,8 @@
-"""A DICOM series as a volume.
+"""A DICOM series as a volume: one block of parallel slices, evenly apart.
 
-A series is what shares a SeriesInstanceUID, wherever its files lie. It has to be one
-block of parallel slices, evenly apart: localizers in three directions, several echoes,
-and lost slices are refused. Readers of whole series, such as SimpleITK's, take all of
-these without a word, so pydicom reads the images one by one.
-
-Only positions and directions of the images are believed (ImagePosition- and
+Localizers in three directions, several echoes, and lost slices are refused. Readers of
+whole series, such as SimpleITK's, take these without a word, so pydicom reads images
+one by one. Their positions and directions alone are believed (ImagePosition- and
 ImageOrientationPatient; DICOM PS3.3, C.7.6.2), never the order of files, SliceLocation
 or the slice distance of the header: some scanners write these wrong.
 """
@@ -38,28 +35,36 @@ class Frame(NamedTuple):
 
 
 def read_series(paths: tuple[Path, ...]) -> tuple[str, np.ndarray, np.ndarray]:
-    """One series as a volume.
+    """A series: its name for messages, its pixels `[rows, columns, slices]` (integers,
+    float32 where the header scales them), and its `[4, 4]` affine (mm, RAS+).
 
-    Returns its name for messages, the pixels `[rows, columns, slices]` (integers, or
-    float32 where the header scales them) and the `[4, 4]` affine (mm, RAS+). Raises
-    `UserError` for a series that is no single block of even, parallel grey slices, and
-    for files that are damaged or compressed in a way that pydicom cannot read.
+    Raises `UserError` for a series that is no single block of even, parallel grey
+    slices, and for files that are damaged or compressed in a way that pydicom cannot
+    read.
     """
-    name, frames = str(paths[0].parent), []
+    frames = []
     for path in paths:
         with reading(path):
             header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
             frames.append(_frame(path, header))
-            name = f"{paths[0].parent} (series {header.get('SeriesNumber')})"
+    name = f"{paths[0].parent} (series {header.get('SeriesNumber')})"
     places = _in_order(name, frames)
-    first = frames[0]
-    affine = np.eye(4)
+    images = []
+    for frame in frames:
+        with reading(frame.path):
+            image = pydicom.dcmread(frame.path, force=True).pixel_array
+            images.append(image.reshape(frame.shape))
+    pixels = np.stack(images, axis=-1)
+    slope, intercept = np.array([f.scale for f in frames], np.float32).T
+    if (slope != 1).any() or intercept.any():
+        pixels = pixels * slope + intercept
+    first, affine = frames[0], np.eye(4)
     affine[:3, 0] = first.orientation[1] * first.spacing[0]  # from row to row
     affine[:3, 1] = first.orientation[0] * first.spacing[1]
     affine[:3, 2] = (places[-1] - places[0]) / (len(frames) - 1)
     affine[:3, 3] = first.position
     # DICOM leads to the left and back, NIfTI to the right and front
-    return name, _pixels(frames), np.diag([-1, -1, 1, 1]) @ affine
+    return name, pixels, np.diag([-1, -1, 1, 1]) @ affine
 
 
 @contextmanager
@@ -92,13 +97,13 @@ def _frame(path: Path, header) -> Frame:
     if max(shape) > MAX_SIDE or min(shape) < 2:
         size = f"{shape[0]} x {shape[1]} pixels"
         raise UserError(f"{path} declares {size}; get the file again")
+    scale = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
     plane = (
         np.array(header.ImagePositionPatient, float).reshape(3),
         np.array(header.ImageOrientationPatient, float).reshape(2, 3),
         np.array(header.PixelSpacing, float).reshape(2),
-        np.array([header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)]),
+        np.array(scale, float),
     )
-    plane = [values.astype(float) for values in plane]
     if not all(np.isfinite(values).all() for values in plane):
         raise ValueError("a place that is no number")
     return Frame(path, *plane, shape)
@@ -138,17 +143,3 @@ def _in_order(name: str, frames: list[Frame]) -> np.ndarray:
         remedy = "get what is lost, split several echoes, or leave it out"
         raise UserError(f"{name} {fault}; {remedy}")
     return places
-
-
-def _pixels(frames: list[Frame]) -> np.ndarray:
-    """[rows, columns, slices]"""
-    images = []
-    for frame in frames:
-        with reading(frame.path):
-            image = pydicom.dcmread(frame.path, force=True).pixel_array
-            images.append(image.reshape(frame.shape))
-    volume = np.stack(images, axis=-1)
-    slope, intercept = np.array([f.scale for f in frames], np.float32).T
-    if (slope == 1).all() and not intercept.any():
-        return volume
-    return volume * slope + intercept

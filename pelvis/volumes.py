@@ -13,7 +13,7 @@ from pelvis.scans import Source
 from vqlib.data.slices import MAX_SIDE, MAX_VOXELS, as_labels, read_array
 from vqlib.errors import UserError
 
-SAME_GRID = 0.1  # voxels: how far a label map may lie from its image
+SAME_PLACE = 0.1  # voxels: how far a label map may lie from its image, sform from qform
 SAME_WAY = 0.1  # of a voxel: how far axes of sform and qform may differ, 6 degrees
 _DEFLATE = 1032  # gzip shrinks nothing further than this
 _UNKNOWN = "so left and right are unknown; export it from DICOM with dcm2niix"
@@ -25,6 +25,7 @@ class Volume(NamedTuple):
     pixels: np.ndarray  # integers or float32 [I, J, K], finite, not constant
     labels: np.ndarray | None  # uint8 [I, J, K]
     affine: np.ndarray  # float64 [4, 4]: voxel -> mm to the right, front and head
+    note: str = ""  # what the user should know of it
 
 
 def read_volume(source: Source) -> Volume:
@@ -35,25 +36,33 @@ def read_volume(source: Source) -> Volume:
     an affine that cannot be; for a label map on another grid or with other values than
     `LABEL_NAMES`; for a DICOM series that is no volume (`pelvis.dicom.read_series`).
     """
+    path, labels, note = source.files[0], None, ""
     if source.series:
-        name, pixels, affine = read_series(source.files)
-        _judge_affine(name, affine)
-        return Volume(_judge_pixels(name, pixels), None, affine)
-    path, labels = source.files[0], None
-    pixels, affine = _read(path)
+        path, pixels, affine = read_series(source.files)
+        _judge_affine(path, affine)
+    else:
+        pixels, affine, note = _read(path)
     if source.label is not None:
-        labels, where = _read(source.label)
+        labels, where, _ = _read(source.label)
         apart = np.abs((affine - where)[:3] * [*pixels.shape, 1]).sum(axis=1).max()
         width = np.linalg.norm(affine[:3, :3], axis=0).min()
-        if labels.shape != pixels.shape or apart > SAME_GRID * width:
+        if labels.shape != pixels.shape or apart > SAME_PLACE * width:
             fault = f"is not on the grid of {path.name} (other size or affine)"
             raise UserError(f"{source.label} {fault}; resample the label to its image")
         labels = as_labels(source.label, labels)
-    return Volume(_judge_pixels(path, pixels), labels, affine)
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite
+            pixels = pixels.astype(np.float32)
+        if not np.isfinite(pixels).all():
+            raise UserError(f"{path} has NaN or infinite voxels; export it again")
+    if pixels.min() == pixels.max():
+        what = f"has the value {pixels.flat[0]:g} everywhere"
+        raise UserError(f"{path} {what}; export it again")
+    return Volume(pixels, labels, affine, note)
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The voxels and the affine of a file whose header says where they lie."""
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+    """The voxels and the affine of a file whose header says where they lie; a note."""
     values, header, affine = read_array(path, _volume_shape)
     codes = int(header["sform_code"]), int(header["qform_code"])
     if max(codes) <= 0:
@@ -63,17 +72,21 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         one, two = ("x".join(f"{w:.3g}" for w in x) for x in (declared, widths))
         sizes = f"voxels of {one} mm in pixdim but {two} mm in its affine"
         raise UserError(f"{path} declares {sizes}; export it again")
-    if min(codes) > 0:
-        try:
-            header["pixdim"][0] = header["pixdim"][0] or 1  # as the standard reads a 0
-            other = header.get_qform()
-        except (ValueError, HeaderDataError):  # a quaternion longer than 1
-            other = np.full((4, 4), np.nan)
-        # not > : what is not finite differs, too
-        if not (np.abs(affine - other)[:3, :3] / widths).max() <= SAME_WAY:
-            ways = "has sform and qform that point different ways"
-            raise UserError(f"{path} {ways}, {_UNKNOWN}")
-    return values, affine
+    if min(codes) <= 0:
+        return values, affine, ""
+    try:
+        header["pixdim"][0] = header["pixdim"][0] or 1  # as the standard reads a 0
+        apart = np.abs(affine - header.get_qform())[:3]
+    except (ValueError, HeaderDataError):  # a quaternion longer than 1
+        apart = np.full((3, 4), np.nan)
+    # not > : what is not finite differs, too
+    if not (apart[:, :3] / widths).max() <= SAME_WAY:
+        ways = "has sform and qform that point different ways"
+        raise UserError(f"{path} {ways}, {_UNKNOWN}")
+    if apart[:, 3].max() <= SAME_PLACE * widths.min():
+        return values, affine, ""
+    shift = f"has sform and qform that lie {apart[:, 3].max():.3g} mm apart"
+    return values, affine, f"{path} {shift}; its slices lie where the sform says"
 
 
 def _volume_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, int, int]:
@@ -110,15 +123,3 @@ def _judge_affine(name: str | Path, affine: np.ndarray) -> np.ndarray:
         fault = "has an affine that is singular or not finite"
         raise UserError(f"{name} {fault}; export it again")
     return widths
-
-
-def _judge_pixels(name: str | Path, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # beyond float32 becomes infinite
-            values = values.astype(np.float32)
-        if not np.isfinite(values).all():
-            raise UserError(f"{name} has NaN or infinite voxels; export it again")
-    if values.min() == values.max():
-        value = values.flat[0]
-        raise UserError(f"{name} has the value {value:g} everywhere; export it again")
-    return values

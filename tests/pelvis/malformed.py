@@ -16,7 +16,15 @@ AFFINE = np.array([[-1.68, 0, 0, 90], [0, 0, -3, 10], [0, 1.56, 0, -50], [0, 0, 
 
 
 def nifti(
-    pixels=PIXELS, order="<", version=1, gap=bytes(4), tail=b"", cut=None, **fields
+    pixels=PIXELS,
+    affine=AFFINE,
+    qform=None,
+    order="<",
+    version=1,
+    gap=bytes(4),
+    tail=b"",
+    cut=None,
+    **fields,
 ) -> bytes:
     """A NIfTI file that holds the pixels, with other header fields where given.
 
@@ -29,8 +37,10 @@ def nifti(
     header.set_data_dtype(pixels.dtype)
     header.set_data_shape(pixels.shape)
     header.set_xyzt_units("mm")
-    header.set_sform(AFFINE, code=1)
+    header.set_sform(affine, code=1)
     header["pixdim"][1:3] = 1.68, 1.56
+    if qform is not None:
+        header.set_qform(qform, code=1)
     header["magic"] = header.single_magic
     header["vox_offset"] = header.sizeof_hdr + len(gap)
     header["scl_slope"], header["scl_inter"] = 1, 0
@@ -67,7 +77,7 @@ GOOD = gz(nifti())
 CUT = "truncated or no NIfTI file"
 
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
-# name: ((ending, content), what the refusal says)
+# name: ((ending, content), what `check` and `read_slice` say)
 REFUSED = {
     # cut short
     "nothing": ((".nii.gz", b""), "it is empty.*get the file again"),

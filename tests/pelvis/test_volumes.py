@@ -1,58 +1,33 @@
-"""3D NIfTI volumes: what is found, what is read, what is refused."""
+"""3D NIfTI volumes: what is read, what is refused."""
 
-import gzip
-import tracemalloc
-
-import nibabel as nib
 import numpy as np
 import pytest
-from scan_files import SHAPE, STACK, sample, turn, write_label, write_volume
+from malformed import RGB, gz, nifti
+from scan_files import SHAPE, STACK, sample, turn, write_label
 from slice_files import refusal
 
 from pelvis.scans import Source
 from pelvis.volumes import read_volume
 
 PIXELS = np.rint(sample(SHAPE, STACK)).astype(np.int16)
+ONES = np.ones(SHAPE, np.int16)
 
 
-def source(path, label=None):
+def source(folder, pixels=PIXELS, affine=STACK, qform=None, label=None, **fields):
+    """A volume with other header fields where given."""
+    path, qform = folder / "a.nii.gz", affine if qform is None else qform
+    path.write_bytes(gz(nifti(pixels, affine, qform, **fields), 1))
     return Source(path.name, (path,), "p", label)
-
-
-def refused(path, label=None):
-    line = refusal(read_volume, source(path, label))
-    assert str(label or path) in line
-    assert "; " in line  # then the remedy
-    return line
-
-
-def with_header(path, pixels=None, affine=STACK, code=1, qform=None, **fields):
-    """A volume, of whose header qform and fields are then changed without a check."""
-    write_volume(path, pixels, affine, code)
-    content = bytearray(gzip.decompress(path.read_bytes()))
-    header = nib.Nifti1Header(bytes(content[:348]), check=False)
-    if qform is not None:
-        header.set_qform(qform, 1)
-    for name, value in fields.items():
-        if isinstance(value, tuple):
-            header[name][value[0]] = value[1]
-        else:
-            header[name] = value
-    content[:348] = header.binaryblock
-    path.write_bytes(gzip.compress(bytes(content), 1))
-    return path
 
 
 def with_voxel(value):
     return np.where(np.arange(PIXELS.size).reshape(SHAPE) == 999, value, PIXELS)
 
 
-def stretched(by):
-    return {"affine": STACK @ np.diag([by, 1, 1, 1]), "pixels": PIXELS}
+def moved(mm):
+    return STACK + np.outer([mm, 0, 0, 0], [0, 0, 0, 1])
 
 
-ONES = np.ones(SHAPE, np.int16)
-RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 MIRROR = np.diag([-1.0, 1, 1, 1])
 MIRROR[0, 3] = SHAPE[0] - 1  # the same box
 FLAT = {"srow_x": [-10, 0, 0, 0], "srow_y": [0, 21, 0, 0], "srow_z": [0, 0, 0, 0]}
@@ -73,9 +48,9 @@ REFUSED = [
     ({"pixdim": (1, -10)}, "-10x21x10 mm in pixdim"),
     ({"pixdim": (1, np.nan)}, "nanx21x10 mm in pixdim"),
     ({"pixdim": (1, 11)}, "11x21x10 mm in pixdim but 10x21x10"),
-    (stretched(1e-3), " mm; export it again"),
-    (stretched(1e3), " mm; export it again"),
-    ({"code": 0}, "left and right are unknown"),
+    ({"affine": STACK @ np.diag([1e-3, 1, 1, 1])}, " mm; export it again"),
+    ({"affine": STACK @ np.diag([1e3, 1, 1, 1])}, " mm; export it again"),
+    ({"sform_code": 0, "qform_code": 0}, "left and right are unknown"),
     (FLAT, " mm; export it again"),
     (SLANTED, "is singular or not finite"),
     ({"srow_x": [np.nan, 0, 0, 0]}, "is singular or not finite"),
@@ -87,55 +62,44 @@ REFUSED = [
 
 @pytest.mark.parametrize(("how", "words"), REFUSED)
 def test_volumes_that_are_refused(tmp_path, how, words):
-    assert words in refused(with_header(tmp_path / "a.nii.gz", **how))
+    line = refusal(read_volume, source(tmp_path, **how), match=words)
+    assert str(tmp_path / "a.nii.gz") in line
+    assert "; " in line  # then the remedy
 
 
-SHIFTED = STACK + np.outer([2, 0, 0, 0], [0, 0, 0, 1])
-NO_LABEL = "which is no label"
 # (a label map beside a volume, what the refusal says)
 LABELS = [
     ({"affine": STACK @ MIRROR}, "not on the grid of a.nii.gz"),
-    ({"affine": SHIFTED}, "not on the grid of a.nii.gz"),
+    ({"affine": moved(2)}, "not on the grid of a.nii.gz"),
     ({"values": ONES[:9]}, "not on the grid of a.nii.gz"),
-    ({"values": ONES + 5}, f"has the value 6, {NO_LABEL}"),
-    ({"values": ONES - 2}, f"has the value -1, {NO_LABEL}"),
-    ({"values": ONES * np.float32(2.5)}, f"has the value 2.5, {NO_LABEL}"),
+    ({"values": ONES + 5}, "has the value 6, which is no label"),
 ]
 
 
 @pytest.mark.parametrize(("how", "words"), LABELS)
 def test_label_maps_that_are_refused(tmp_path, how, words):
     label = write_label(tmp_path / "b.nii.gz", **how)
-    assert words in refused(write_volume(tmp_path / "a.nii.gz"), label)
+    line = refusal(read_volume, source(tmp_path, label=label), match=words)
+    assert str(label) in line
 
 
-FAR = STACK + np.outer([30, 0, 0, 0], [0, 0, 0, 1])
-# volumes that are odd but right
+# (volumes that are odd but right, what is noted)
 RIGHT = [
-    {},
-    {"qform": FAR},  # the field of view keeps its centre
-    {"sform_code": 0},  # a qform alone is enough
-    {"pixels": PIXELS[..., None, None]},
+    ({}, ""),
+    ({"qform": moved(0.5)}, ""),
+    ({"qform": moved(30)}, "sform and qform that lie 30 mm apart"),
+    ({"sform_code": 0}, ""),  # a qform alone is enough
+    ({"pixels": PIXELS[..., None, None]}, ""),
 ]
 
 
-@pytest.mark.parametrize("how", RIGHT)
-def test_a_volume_and_its_label(tmp_path, how):
-    path = with_header(tmp_path / "a.nii.gz", **how)
-    volume = read_volume(source(path, write_label(tmp_path / "b.nii.gz")))
+@pytest.mark.parametrize(("how", "note"), RIGHT)
+def test_a_volume_and_its_label(tmp_path, how, note):
+    label = write_label(tmp_path / "b.nii.gz")
+    volume = read_volume(source(tmp_path, label=label, **how))
     assert volume.pixels.dtype == np.int16
     assert (volume.pixels == PIXELS).all()
     assert volume.labels.dtype == np.uint8
     assert set(np.unique(volume.labels)) == {0, 1, 5}
     assert np.allclose(volume.affine, STACK, atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(2000, 20, 20), (1000, 1000, 1000), (600, 600, 300)])
-def test_a_huge_header_takes_no_memory(tmp_path, shape):
-    path = with_header(tmp_path / "a.nii.gz", dim=[3, *shape, 1, 1, 1, 1])
-    tracemalloc.start()
-    line = refused(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert " x ".join(map(str, shape)) in line
-    assert peak < 5e6
+    assert note in volume.note if note else not volume.note
