@@ -4,6 +4,7 @@ The scans show one body, known as a function of the place in the patient, so tha
 slice can be compared with the truth wherever it lies and however the scan was tilted.
 """
 
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
@@ -11,10 +12,20 @@ import numpy as np
 import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from pelvis.phantom import make_volume
+
 SHAPE = (40, 12, 30)
 STACK = np.array(  # coronal, axis codes (L, P, S): thick slices as in the real scans
     [[-10.0, 0, 0, 195], [0, -21, 0, 115], [0, 0, 10, -145], [0, 0, 0, 1]]
 )
+
+
+@cache
+def phantom_scans() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels of three phantom patients in week 0, and the first in week 1:
+    10 slices each."""
+    seeds = (11, 0), (12, 0), (13, 0), (11, 1)
+    return [make_volume(seed, week, 10) for seed, week in seeds]
 
 
 def body(x, y, z) -> np.ndarray:

@@ -121,9 +121,7 @@ del ZEROS, MUCH, EXTENSIONS
 
 
 @pytest.mark.parametrize(("read", "content", "words"), PROMISES)
-def test_what_a_header_or_gzip_promises_takes_no_memory(
-    tmp_path, read, content, words
-):
+def test_what_a_header_or_gzip_promises_takes_no_memory(tmp_path, read, content, words):
     path = tmp_path / "a.nii.gz"
     path.write_bytes(content)
     tracemalloc.start()

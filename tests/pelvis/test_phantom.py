@@ -5,35 +5,27 @@ import json
 
 import numpy as np
 import pytest
+from scan_files import phantom_scans
 
 from pelvis.check import check
 from pelvis.phantom import make_volume, write_phantom
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import BLADDER, BONE, PROSTATE, RECTUM
 
-SLICES = 20
+SLICES = 10
 MILLILITRES = np.prod(Grid.SPACING) * Grid.DEPTH / SLICES / 1000
 
 
-@pytest.fixture(scope="module")
-def scans():
-    """Three men in week 0, the first also in week 1."""
-    men = [make_volume(seed, 0, SLICES) for seed in (11, 12, 13)]
-    return [*men, make_volume(11, 1, SLICES)]
-
-
-def test_weeks_are_alike_and_patients_differ(scans):
-    def likeness(a, b):
-        return np.corrcoef(scans[a][0].ravel(), scans[b][0].ravel())[0, 1]
-
-    same = likeness(0, 3)
+def test_weeks_are_alike_and_patients_differ():
+    likeness = np.corrcoef([image.ravel() for image, _ in phantom_scans()])
+    same = likeness[0, 3]
     assert 0.8 < same < 0.995  # another filling, another set-up, other noise
-    assert max(likeness(0, 1), likeness(0, 2), likeness(1, 2)) < same - 0.05
+    assert likeness[[0, 0, 1], [1, 2, 2]].max() < same - 0.05
 
 
 @pytest.mark.parametrize("scan", range(4))
-def test_the_anatomy_is_plausible(scans, scan):
-    labels = scans[scan][1]
+def test_the_anatomy_is_plausible(scan):
+    labels = phantom_scans()[scan][1]
     bladder, rectum, prostate = (  # slices, left–right and inferior–superior pixels
         np.argwhere(labels == label).mean(axis=0)
         for label in (BLADDER, RECTUM, PROSTATE)
@@ -50,7 +42,7 @@ def test_the_anatomy_is_plausible(scans, scan):
     # a femur on either side: the bottom 37 mm hold shafts and a little ischium
     columns = (labels[:, :, :24] == BONE).sum(axis=(0, 2))
     right, left = columns[:73].sum(), columns[183:].sum()  # 92 mm from the midline
-    assert min(right, left) > 300
+    assert min(right, left) > 150
     assert columns[118:138].sum() < min(right, left) / 3
     # the sacrum is at the back, above; the symphysis in front, below
     halves = np.split(labels[:, 108:148] == BONE, 2)
@@ -58,8 +50,8 @@ def test_the_anatomy_is_plausible(scans, scan):
     assert back > front + 15
 
 
-def test_an_image_has_the_promised_form_and_signals(scans):
-    image, labels = scans[0]
+def test_an_image_has_the_promised_form_and_signals():
+    image, labels = phantom_scans()[0]
     assert image.shape == labels.shape == (SLICES, 256, 128)
     assert (image.dtype, labels.dtype) == (np.float32, np.uint8)
     assert set(np.unique(labels)) == set(range(6))
