@@ -1,8 +1,6 @@
 import errno
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -162,25 +160,6 @@ def test_a_change_is_seen(study, root, act):
     assert after == content(opened(study))
     assert len(entries(root)) == 2  # what was decoded before is gone
     assert mine.exists()
-
-
-WITHOUT_TORCH = """
-import sys
-import pelvis.cli
-from pelvis import check, convert, fetch, phantom
-from vqlib.data.cache import load_slices
-from vqlib.data.layout import SliceIndex
-load_slices(SliceIndex.from_folder(sys.argv[1]), (64, 32), progress=False)
-assert "torch" not in sys.modules, sys.modules["torch"]
-"""
-
-
-def test_decoding_loads_no_pytorch(study, root):
-    """Processes that draw, convert, check or decode would take half a gigabyte more."""
-    run = [sys.executable, "-c", WITHOUT_TORCH, str(study)]
-    done = subprocess.run(run, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(entries(root)) == 1
 
 
 HARMS = {

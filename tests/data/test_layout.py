@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -37,13 +38,30 @@ def one_label(slices):
     write_slice(slices, "validate", 36, 0, 1)
 
 
+def no_image(slices):
+    label = np.ones((256, 128), np.uint8)
+    write_slice(slices, "test", 40, 2, 0, label=label).unlink()
+    write_slice(slices, "test", 40, 2, 1, label=label)
+
+
+def special(make):
+    def spoil(slices):
+        try:
+            make(slices / TRAIN / "case_004_week_0_slice_19.nii.gz")
+        except (OSError, AttributeError):
+            pytest.skip("this system has no links or pipes")
+
+    return spoil
+
+
 def empty(slices):
     for path in (slices / "keras_slices_validate").iterdir():
         path.unlink()
 
 
 WRONG_NAME = "is not named case_NNN_week_W_slice_S.nii.gz"
-# (how a folder is spoiled, what is said); tests/pelvis/test_malformed.py has more
+NOT_A_FILE = "slice_19.* is a folder, a pipe or a broken link, not a file; remove it"
+# (how a folder is spoiled, what is said)
 FAULTS = [
     (lambda slices: shutil.rmtree(slices), "study does not exist"),
     (lambda slices: shutil.rmtree(slices / TRAIN), "has no folder keras_slices_train"),
@@ -55,6 +73,12 @@ FAULTS = [
         copy(f"{TEST}/case_012_week_5_slice_0.nii.gz"),
         f"{TEST}/case_012.* patient 12 is also in {TRAIN}",
     ),
+    (copy(f"{TRAIN}/case_٠٠٤_week_٠_slice_٧.nii.gz"), WRONG_NAME),
+    (copy(f"{TRAIN}/seg_004_week_0_slice_1.nii.gz"), WRONG_NAME),
+    (special(lambda path: path.mkdir()), NOT_A_FILE),
+    (special(lambda path: path.symlink_to("gone")), NOT_A_FILE),
+    (special(lambda path: os.mkfifo(path)), NOT_A_FILE),
+    (no_image, "seg_040_week_2_slice_0.* has no image; add .*case_040_week_2_slice_0"),
     (one_label, "slice_1.nii.gz has no label; add .*seg_036_week_0_slice_1.nii.gz"),
 ]
 

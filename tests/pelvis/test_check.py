@@ -206,12 +206,18 @@ slow = "numpy", "nibabel", "pandas", "pydicom", "scipy.ndimage", "torch"
 for command in ("phantom --help", "convert --help", "fetch --help", "check ."):
     main(["data", *command.split()], standalone_mode=False)
     print([name for name in slow if name in sys.modules])
+import pelvis.convert, pelvis.fetch, pelvis.phantom
+from vqlib.data import SliceIndex, cache
+cache.load_slices(SliceIndex.from_folder("."), (64, 32), progress=False)
+print(["torch" in sys.modules])
 """
 
 
-def test_commands_load_only_what_they_need(slices):
-    """So they start in less than half a second."""
+def test_commands_load_only_what_they_need(slices, monkeypatch):
+    """So they start in less than half a second; and processes that draw, convert or
+    decode slices stay small."""
+    monkeypatch.setenv("VQLIB_CACHE", "off")
     run = [sys.executable, "-c", LOADED]
     done = subprocess.run(run, capture_output=True, text=True, cwd=slices)
     loaded = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    assert loaded == ["[]"] * 3 + ["['numpy', 'nibabel']"], done.stderr
+    assert loaded == ["[]"] * 3 + ["['numpy', 'nibabel']", "[False]"], done.stderr
