@@ -4,6 +4,7 @@ import importlib.metadata as installed
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ import click
 OK, NOTE, FIX = "ok", "note", "FIX"  # FIX: the notebooks would not run
 SHOWN = ("torch", "numpy", "jupyterlab", "ipywidgets", "papermill")
 INSTALL = 'pip install -e ".[lab]" in the folder that you cloned'
+SHOW = {  # what shows widgets in JupyterLab, and the package that brings it
+    "@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets",
+    "anywidget": "anywidget",
+}
 Finding = tuple[str, str, str]  # one of the three, what was looked at, what was found
 
 
@@ -23,7 +28,7 @@ def doctor() -> None:
     Exits with status 1 where something that the notebooks need is missing.
     """
     found = []
-    for check in (python, packages, device, folders, kernel):
+    for check in (python, packages, device, folders, kernel, widgets):
         for finding in check():
             found.append(finding[0])
             click.echo("{:<4}  {:<9}  {}".format(*finding))
@@ -102,8 +107,8 @@ def folders() -> Iterator[Finding]:
 
 
 def kernel() -> Iterator[Finding]:
-    """Whether Jupyter lists this Python, and can show widgets."""
-    remedy = f"{sys.executable} -m ipykernel install --sys-prefix"
+    """Whether Jupyter lists this Python."""
+    remedy = _with_python("-m ipykernel install --sys-prefix")
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
@@ -117,11 +122,34 @@ def kernel() -> Iterator[Finding]:
             yield OK, "kernel", "python3 is this Python"
         else:
             yield NOTE, "kernel", f"python3 is {command}, another Python: {remedy}"
+
+
+def widgets() -> Iterator[Finding]:
+    """Whether JupyterLab finds what shows widgets, in the list that it gives its page:
+    the packages may be there without their files, or switched off."""
     try:
-        version = installed.version("jupyterlab_widgets")
-        yield OK, "widgets", f"jupyterlab_widgets {version}"
-    except installed.PackageNotFoundError:
-        yield FIX, "widgets", f"jupyterlab_widgets is missing: {INSTALL}"
+        from jupyter_core.paths import jupyter_path
+        from jupyterlab_server.config import get_page_config
+    except ImportError:
+        yield FIX, "widgets", f"JupyterLab is missing: {INSTALL}"
+        return
+    page = get_page_config(jupyter_path("labextensions"))
+    there = {extension["name"] for extension in page["federated_extensions"]}
+    off = [name for name in SHOW if name in page["disabledExtensions"]]
+    if absent := [package for name, package in SHOW.items() if name not in there]:
+        anew = "-m pip install --force-reinstall --no-deps"
+        remedy = _with_python(f"{anew} {' '.join(absent)}")
+        yield FIX, "widgets", f"JupyterLab finds no {', '.join(absent)}: {remedy}"
+    elif off:
+        remedy = _with_python(f"-m jupyter labextension enable {off[0]}")
+        yield FIX, "widgets", f"{off[0]} is switched off in JupyterLab: {remedy}"
+    else:
+        yield OK, "widgets", f"JupyterLab finds {', '.join(SHOW.values())}"
+
+
+def _with_python(words: str) -> str:
+    """A command with this Python, for a shell."""
+    return subprocess.list2cmdline([sys.executable, *words.split()])
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -5,7 +5,6 @@ says (`vqlib.recipes`). Everything goes through the run folder, so that each not
 can be opened on its own, and a training that was interrupted is taken up again.
 """
 
-import os
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -172,7 +171,9 @@ class Experiment:
         """What trains this model from a shell."""
         words = ["vqlib", "train", kind, "--profile", self.settings.name]
         if self._data_dir is not None:
-            words += ["--data-dir", os.fspath(self._data_dir)]
+            folder = Path(self._data_dir).expanduser()
+            there = folder.resolve() if folder.exists() else folder
+            words += ["--data-dir", str(there)]  # from a shell in any folder
         words += ["--run", self.run.name]
         if self.seed:
             words += ["--seed", str(self.seed)]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vqlib import profiles, recipes, runs
 from vqlib.errors import UserError, unknown_name
-from vqlib.experiment import load_model
+from vqlib.experiment import Experiment, load_model
 from vqlib.models import VQVAE, SharpVAE, SharpVQVAE
 from vqlib.priors import LatentFlow, TransformerPrior, map_planes
 from vqlib.recipes import LABELS
@@ -174,14 +174,23 @@ def load_part(folder: Path, kind: str) -> nn.Module:
     path = folder / kind / "settings.json"
     if not path.exists():
         raise UserError(
-            f"{folder} holds no {kind}; make it with `vqlib train {kind} --run "
-            f"{folder.name}`, or choose the run {SHIPPED}"
+            f"{folder} holds no {kind}; make it with `{_command(folder, kind)}`, or "
+            f"choose the run {SHIPPED}"
         )
     made = runs.load_json(path)
-    usual = profiles.get(str(made.get("name"))).as_dict()
-    changes = {k: v for k, v in made.items() if v != usual.get(k, v)}
-    settings = profiles.get(made["name"], **changes)
+    settings = profiles.get(made["name"], **profiles.changes(made))
     return load_model(path.parent, recipes.build(kind, settings))
+
+
+def _command(folder: Path, kind: str) -> str:
+    """What trains a missing part with the settings of those beside it."""
+    made = {"name": profiles.named_like(folder.name), "data": "phantom", "seed": 0}
+    for path in sorted(folder.glob("*/settings.json")):
+        made |= runs.load_json(path)
+    data = None if made["data"] == "phantom" else "DIR"
+    given = profiles.changes(made)
+    lab = Experiment(made["name"], data, folder.name, made["seed"], "cpu", **given)
+    return lab.command(kind)
 
 
 def without_islands(labels: Tensor, least: float = ISLAND) -> Tensor:

@@ -214,3 +214,19 @@ def get(name: str, /, **changes) -> Profile:
     if name not in _PROFILES:
         raise unknown_name("profile", str(name), _PROFILES)
     return _PROFILES[name].changed(**changes)
+
+
+def named_like(run: str) -> str:
+    """The profile whose run has this name where none is chosen; else quick."""
+    return run if run in _PROFILES else _QUICK.name
+
+
+def changes(made: dict) -> dict:
+    """What ``settings.json`` holds other than the profile that it names, for `get`."""
+    usual = get(str(made.get("name"))).as_dict()
+    found = {k: v for k, v in made.items() if v != usual.get(k, v)}
+    for epochs in [name for name in found if name.endswith("epochs")]:
+        if found[epochs] == 0:  # because steps were asked for
+            steps = epochs.replace("epochs", "steps")
+            found |= {epochs: None, steps: made.get(steps)}
+    return found

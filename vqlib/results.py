@@ -5,8 +5,10 @@ Each part of a run folder (``vae_global``, ``vae``, ``vqvae``, ...) leaves a
 only collects and lays out what those files say, for the terminal and for the README.
 """
 
+import shlex
 from pathlib import Path
 
+from vqlib import profiles
 from vqlib.errors import UserError
 from vqlib.runs import load_json, project_root, read_scores
 
@@ -54,10 +56,11 @@ def collect(run: Path) -> dict:
         if (run / part / "timing.json").exists():
             found[part] |= load_json(run / part / "timing.json")
     if not found:
-        raise UserError(
-            f"run {run.name!r} has no results in {run}; "
-            f"make them with: vqlib tutorial --run {run.name}"
-        )
+        words = ["vqlib", "tutorial", "--run", run.name]
+        if (profile := profiles.named_like(run.name)) == run.name:
+            words[2:] = ["--profile", profile]
+        what = f"run {run.name!r} has no results in {run}"
+        raise UserError(f"{what}; make them with: {shlex.join(words)}")
     return {"run": run.name, **found}
 
 
