@@ -2,20 +2,15 @@ import dataclasses
 import json
 import math
 import os
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from made_slices import lab_on, made_data
 
 from vqlib import metrics, recipes
-from vqlib.cli import main
 from vqlib.errors import UserError
-from vqlib.experiment import Experiment
 from vqlib.recipes import AUTOENCODERS, code_nats
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint
 
@@ -91,7 +86,7 @@ def test_every_quantizer_trains_and_is_found_again(data, choice):
 def test_priors_train_on_the_codes_and_report_held_out_bits(home):
     data = made_data(home, labels=True)
     lab = lab_on(data)
-    with pytest.raises(UserError, match="holds no trained model"):
+    with pytest.raises(UserError, match="model; run notebook 05_prior_generation f"):
         lab.train("prior")
     for kind, source, grid in (
         ("maps_prior", "maps", (4, 2)),
@@ -243,21 +238,3 @@ def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monke
     monkeypatch.undo()
     monkeypatch.setenv("VQLIB_HOME", str(home))
     lab.train("vqvae")
-
-
-def test_the_command_that_a_message_names_works(slices, home):
-    """Of what is missing: it is made, and then what needs it trains."""
-    lab = Experiment("smoke", slices, "x", 3, "cpu", epochs=1, batch_size=2, flip=None)
-    lab.settings = lab.settings.changed(organs_first=False)
-    lab._changes |= {"organs_first": False, "generator_batch_size": 2}
-    with pytest.raises(UserError, match="notebook 05_prior_generation first") as fault:
-        lab.train("prior")
-    command = shlex.split(str(fault.value).split("`")[1])
-    assert command[:3] == ["vqlib", "train", "sharp_vqvae"]
-    result = CliRunner().invoke(main, command[1:])
-    assert result.exit_code == 0, result.output
-    lab.settings = lab.settings.changed(
-        generator_batch_size=2, prior_batch_size=2, prior_steps=2
-    )
-    lab.train("prior")
-    assert Path(lab.folder("prior") / "metrics.json").exists()

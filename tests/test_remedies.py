@@ -1,0 +1,154 @@
+"""Every remedy that a message or a page names: it is given, and helps."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import nbformat
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from papermill.cli import papermill
+from slice_files import write_slice
+
+from vqlib import profiles, recipes
+from vqlib.cli import main
+from vqlib.cli.train import _typed as typed
+from vqlib.errors import UserError
+from vqlib.settings import FLAT
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+NAMED = (click.exceptions.NoArgsIsHelpError, click.MissingParameter)  # without values
+SPAN = re.compile(r"`([^`\n]+)`")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    home = tmp_path / "my home"
+    home.mkdir()
+    monkeypatch.setenv("VQLIB_HOME", str(home))
+    monkeypatch.chdir(home)
+    return home
+
+
+def follow(*words: str) -> list[str]:
+    """Do what each message says until a command works; the models that it took."""
+    trained = []
+    while (result := CliRunner().invoke(main, words)).exit_code:
+        said = result.stderr.splitlines()[-1]
+        remedy = shlex.split(re.search("`vqlib (.*?)`", said)[1])
+        assert remedy[0] == "train", said
+        assert remedy[1] not in trained, said
+        trained.append(remedy[1])
+        done = CliRunner().invoke(main, remedy)
+        assert done.exit_code == 0, (remedy, done.output)
+    return trained
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("prior", "sharp_vqvae"), ("maps_prior", "maps"), ("flow", "sharp_vae")],
+)
+def test_what_a_training_lacks_is_trained_as_it_says(home, kind, source):
+    label = np.ones((256, 128), np.uint8)
+    label[100:150, 40:80] = 3
+    for case, (split, count) in enumerate(
+        {"train": 6, "validate": 2, "test": 2}.items(), start=4
+    ):
+        for number in range(count):
+            write_slice(home / "a study", split, case, 0, number, label=label)
+    words = ["train", kind, "--profile", "smoke", "--data-dir", "a study"]
+    words += ["--run", "my run", "--seed", "3"]
+    for group in ("generator", "maps", "prior", "flow"):
+        words += ["-p", f"{group}_batch_size", "2", "-p", f"{group}_steps", "2"]
+    assert follow(*words) == [source]
+
+
+def test_what_a_generator_lacks_is_trained_as_it_says(home):
+    words = ["--profile", "smoke", "--run", "my run", "--seed", "3"]
+    words += ["-p", "generator_steps", "2", "-p", "generator_width", "16"]
+    result = CliRunner().invoke(main, ["train", "sharp_vqvae", *words])
+    assert result.exit_code == 0, result.output
+    draw = ["sample", "--run", "my run", "--n", "1", "--out"]
+    assert follow(*draw, "a") == ["prior", "maps", "maps_prior"]
+    assert follow(*draw, "b", "--family", "vae") == ["sharp_vae", "flow"]
+
+
+@pytest.mark.parametrize("run", ["full", "my run", "r"])
+def test_a_run_without_results(home, run):
+    said = CliRunner().invoke(main, ["results", "--run", run]).stderr
+    values = parsed(shlex.split(said.split("make them with: vqlib ")[1]))
+    assert values["run" if run != "full" else "profile"] == run
+
+
+def parsed(words: list[str]) -> dict:
+    """What a command line sets; fails where it would be refused."""
+    command, name, context = main, "vqlib", None
+    while isinstance(command, click.Group):
+        context = command.make_context(name, words, parent=context)
+        name, command, words = command.resolve_command(
+            context, context._protected_args + context.args
+        )
+    values = command.make_context(name, words, parent=context).params
+    changes = values.get("settings") or values.get("parameters") or ()
+    changes = {key: typed(key, text) for key, text in changes if key in FLAT}
+    profiles.get(values.get("profile", "quick"), **changes)
+    if "model" in values:
+        recipes.find(values["model"])
+    return values
+
+
+def commands(text: str):
+    """The command lines in a text, those in several lines as one."""
+    text = text.replace("\\\n", " ")
+    for found in re.finditer(r"(?:^|`|do |-m |: )vqlib ([a-z][^`\n;#]*)", text, re.M):
+        if not re.search(r"[…$]", found[1]):
+            yield found[1]
+
+
+def texts():
+    for page in PAGES:
+        yield page.name, page.read_text(encoding="utf-8")
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        yield path.name, "\n".join(cell.source for cell in cells)
+
+
+def test_every_command_on_a_page_is_one():
+    found = [(name, line) for name, text in texts() for line in commands(text)]
+    assert len(found) > 30
+    wrong = []
+    for name, line in found:
+        try:
+            parsed(shlex.split(line))
+        except (click.exceptions.Exit, click.UsageError, UserError) as fault:
+            if " -" in line or not isinstance(fault, NAMED):
+                wrong.append(f"{name}: vqlib {line}: {fault}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_troubleshooting_names_is_there():
+    """Settings, targets of make, extras, sections of notebooks."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    spans = SPAN.findall(page)
+    for words in [shlex.split(span) for span in spans if span.startswith("-p ")]:
+        parsed(["train", "vqvae", *words])
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make (\w+)", page):
+        assert f"\n{target}:" in made
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for extra in re.findall(r"\[(\w+)\]\"", page):
+        assert extra in project["project"]["optional-dependencies"]
+    for name, sections in re.findall(r"notebooks/(\w+)\.ipynb\), ([\d., and]+)", page):
+        source = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+        for section in re.findall(r"\d\.\d+", sections):
+            assert f"## {section} " in source, (name, section)
+
+
+def test_papermill_lists_the_parameters():
+    notebook = str(ROOT / "notebooks" / "03_vqvae_training.ipynb")
+    result = CliRunner().invoke(papermill, ["--help-notebook", notebook])
+    assert "codebook_size" in result.output
