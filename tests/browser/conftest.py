@@ -130,6 +130,9 @@ def open_notebook(browser, lab):
     page = context.new_page()
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console", lambda said: said.type == "error" and complaints.append(said.text)
+    )
     yield lambda name: Notebook(page, lab, name)
     page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
     context.close()

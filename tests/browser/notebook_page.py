@@ -28,6 +28,13 @@ class Notebook:
         self.page.wait_for_function("() => window.done", timeout=1000 * seconds)
         assert self.errors() == []
 
+    def kernel(self) -> str:
+        """Its status: idle, busy, ..."""
+        return self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext"
+            ".session.kernel.status"
+        )
+
     def errors(self) -> list[str]:
         """What cells show as errors, warnings of a missing widget among them."""
         outputs = self.page.evaluate(

@@ -95,12 +95,31 @@ def middle(page, x=0.5, y=0.5):
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
+def slowed(cpu: float = 0.3) -> float:
+    """How many times longer work takes here than where nothing else runs."""
+    started, used = time.perf_counter(), time.process_time()
+    while time.process_time() - used < cpu:
+        pass
+    return (time.perf_counter() - started) / cpu
+
+
+def test_the_first_slice_is_there_within_five_seconds(open_page):
+    """Of the time that other programs leave; the best of three, each a new page."""
+    times = []
+    while len(times) < 3 and min(times, default=9) > 5:
+        before, started = slowed(), time.perf_counter()
+        first_slice(open_page())
+        took = time.perf_counter() - started
+        times.append(took / max(before, slowed(), 1))
+        print(
+            f"first slice {took:.2f} s after the page was asked, {times[-1]:.2f} alone"
+        )
+    assert min(times) < 5, times
+
+
 def test_a_slice_is_what_pytorch_makes_of_the_same_codes(open_page):
-    started = time.perf_counter()
     page = open_page()
     found = first_slice(page)
-    print(f"first slice {time.perf_counter() - started:.2f} s after the page was asked")
-    print(page.locator("#status").inner_text())
     made = Generator.of_run()
     labels = torch.from_numpy(found["labels"]).view(1, 128, 64)
     codes = torch.from_numpy(found["codes"]).view(1, *made.prior.grid)

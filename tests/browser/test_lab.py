@@ -1,7 +1,9 @@
-"""Notebooks 01 and 04 in JupyterLab, touched as a reader would touch them."""
+"""Notebooks 01 and 04 in JupyterLab, touched as a reader would touch them, then with
+200 events in a row: nothing stalls, and the page complains of nothing."""
 
 import re
 import time
+from functools import partial
 
 import pytest
 
@@ -30,6 +32,13 @@ def choose(widget, name: str, option=None, **which) -> None:
     widget.get_by_label(name, exact=True).select_option(option, **which)
 
 
+def many(notebook, acts, events: int = 200) -> None:
+    """Acts in turn, as quick as the page takes them, until the kernel has done all."""
+    for number in range(events):
+        acts[number % len(acts)]()
+    until(lambda: notebook.kernel() == "idle", 300)
+
+
 def test_slice_browser(open_notebook):
     notebook = open_notebook("01_data_exploration")
     notebook.run_all()
@@ -49,6 +58,16 @@ def test_slice_browser(open_notebook):
         act()
         until(lambda before=before: shown() not in ("", before))
     notebook.screenshot("browser", widget)
+    keys = ("ArrowRight", "PageUp", "ArrowLeft", "PageDown")
+    sliders = ("slice", "black", "white")
+    acts = [partial(slide, widget, name, key) for key in keys for name in sliders]
+    acts += [widget.get_by_label("labels").click]
+    acts += [partial(choose, widget, "scan", index=number) for number in (0, 1)]
+    many(notebook, acts)
+    until(shown)
+    before = shown()
+    widget.get_by_label("labels").click()
+    until(lambda: shown() not in ("", before))
     assert notebook.errors() == []
 
 
@@ -93,4 +112,16 @@ def test_code_painter(open_notebook):
     until(lambda: painted() == 0)
     # the keys did not reach the notebook: no cell was opened, no other one chosen
     assert view.evaluate("frame => document.activeElement === frame")
+    places = [(x, y) for x in (0.2, 0.5, 0.8) for y in (0.3, 0.6, 0.9)]
+    box = view.bounding_box()
+    acts = [
+        partial(view.click, position={"x": x * box["width"], "y": y * box["height"]})
+        for x, y in places
+    ]
+    acts += [partial(view.press, key) for key in ("ArrowUp", "Enter", "ArrowLeft")]
+    acts += [partial(choose, widget, "paint with", index=i) for i in (0, 1)]
+    acts += [partial(slide, widget, "brush size", key) for key in ("Home", "End")]
+    acts += [widget.get_by_role("button", name="undo").click]
+    many(notebook, acts)
+    press("reset")
     assert notebook.errors() == []
