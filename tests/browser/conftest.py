@@ -129,10 +129,13 @@ def open_notebook(browser, lab):
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     complaints = []
+
+    def said(message):  # but not of files that JupyterLab may lack
+        if message.type == "error" and "Failed to load res" not in message.text:
+            complaints.append(message.text)
+
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console", lambda said: said.type == "error" and complaints.append(said.text)
-    )
+    page.on("console", said)
     yield lambda name: Notebook(page, lab, name)
     page.evaluate("() => window.jupyterapp?.serviceManager.sessions.shutdownAll()")
     context.close()
