@@ -32,11 +32,17 @@ def choose(widget, name: str, option=None, **which) -> None:
     widget.get_by_label(name, exact=True).select_option(option, **which)
 
 
-def many(notebook, acts, events: int = 200) -> None:
-    """Acts in turn, as quick as the page takes them, until the kernel has done all."""
+def many(notebook, widget, acts, events: int = 200) -> None:
+    """Acts in turn, as quick as the page takes them, until all is done that follows."""
+
+    def still() -> bool:
+        before = widget.inner_html()
+        time.sleep(2)
+        return notebook.kernel() == "idle" and widget.inner_html() == before
+
     for number in range(events):
         acts[number % len(acts)]()
-    until(lambda: notebook.kernel() == "idle", 300)
+    until(still, 300)
 
 
 def test_slice_browser(open_notebook):
@@ -63,7 +69,7 @@ def test_slice_browser(open_notebook):
     acts = [partial(slide, widget, name, key) for key in keys for name in sliders]
     acts += [widget.get_by_label("labels").click]
     acts += [partial(choose, widget, "scan", index=number) for number in (0, 1)]
-    many(notebook, acts)
+    many(notebook, widget, acts)
     until(shown)
     before = shown()
     widget.get_by_label("labels").click()
@@ -122,6 +128,6 @@ def test_code_painter(open_notebook):
     acts += [partial(choose, widget, "paint with", index=i) for i in (0, 1)]
     acts += [partial(slide, widget, "brush size", key) for key in ("Home", "End")]
     acts += [widget.get_by_role("button", name="undo").click]
-    many(notebook, acts)
+    many(notebook, widget, acts)
     press("reset")
     assert notebook.errors() == []
