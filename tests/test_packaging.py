@@ -23,6 +23,8 @@ DISTRIBUTIONS = {
     "IPython": "ipython",
     "PIL": "pillow",
     "jupyter_client": "jupyter-client",
+    "jupyter_core": "jupyter-core",
+    "jupyterlab_server": "jupyterlab-server",
     "lightning_fabric": "lightning-fabric",
     "markdown_it": "markdown-it-py",
     "sklearn": "scikit-learn",
