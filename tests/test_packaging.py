@@ -98,8 +98,8 @@ def imports(*folders):
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("vqlib", "notebooks", "lessons"), ("lab",)),
-        (("pelvis",), ()),
+        (("vqlib", "pelvis"), ()),  # trainings do without Jupyter
+        (("notebooks", "lessons"), ("lab",)),
         (("resources",), ("lab",)),
         (("docs",), ("lab", "site")),
         (("tests",), ("lab", "test", "fetch")),
@@ -125,15 +125,6 @@ def test_every_place_says_the_same_version():
     assert PROJECT["version"] == vqlib.__version__
     assert f"\nversion: {vqlib.__version__}\n" in citation
     assert re.search(r"^## (.*)$", changes, re.M)[1] == vqlib.__version__
-
-
-def test_trainings_do_without_jupyter():
-    """Only lessons need the extra ``lab``."""
-    extra = {"papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "IPython"}
-    extra |= {"anywidget", "traitlets"}
-    for folder in ("vqlib", "pelvis"):
-        for path in (ROOT / folder).rglob("*.py"):
-            assert not modules(path) & extra, path.relative_to(ROOT)
 
 
 def test_imports_go_down_only():

@@ -42,13 +42,6 @@ def test_a_label_map_matters_to_encoder_and_decoder_and_may_be_left_out(kind):
     assert plain(X).reconstruction.shape == X.shape
 
 
-def test_a_map_has_one_channel_for_each_label():
-    planes = one_hot(LABELS.byte(), 6)
-    assert planes.shape == (2, 6, 32, 16)
-    assert torch.equal(planes.argmax(1), LABELS)
-    assert torch.equal(planes.sum(1), torch.ones(2, 32, 16))
-
-
 def test_a_critic_scores_patches_and_its_slope_is_bounded():
     critic = Critic(labels=6, width=8).eval()
     scores, features = critic(X, LABELS)

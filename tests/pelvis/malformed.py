@@ -158,6 +158,6 @@ LISTED = {
 FUZZ = settings(
     deadline=None,
     derandomize=True,
-    max_examples=100,
+    max_examples=60,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -171,14 +171,6 @@ def test_an_interrupted_download_goes_on(copies):
     assert copies.asked == ["1.0", "1.1", "1.1", "1.2"]
 
 
-def test_faults_of_the_conversion(monkeypatch):
-    report = Report(1, 1, ["1.1 lacks slices; leave it out"], ["a remark"])
-    monkeypatch.setattr(fetch, "convert", lambda *args: report)
-    result = run(*THREE, code=1)
-    assert "1.1 lacks slices; leave it out\na remark\n" in result.stdout
-    assert "faults: 1; correct what is named" in result.stderr.splitlines()[-1]
-
-
 def test_from_the_archive_to_slices(tmp_path, monkeypatch):
     """Three men's series come, in two goes, and become slices of three splits."""
     rows = []

