@@ -90,7 +90,7 @@ def by_hand(split, size) -> torch.Tensor:
     return torch.cat(volumes)
 
 
-@pytest.mark.parametrize("name", ["smoke", "full"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
 def test_the_cache_changes_no_bit(study, monkeypatch, name):
     first, second = opened(study, name), opened(study, name)
     monkeypatch.setenv("VQLIB_CACHE", "off")
