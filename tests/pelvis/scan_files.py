@@ -101,13 +101,9 @@ def dicom_image(
         "ImagePositionPatient": [round(float(v), 6) for v in position],
         "ImageOrientationPatient": [round(float(v), 9) for v in orientation],
         "PixelSpacing": list(spacing),
-        "PhotometricInterpretation": "MONOCHROME2",
-        "Rows": pixels.shape[0],
-        "Columns": pixels.shape[1],
-        "PixelData": pixels.astype("<u2").tobytes(),
     }
-    own |= {"SamplesPerPixel": 1, "PixelRepresentation": 0, "HighBit": 15}
-    own |= {"BitsAllocated": 16, "BitsStored": 16}
+    grey = pixels.astype("<u2"), "MONOCHROME2", 16
+    image.set_pixel_data(*grey, generate_instance_uid=False)
     for name, value in (own | tags).items():
         setattr(image, name, value)
     return image

@@ -12,7 +12,6 @@ from pelvis.files import run_jobs
 
 
 def test_what_a_job_raises_is_raised():
-    assert sorted(run_jobs(abs, [-1, 2], 2)) == [(-1, 1), (2, 2)]
     with pytest.raises(TypeError):
         list(run_jobs(abs, ["a", "b"], 2))
 
