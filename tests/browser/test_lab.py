@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 
-def until(true, seconds: float = 20.0) -> None:
+def until(true, seconds: float = 120.0) -> None:
     """Wait for what the kernel has to do first."""
     end = time.monotonic() + seconds
     while not true():
