@@ -60,13 +60,13 @@ def turn(axis: int, degrees: float) -> np.ndarray:
     return matrix
 
 
-def write_volume(path: Path, pixels=None, affine=STACK, code=1) -> Path:
+def write_volume(path: Path, pixels=None, affine=STACK, qform=None) -> Path:
     """A NIfTI volume; the body as int16 where no pixels are given."""
     if pixels is None:
         pixels = np.rint(sample(SHAPE, affine)).astype(np.int16)
     image = nib.Nifti1Image(pixels, affine)
-    image.set_sform(affine, code)
-    image.set_qform(affine, code)
+    image.set_sform(affine, 1)
+    image.set_qform(affine if qform is None else qform, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, path)
     return path

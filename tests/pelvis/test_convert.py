@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 import filelock
@@ -12,11 +13,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scan_files import SHAPE, coronal_series, write_dicom, write_label, write_volume
+from scan_files import (
+    SHAPE,
+    STACK,
+    coronal_series,
+    write_dicom,
+    write_label,
+    write_volume,
+)
 from slice_files import refusal
 
 from pelvis.convert import convert
-from pelvis.phantom import write_phantom
+from pelvis.phantom import make_volume, write_phantom
 from vqlib.cli import main
 from vqlib.data import SliceIndex, open_data
 
@@ -96,8 +104,10 @@ def test_the_tree_and_what_is_known_of_it(scans, out):
     assert np.allclose(image.header["pixdim"][1:4], (10, 10, 21))
 
 
-def test_the_phantom_as_volumes_gives_its_own_slices(tmp_path, out):
+def test_the_phantom_as_volumes_gives_its_own_slices(tmp_path, out, monkeypatch):
     """Exactly, labels and splits included: its grid is the layout's."""
+    drawn_once = cache(make_volume)
+    monkeypatch.setattr("pelvis.phantom.write.make_volume", drawn_once)
     how = {"patients": (1, 1, 1), "weeks": 1, "seed": 3, "slices": 5, "jobs": 1}
     expected = write_phantom(tmp_path / "slices", **how, progress=False)
     volumes = write_phantom(tmp_path / "volumes", **how, progress=False, volumes=True)
@@ -253,9 +263,13 @@ def test_the_command(scans, out, monkeypatch):
     assert "scans converted: 4, there before: 1" in run(*options).stdout
     bad = scans / "man1_T2w.nii.gz"  # does not stop the others
     bad.write_bytes(bad.read_bytes()[:3000])
-    write_volume(scans / "man3.nii.gz")
+    moved = STACK + np.outer([30, 0, 0, 0], [0, 0, 0, 1])
+    write_volume(scans / "man3.nii.gz", qform=moved)
+    shown = ""
     for said in ("converted: 1, there before: 4", "converted: 0, there before: 5"):
         result = run(*options)
         assert result.exit_code == 1
         assert str(bad) in result.stdout.splitlines()[0]
         assert said in result.stderr
+        shown += result.stdout
+    assert shown.count("man3.nii.gz has sform and qform that lie 30 mm apart; its") == 1
