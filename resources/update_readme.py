@@ -214,7 +214,7 @@ def loading() -> str:
         "`nibabel.load(path).get_fdata()` over the images: the first opening is "
         f"{ratio['first opening']:.1f} times as fast, a later one "
         f"{ratio['later opening']:.0f} times, an epoch of shuffled batches "
-        f"{ratio['epoch']:.0f} times (`{stored['command']}`)."
+        f"{ratio['epoch']:.0f} times (`data_loading.json`)."
     )
 
 
