@@ -217,7 +217,11 @@ def test_two_trainings_in_one_folder_are_refused(data):
             lab.train("vae")
         assert not folder.exists()
         other.kill()
+    folder.mkdir()
+    for name in (".tmpA1b2C3", ".best.safetensors.7.tmp"):
+        (folder / name).touch()
     lab.train("vae")  # a lock that a killed process left does not block
+    assert not [*folder.glob(".*")]  # nor does half a file stay
 
 
 def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monkeypatch):

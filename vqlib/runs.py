@@ -86,6 +86,9 @@ def sole_use(folder: Path) -> Iterator[None]:
                 "another run name"
             ) from None
     try:
+        for pattern in (".tmp*", ".*.tmp"):  # safetensors' own, and ours
+            for left in folder.glob(pattern):  # by a process that was killed
+                left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
