@@ -61,9 +61,11 @@ def test_the_export_draws_what_pytorch_draws(folder, position, seed):
     found = draw(folder, "slices", seed, given | {"labels": labels.numpy()})
     np.testing.assert_array_equal(found, codes)
     slices = ort.InferenceSession(folder / "slices.onnx")
-    (slice_,) = slices.run(None, {"codes": codes.numpy(), "labels": labels.numpy()})
+    noise = made.autoencoder.decoder.noise(codes, torch.Generator().manual_seed(seed))
+    given = {"codes": codes, "labels": labels, "noise": noise}
+    (slice_,) = slices.run(None, {name: x.numpy() for name, x in given.items()})
     with torch.no_grad():
-        wanted = made.autoencoder.decode(codes, labels).clamp(0, 1)
+        wanted = made.autoencoder.decode(codes, labels, noise).clamp(0, 1)
     np.testing.assert_allclose(slice_, wanted, atol=1e-4)
 
 

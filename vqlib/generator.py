@@ -109,20 +109,23 @@ class Generator:
         """
         model, prior = self.autoencoder, self.prior
         positions = positions.to(self.device)
-        how, given = {"seed": seed + 1, "guidance": guidance}, []
+        how = {"seed": seed + 1, "guidance": guidance}
         if model.decoder.labels:
             if labels is None:
                 labels = self.draw_maps(positions, seed, temperature)
             labels = self._fitted(labels, len(positions)).to(self.device)
             how["context"] = map_planes(labels, prior.grid, LABELS)
-            given = [labels.split(64)]
         elif labels is not None:
             raise UserError("this generator draws slices without label maps")
         if isinstance(prior, TransformerPrior):
             how["temperature"] = temperature
         latents = prior.sample(positions, **how)
-        parts = zip(latents.split(64), *given, strict=True)
-        images = torch.cat([model.decode(*part) for part in parts]).clamp(0, 1)
+        noise = model.decoder.noise(latents, torch.Generator().manual_seed(seed + 2))
+        parts = [
+            model.decode(latents[i], None if labels is None else labels[i], noise[i])
+            for i in torch.arange(len(positions)).split(64)
+        ]
+        images = torch.cat(parts).clamp(0, 1)
         cpu = [None if x is None else x.cpu() for x in (images, labels, positions)]
         return Drawn(*cpu)
 

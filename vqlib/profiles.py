@@ -167,10 +167,10 @@ _PROFILES = {
         "standard",
         data=dict(phantom_patients="120,6,10", phantom_weeks=1),
         autoencoder=dict(steps=7200),
-        generator=dict(width=96, critic_weight=0.02, feature_weight=1.0)
-        | dict(critic_start=1500, steps=8640, learning_rate=1e-3),
-        maps=dict(steps=7200),
-        prior=dict(dim=128, layers=4, steps=3960),
+        generator=dict(width=96, critic_weight=0.1, critic_start=500)
+        | dict(steps=6480, learning_rate=1e-3),
+        maps=dict(grid="16x8", codebook_size=128, steps=4320),
+        prior=dict(dim=128, layers=4, steps=2880),
         flow=dict(width=64, steps=7200),
         segmenter=dict(steps=720),
     ),

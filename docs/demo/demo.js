@@ -14,7 +14,7 @@ const $ = (id) => document.getElementById(id);
 const RGB = COLOURS.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
 let model; // what model.json says
 const sessions = {};
-const shown = { labels: null, codes: null, slice: null, drawn: 0 }; // read by tests
+const shown = { labels: null, codes: null, noise: null, slice: null, drawn: 0 }; // for tests
 globalThis.shown = shown;
 
 // ---- networks
@@ -81,6 +81,13 @@ function uniform(seed) {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
   };
+}
+
+// Draws of N(0, 1) from a seed: the Box-Muller transform.
+function normal(count, seed) {
+  const random = uniform(seed);
+  const draw = () => Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
+  return Float32Array.from({ length: count }, draw);
 }
 
 // Pieces of an organ that are slips of the decoder get the nearest other label.
@@ -156,9 +163,11 @@ async function run(job, withMap) {
     showCodes(known);
     await breathe();
   });
-  const { slice } = await sessions.slices.run({ codes: grid(codes, "slices"), labels });
+  const noise = floats(normal(shown.labels.length, seed + 2), [1, 1, ...model.size]);
+  const feeds = { codes: grid(codes, "slices"), labels, noise };
+  const { slice } = await sessions.slices.run(feeds);
   await breathe();
-  Object.assign(shown, { codes, slice: slice.data, drawn: shown.drawn + 1 });
+  Object.assign(shown, { codes, noise: noise.data, slice: slice.data, drawn: shown.drawn + 1 });
   showCodes(codes);
   picture($("slice"), ...model.size, (i) => Array(3).fill(255 * slice.data[i]));
   const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -86,14 +86,15 @@ class Maps(nn.Module):
 
 
 class Slices(nn.Module):
-    """Codes [1, h, w] and a label map [1, H, W] -> a slice [1, 1, H, W] in [0, 1]."""
+    """Codes [1, h, w], a label map [1, H, W] and noise [1, 1, H, W] -> a slice
+    [1, 1, H, W] in [0, 1]."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        return self.model.decode(codes, labels).clamp(0, 1)
+    def forward(self, codes: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+        return self.model.decode(codes, labels, noise).clamp(0, 1)
 
 
 def export(out: Path) -> None:
@@ -129,8 +130,9 @@ def export(out: Path) -> None:
         }
     codes = torch.zeros(1, *made.maps_prior.grid, dtype=torch.int64)
     _write(Maps(made.maps), (codes,), ["codes"], ["labels"], out / "maps.onnx")
-    given = (torch.zeros(1, *made.prior.grid, dtype=torch.int64), labels)
-    names = ["codes", "labels"]
+    codes = torch.zeros(1, *made.prior.grid, dtype=torch.int64)
+    given = (codes, labels, torch.zeros(1, 1, *size))
+    names = ["codes", "labels", "noise"]
     _write(Slices(made.autoencoder), given, names, ["slice"], out / "slices.onnx")
     (out / "model.json").write_text(json.dumps(known))
 

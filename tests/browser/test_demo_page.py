@@ -19,7 +19,7 @@ from vqlib.generator import Generator
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 SHOWN = """() => Object.fromEntries(
-  ["labels", "codes", "slice"].map((name) => [name, [...shown[name]]]))"""
+  ["labels", "codes", "noise", "slice"].map((name) => [name, [...shown[name]]]))"""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -125,7 +125,8 @@ def test_a_slice_is_what_pytorch_makes_of_the_same_codes(open_page):
     codes = torch.from_numpy(found["codes"]).view(1, *made.prior.grid)
     assert labels.unique().numel() >= 3
     with torch.no_grad():
-        wanted = made.autoencoder.decode(codes, labels).clamp(0, 1)
+        noise = torch.from_numpy(found["noise"]).float().view(1, 1, 128, 64)
+        wanted = made.autoencoder.decode(codes, labels, noise).clamp(0, 1)
     np.testing.assert_allclose(found["slice"], wanted.flatten(), atol=1e-4)
     page.get_by_role("button", name="Draw", exact=True).click()
     again = drawn(page, 2)

@@ -6,7 +6,9 @@ doi 10.23915/distill.00003: transposed convolutions leave checkerboards) and is 
 with a `vqlib.models.critic.Critic` (`vqlib.losses.AdversarialObjective`), which makes
 the VQ-VAE a VQGAN (Esser et al. 2021, arXiv 2012.09841) and the VAE a VAE-GAN (Larsen
 et al. 2016, arXiv 1512.09300). With ``labels`` both are conditioned on a label map:
-p(x) = Σ p(map) p(x | map), organs first. Taught in notebook 05.
+p(x) = Σ p(map) p(x | map), organs first. What no code says, the grain of bone and the
+noise of the scanner, the decoder draws from noise (as in StyleGAN: Karras et al. 2019,
+arXiv 1812.04948, section 3.2). Taught in notebook 05.
 """
 
 import torch
@@ -24,6 +26,15 @@ def one_hot(labels: Tensor, count: int) -> Tensor:
     return F.one_hot(labels.long(), count).movedim(-1, 1).float()
 
 
+def map_channels(labels: Tensor, count: int) -> Tensor:
+    """What models of slices see of label maps [B, H, W]: the most frequent label of
+    3 x 3 pixels, one channel for each, [B, count, H, W] float32. Lines of one pixel,
+    such as the gap of a joint, are left out: drawn maps lack them, so no decoder may
+    learn to rely on them."""
+    shares = F.avg_pool2d(one_hot(labels, count), 3, stride=1, padding=1)
+    return one_hot(shares.argmax(1), count)
+
+
 class SharpDecoder(nn.Module):
     """A grid of vectors to slices, each doubling a resize and a convolution.
 
@@ -32,7 +43,8 @@ class SharpDecoder(nn.Module):
         in_channels: D.
         width: channels on the grid; 3/4 and 3/8 of them on the next two resolutions,
             and half of that on any finer one.
-        labels: how many labels the map has that every resolution sees; 0: no map.
+        labels: how many labels the map has that every resolution sees, as it sees the
+            noise; 0: no map.
     """
 
     def __init__(self, factor: int, in_channels: int, width: int, labels: int = 0):
@@ -44,7 +56,7 @@ class SharpDecoder(nn.Module):
         ]
         before = [in_channels, *widths]
         self.convs = nn.ModuleList(
-            nn.Conv2d(a + labels, b, 3, padding=1)
+            nn.Conv2d(a + labels + 1, b, 3, padding=1)
             for a, b in zip(before, widths, strict=False)
         )
         self.blocks = nn.ModuleList(
@@ -53,17 +65,27 @@ class SharpDecoder(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """[B, D, h, w] and label maps [B, H, W] -> [B, 1, H, W]."""
-        x, planes = z, one_hot(labels, self.labels) if self.labels else None
+    def forward(
+        self, z: Tensor, labels: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """[B, D, h, w], label maps [B, H, W] and noise of N(0, 1), [B, 1, H, W], which
+        is drawn where none is given -> [B, 1, H, W]."""
+        x, planes = z, self.noise(z) if noise is None else noise
+        if self.labels:
+            planes = torch.cat([map_channels(labels, self.labels), planes], dim=1)
         for i, (conv, block) in enumerate(zip(self.convs, self.blocks, strict=True)):
             if i:
                 x = F.interpolate(F.relu(x), scale_factor=2.0)
-            if planes is not None:
-                shrunk = F.avg_pool2d(planes, self.factor >> i)
-                x = torch.cat([x, shrunk], dim=1)
-            x = block(conv(x))
+            shrunk = F.avg_pool2d(planes, self.factor >> i)
+            x = block(conv(torch.cat([x, shrunk], dim=1)))
         return self.head(F.relu(x))
+
+    def noise(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """N(0, 1) for codes or latents [B, …, h, w]: [B, 1, H, W]. A generator lies on
+        the CPU, so that its seed means the same noise on every device."""
+        where = z.device if generator is None else "cpu"
+        shape = (len(z), 1, *(self.factor * side for side in z.shape[-2:]))
+        return torch.randn(shape, generator=generator, device=where).to(z.device)
 
 
 class SharpVQVAE(VQVAE):
@@ -102,9 +124,11 @@ class SharpVQVAE(VQVAE):
         """[B, 1, H, W], [B, H, W] -> codes [B, h, w] int64; changes no state."""
         return self.quantizer.encode(self.encoder(_with_map(self, x, labels)))
 
-    def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """codes [B, h, w], [B, H, W] -> [B, 1, H, W]."""
-        return self.decoder(self.quantizer.lookup(codes), labels)
+    def decode(
+        self, codes: Tensor, labels: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """codes [B, h, w], [B, H, W], [B, 1, H, W] -> [B, 1, H, W]."""
+        return self.decoder(self.quantizer.lookup(codes), labels, noise)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> VQVAEOutput:
         z_q, codes, *losses = self.quantizer(self.encoder(_with_map(self, x, labels)))
@@ -141,9 +165,11 @@ class SharpVAE(VAE):
         """[B, 1, H, W], [B, H, W] -> mean and log-variance, each [B, L, h, w]."""
         return super().encode(_with_map(self, x, labels))
 
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """[B, L, h, w], [B, H, W] -> [B, 1, H, W]."""
-        return self.decoder(z, labels)
+    def decode(
+        self, z: Tensor, labels: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """[B, L, h, w], [B, H, W], [B, 1, H, W] -> [B, 1, H, W]."""
+        return self.decoder(z, labels, noise)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> VAEOutput:
         mu, logvar = self.encode(x, labels)
@@ -157,4 +183,4 @@ class SharpVAE(VAE):
 
 def _with_map(model: VQVAE | VAE, x: Tensor, labels: Tensor | None) -> Tensor:
     count = model.decoder.labels
-    return torch.cat([x, one_hot(labels, count)], dim=1) if count else x
+    return torch.cat([x, map_channels(labels, count)], dim=1) if count else x

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqlib.errors import UserError
-from vqlib.models.sharp import one_hot
+from vqlib.models.sharp import map_channels
 
 FREQUENCIES = 8  # of the Fourier features of a position: details of 1/16 volume
 DETAIL = 4  # a plane of the context sees 1/4 of a grid position along each axis
@@ -81,5 +81,5 @@ def map_planes(labels: Tensor, grid: tuple[int, int], count: int) -> Tensor:
     torch.Size([2, 96, 16, 8])
     """
     fine = tuple(DETAIL * side for side in grid)
-    shares = F.adaptive_avg_pool2d(one_hot(labels, count), fine)
+    shares = F.adaptive_avg_pool2d(map_channels(labels, count), fine)
     return F.pixel_unshuffle(shares, DETAIL)
