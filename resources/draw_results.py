@@ -40,6 +40,7 @@ def choose(dataset) -> list[int]:
 @torch.no_grad()
 def panels(data: SliceData, seed: int) -> dict[str, torch.Tensor]:
     """Heading -> slices [rows, 1, H, W]."""
+    torch.manual_seed(seed)  # the decoder draws its noise
     made, rows = Generator.of_run(), choose(data.test)
     given = data.test.images[rows], data.test.labels[rows]
     return {

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from vqlib.models import Critic, SharpVAE, SharpVQVAE
-from vqlib.models.sharp import SharpDecoder, one_hot
+from vqlib.models.critic import fine_detail
+from vqlib.models.sharp import SharpDecoder, map_channels
 
 X = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.randint(0, 6, (2, 32, 16), generator=torch.Generator().manual_seed(1))
@@ -29,17 +30,54 @@ def test_the_decoder_gives_slices_at_every_factor(factor):
 def test_a_label_map_matters_to_encoder_and_decoder_and_may_be_left_out(kind):
     model, other = make(kind, 6), LABELS.clone()
     other[0] = 3
-    vectors = [model.encoder(torch.cat([X, one_hot(m, 6)], 1)) for m in (LABELS, other)]
+    vectors = [
+        model.encoder(torch.cat([X, map_channels(m, 6)], 1)) for m in (LABELS, other)
+    ]
     assert not torch.equal(vectors[0][0], vectors[1][0])
     assert torch.equal(vectors[0][1], vectors[1][1])
     latents = model.encode(X, LABELS)
     latents = latents if kind is SharpVQVAE else latents[0]
-    drawn = [model.decode(latents, labels) for labels in (LABELS, other)]
+    noise = model.decoder.noise(latents)
+    drawn = [model.decode(latents, labels, noise) for labels in (LABELS, other)]
     assert not torch.allclose(drawn[0][0], drawn[1][0])
     torch.testing.assert_close(drawn[0][1], drawn[1][1])
     plain = make(kind, 0)
     assert plain.reconstruct(X).shape == X.shape
     assert plain(X).reconstruction.shape == X.shape
+
+
+def test_lines_of_one_pixel_are_left_out_of_a_map():
+    labels = torch.full((1, 16, 16), 2)
+    labels[0, 6] = 1  # the gap of a joint
+    labels[0, 11:14, 9:13] = 3
+    channels = map_channels(labels, 6)
+    assert channels.sum(1).unique() == 1
+    assert not channels[:, 1].any()
+    assert channels[0, 3, 12, 10:12].all()
+
+
+@torch.no_grad()
+def test_noise_follows_its_seed_and_changes_a_slice():
+    model = make(SharpVQVAE, 0)
+    codes = model.encode(X)
+    one, same, other = (
+        model.decoder.noise(codes, torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+    )
+    assert one.shape == X.shape
+    assert torch.equal(one, same)
+    assert torch.equal(model.decode(codes, noise=one), model.decode(codes, noise=same))
+    assert not torch.equal(
+        model.decode(codes, noise=one), model.decode(codes, noise=other)
+    )
+    assert not torch.equal(model.decode(codes), model.decode(codes))  # drawn anew
+
+
+def test_fine_detail_is_nothing_of_a_plane_and_all_of_a_dot():
+    plane = torch.linspace(0, 1, 9).expand(1, 1, 9, 9)
+    assert fine_detail(plane)[..., 1:-1].abs().max() < 1e-6
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[..., 4, 4] = 1.0
+    assert fine_detail(dot)[0, 0, 4, 4].item() == pytest.approx(8 / 9)
 
 
 def test_a_critic_scores_patches_and_its_slope_is_bounded():
