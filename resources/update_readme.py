@@ -92,6 +92,7 @@ def codecs() -> str:
 
 
 CARD = {  # columns of the table of samples: heading, digits
+    "texture": ("KID, texture", 1),
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "areas": ("organ areas", 2),
@@ -114,6 +115,8 @@ def card() -> str:
         row = {"slices": name}
         for key, (heading, digits) in CARD.items():
             value = scores[key]
+            if isinstance(value, list):  # mean and interval
+                value = value[0]
             row[heading] = "–" if value is None else f"{value:.{digits}f}"
         rows.append(row)
     return table(pd.DataFrame(rows))
