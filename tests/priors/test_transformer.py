@@ -100,9 +100,11 @@ def test_the_heads_share_the_width_evenly():
 
 def test_planes_of_a_map_say_where_each_label_is():
     labels = torch.zeros(1, 32, 16, dtype=torch.uint8)
-    labels[0, 8:16, :8] = 2  # the second grid position from the left, of two by four
+    labels[0, 8:16] = 2  # the second of four rows of grid positions
+    labels[0, 16:, 8:] = 3  # right in the two below
     planes = map_planes(labels, (4, 2), 6).view(6, 16, 4, 2)
     torch.testing.assert_close(planes.sum(0), torch.ones(16, 4, 2))
-    organ = torch.zeros(4, 2)
-    organ[1, 0] = 1
-    torch.testing.assert_close(planes[2], organ.expand(16, 4, 2))
+    for label, where in {2: ([1, 1], [0, 1]), 3: ([2, 3], [1, 1])}.items():
+        organ = torch.zeros(4, 2)
+        organ[where] = 1
+        torch.testing.assert_close(planes[label], organ.expand(16, 4, 2))
