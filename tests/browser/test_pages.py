@@ -74,6 +74,12 @@ def test_every_page(site, browser):
             lambda said, fault=fault: said.type == "error" and fault(said.text),
         )
         page.on(
+            "response",
+            lambda answer, fault=fault: (
+                answer.status < 400 or fault(f"{answer.status}: {answer.url}")
+            ),
+        )
+        page.on(
             "request",
             lambda asked, fault=fault: (
                 asked.url.startswith((address, "data:", "blob:"))
