@@ -40,7 +40,7 @@ train vae --profil quick               No such option
 train vae --profile ful                did you mean 'full'
 train vae --device gpu9                Available names are: auto
 train vae --device cuda                accelerator is not available
-train vae --precision 8                Invalid value for '--precision'
+train vae --precision 16-mixed         Invalid value for '--precision'
 train vae --devices 0                  Invalid value for '--devices'
 train vae --seed -1                    seed must be from 0 to 4294967295, not -1
 train vae --seed abc                   Invalid value for '--seed'

@@ -179,6 +179,18 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
     assert files(lab.folder(kind)) == before
 
 
+@pytest.mark.parametrize("content", ["[1]", "{", None])
+def test_weights_without_their_settings_are_refused(data, content):
+    """Whoever deletes settings.json alone would get a model of unknown settings."""
+    lab = lab_on(data)
+    lab.train("vae")
+    path = lab.folder("vae") / "settings.json"
+    path.unlink() if content is None else path.write_text(content)
+    for action in (lab.load, lab.train):
+        with pytest.raises(UserError, match=r"trained; choose .* or delete .*vae$"):
+            action("vae")
+
+
 def test_scores_are_those_of_the_weights(data):
     """Weights that are gone or other leave no score behind."""
     lab = lab_on(data)
@@ -197,6 +209,11 @@ def test_scores_are_those_of_the_weights(data):
     assert load_json(path) == right
 
 
+NO_LOCKS = """
+import errno, fcntl
+def flock(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+"""
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -207,10 +224,16 @@ with sole_use(Path(sys.argv[1])):
 """
 
 
-def test_two_trainings_in_one_folder_are_refused(data):
-    lab = lab_on(data)
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("locks", [True, False])  # whether the file system has any
+def test_two_trainings_in_one_folder_are_refused(data, monkeypatch, locks):
+    lab, begin = lab_on(data), ""
     folder = lab.folder("vae")
-    command = [sys.executable, "-c", HOLD, folder]
+    if not locks:
+        exec(NO_LOCKS, without := {})
+        monkeypatch.setattr("fcntl.flock", without["flock"])
+        begin = f"{NO_LOCKS}\nfcntl.flock = flock\n"
+    command = [sys.executable, "-c", begin + HOLD, folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(UserError, match=r"another training is writing to .*vae; "):

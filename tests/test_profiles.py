@@ -53,6 +53,8 @@ def test_steps_become_whole_epochs_unless_epochs_are_given():
     assert long.training_epochs(slices=100_000) == 4
     assert profile.training_epochs(250, "prior") == 3
     assert profiles.get("quick", epochs=7).training_epochs(slices=250) == 7
+    smoke = profiles.get("smoke", steps=8, prior_steps=12)  # it has epochs of its own
+    assert (smoke.training_epochs(8), smoke.training_epochs(8, "prior")) == (4, 6)
 
 
 @pytest.mark.parametrize("name", ["quick", "full", "smoke"])

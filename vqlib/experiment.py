@@ -206,10 +206,16 @@ class Experiment:
         One without any model belongs to no settings yet."""
         folder = self.folder(kind)
         path = folder / "settings.json"
-        if not any(folder.glob("*.safetensors")) or not path.exists():
+        if not any(folder.glob("*.safetensors")):
             return
+        try:
+            made = runs.load_json(path)
+        except UserError as fault:
+            what = f"{str(fault).split(';')[0]}, so nothing says how its weights were"
+            remedy = f"choose another run name, or delete {folder}"
+            raise UserError(f"{what} trained; {remedy}") from None
         # the file may be older than a setting, whose default then counts
-        old, now = Profile("").as_dict() | runs.load_json(path), self._identity(kind)
+        old, now = Profile("").as_dict() | made, self._identity(kind)
         if differing := sorted(key for key in now if old.get(key) != now[key]):
             key = differing[0]
             raise UserError(

@@ -14,6 +14,11 @@ def test_processes_are_those_that_torchrun_has_started(monkeypatch):
         make_fabric("cpu", devices=8)
 
 
+def test_a_precision_whose_state_would_be_lost_is_refused():
+    with pytest.raises(UserError, match="unknown precision '16-mixed'"):
+        make_fabric("cpu", precision="16-mixed")
+
+
 def test_an_error_of_the_first_process_reaches_the_others():
     """None of which acts; else they would wait for the first one for ever."""
 

@@ -22,7 +22,7 @@ def thumbnail_distances(images: Tensor, others: Tensor) -> Tensor:
     `[P, N]`. (Generators train on mirrored slices too.)"""
     # in float64, or what is equal would not come out near 0
     small, known = (
-        adaptive_avg_pool2d(x, THUMBNAIL).double() for x in (images, others)
+        adaptive_avg_pool2d(x.cpu(), THUMBNAIL).double() for x in (images, others)
     )
     flat = known.flatten(1)
     both = (torch.cdist(x.flatten(1), flat) for x in (small, small.flip(2)))
@@ -64,7 +64,7 @@ def memorisation(
     if RUNGS[-1] not in ladder:
         raise ValueError("the training slices of one patient cannot judge copies")
     others = ladder[RUNGS[-1]]
-    near = thumbnail_distances(samples, train).amin(1).cpu().numpy()
+    near = thumbnail_distances(samples, train).amin(1).numpy()
     return {
         "nearest": float(np.median(near) / np.median(others)),
         "copies": float((near < np.quantile(others, CLOSE)).mean()),

@@ -40,8 +40,8 @@ def texture_features(images: Tensor) -> np.ndarray:
     gradient along both axes at 3 scales (edges, seams); the means of 8 x 4 cells (where
     the anatomy lies). Both sides must be multiples of 8 and at least 32.
     """
-    rows = [_features(batch.double()) for batch in images.split(256)]
-    return torch.cat(rows).cpu().numpy()
+    rows = [_features(batch.cpu().double()) for batch in images.split(256)]
+    return torch.cat(rows).numpy()
 
 
 def _features(x: Tensor) -> Tensor:

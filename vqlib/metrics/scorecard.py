@@ -203,10 +203,9 @@ def anatomy(
 
 def organ_areas(labels: Tensor) -> np.ndarray:
     """Share of the slice that each label covers: `[N, H, W]` -> float64 `[N, 6]`."""
-    shares = [
-        (labels == k).flatten(1).double().mean(1) for k in range(len(LABEL_NAMES))
-    ]
-    return torch.stack(shares, 1).cpu().numpy()
+    maps = labels.cpu().flatten(1)
+    shares = [(maps == k).double().mean(1) for k in range(len(LABEL_NAMES))]
+    return torch.stack(shares, 1).numpy()
 
 
 def _pieces(labels: Tensor) -> np.ndarray:

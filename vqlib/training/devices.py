@@ -12,7 +12,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from vqlib.errors import UserError
+from vqlib.errors import UserError, unknown_name
+
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def make_fabric(
@@ -29,6 +31,8 @@ def make_fabric(
 
     Raises `UserError` for what is not there, or does not go together.
     """
+    if precision not in PRECISIONS:  # 16-mixed has a scaler, which no checkpoint keeps
+        raise unknown_name("precision", precision, PRECISIONS)
     nodes = 1
     if TorchElasticEnvironment.detect():
         here = int(os.environ["LOCAL_WORLD_SIZE"])
