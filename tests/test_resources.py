@@ -68,6 +68,13 @@ def test_every_quoted_number_is_a_stored_one():
         assert path.read_text(encoding="utf-8") == text, path.name
 
 
+def test_readme_is_short_and_says_how_long_each_notebook_takes():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 120
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        assert re.search(rf"\(notebooks/{path.name}\) \| [1-9]\d* \|", page), path.name
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/data.md"])
 def test_links_lead_somewhere(page):
     path = ROOT / page
