@@ -1,6 +1,7 @@
 """Every page of the website, opened as readers open it: wide and on a phone, light and
 dark. The site is built once, and served without any other host in reach."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -138,3 +139,14 @@ def test_a_solution_is_folded_and_opens(site, browser):
     solution.locator("summary").click()
     assert code.is_visible()
     page.close()
+
+
+def test_each_deck_is_printed_with_a_page_for_each_slide(site):
+    _, out = site
+    command = [sys.executable, "docs/slides.py", out]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    for deck in out.glob("slides/[0-9]*.html"):
+        slides = deck.read_text(encoding="utf-8").count("<section>")
+        pages = re.findall(rb"/Type /Page\b", deck.with_suffix(".pdf").read_bytes())
+        assert len(pages) == slides, deck.name

@@ -76,6 +76,9 @@ def test_every_exercise_of_the_lessons_has_a_scaffold_and_a_check(tmp_path):
         solutions = [i for i, c in enumerate(source) if "solution" in student.tags(c)]
         assert solutions, path.name
         text = "\n".join(c.source for c in made.cells)
+        for ours, theirs in zip(source, made.cells, strict=True):
+            exercise = {"solution", "check"} & {*student.tags(ours)}
+            assert exercise or ours == theirs, (path.name, ours.id)
         for i in solutions:
             assert "check" in student.tags(source[i + 1]), (path.name, i)
             _, marker, solution = source[i].source.partition(student.MARKER)
