@@ -26,6 +26,14 @@ def data(home):
     return made_data(home)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**62, "abc", 1.5, None])
+def test_a_seed_is_checked_before_anything_else(home, seed):
+    """Notebooks give it to an experiment first."""
+    with pytest.raises(UserError, match=r"^seed must be "):
+        lab_on(None, seed=seed)
+    assert not [*home.iterdir()]
+
+
 def files(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
@@ -215,12 +223,12 @@ def flock(*_):
     raise OSError(errno.ENOSYS, "Function not implemented")
 """
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from vqlib.runs import sole_use
 with sole_use(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(600)
+    sys.stdin.read()
 """
 
 
@@ -234,7 +242,8 @@ def test_two_trainings_in_one_folder_are_refused(data, monkeypatch, locks):
         monkeypatch.setattr("fcntl.flock", without["flock"])
         begin = f"{NO_LOCKS}\nfcntl.flock = flock\n"
     command = [sys.executable, "-c", begin + HOLD, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(UserError, match=r"another training is writing to .*vae; "):
             lab.train("vae")
