@@ -60,3 +60,24 @@ def test_a_deck_has_a_title_figures_and_findings(path):
     assert "What this run found" in slides[-1]
     assert 8 < len(slides) < 25
     assert sum("alt=" in slide for slide in slides) > 5
+
+
+def test_what_runs_elsewhere_calls_targets_that_there_are():
+    """Workflows and the development container; the tests run on three systems."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tests, site, container = (
+        (ROOT / file).read_text(encoding="utf-8")
+        for file in (
+            ".github/workflows/tests.yml",
+            ".github/workflows/site.yml",
+            ".devcontainer/devcontainer.json",
+        )
+    )
+    assert "make" in json.loads(container)["postCreateCommand"]
+    called = re.findall(r"\bmake ([^\n#\"]+)", tests + site + container)
+    assert len(called) > 4
+    for target in " ".join(called).split():
+        name = target.replace(".venv", r"\$\(VENV\)")
+        assert "=" in target or re.search(rf"^({name}:|\w+ = {name}$)", makefile, re.M)
+    for part in ("ubuntu", "macos", "windows", '"3.11"', '"3.x"'):
+        assert part in tests
