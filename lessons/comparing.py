@@ -37,7 +37,7 @@ def rate_panels(
     table = pd.DataFrame(list(rows))
     table = table.assign(score=[row[score]["mean"] for row in rows])
     sets = list(table["data"].unique())
-    figure, axes = panels(len(sets), 3.9)
+    figure, axes = panels(len(sets), 3.9, sharey=True)
     figure.set_figwidth(min(WIDTH, 4.9 * len(sets)))
     for axis, data in zip(axes, sets, strict=True):
         for kind, name in NAMES.items():

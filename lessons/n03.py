@@ -149,13 +149,13 @@ def losses_to_bound(decibels: Mapping[str, float], lead: float) -> Figure:
 
 def sharpness(crops: Mapping[str, object], details: Mapping[str, Detail]) -> Figure:
     """Crops `[a, b]` side by side, and the power of each model by spatial frequency in
-    cycles per mm, with what of it is in place (dashed)."""
+    cycles per cm, with what of it is in place (dashed)."""
     figure, axes = panels(len(crops) + 1, 2.9, width_ratios=[1] * len(crops) + [1.9])
     for axis, (name, crop) in zip(axes, crops.items(), strict=False):
         axis.axis("off")
         where = {"origin": "lower", "aspect": SLICE_MM[1] / SLICE_MM[0] * 2}
         axis.imshow(as_slices(crop)[0].T, vmin=0, vmax=1, **where)
         axis.set_title(name)
-    draw_spectra(axes[-1], details, "mm")
+    draw_spectra(axes[-1], details, "cm")
     axes[-1].legend(title="dashed: in its place")
     return figure

@@ -96,7 +96,7 @@ def _training_signal(page: Canvas) -> None:
     page.text(x, y + 6.6, "training signal", 13, weight="bold")
     page.text(x, y + 1.6, r"error of the reconstruction, $x$ and $\hat{x}$", 10.5)
     page.text(
-        x, y - 2.3, r"+ commitment  $\beta\,\Vert z_e-\mathrm{sg}[e_k]\Vert^2$", 10.5
+        x, y - 2.3, r"+ commitment  $\alpha\,\Vert z_e-\mathrm{sg}[e_k]\Vert^2$", 10.5
     )
     page.text(x, y - 6.4, "sg: stop-gradient", 10, GREY)
     page.path([(116.8, LEVEL - 8), (116.8, y + 10)], BLACK, dashed=False)
