@@ -34,7 +34,7 @@ NEWS = "@jupyterlab/apputils-extension:announcements"
     "--timeout",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="The most that one cell may take.  [default: 3600 for quick, else none]",
+    help="The most seconds that one cell may take; else any time.",
 )
 def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) -> None:
     """Execute all notebooks and print the table of results."""
@@ -49,8 +49,6 @@ def tutorial(profile, data_dir, run, seed, device, parameters, only, timeout) ->
             raise UserError(f"give the parameter {name} as {option} {value}")
         values[name] = value
     folder = run_folder(run or profile)
-    if timeout is None and profile == "quick":
-        timeout = 3600
     try:
         seconds = runner.run_tutorial(folder.name, values, only, timeout)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """Run all notebooks, one after the other, with papermill.
 
 What papermill leaves open is settled here: parameters are checked before anything
-runs, the kernel is always this Python, every cell has a time limit, the bar names the
+runs, the kernel is always this Python, a cell may have a time limit, the bar names the
 notebook and shows the time so far, and a failure is told in a few lines.
 """
 
