@@ -49,6 +49,7 @@ default_role = "py:obj"  # `Name` in docstrings is a link where there is such a 
 autodoc_typehints = "none"  # signatures have them already
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # not what torch says of every module
 autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
