@@ -113,6 +113,7 @@ def disk(tmp_path):
 SIZES = {"phantom": (16, 64, 200), "vqvae": (4, 40, 150)}  # kB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_a_full_or_read_only_disk_is_one_line_and_costs_nothing(
     name, tmp_path, disk, monkeypatch

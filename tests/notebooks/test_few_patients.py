@@ -9,7 +9,7 @@ import pytest
 from lessons import tutorial
 from pelvis.phantom import write_phantom
 
-pytestmark = pytest.mark.notebooks
+pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_data_exploration.ipynb"
 
 
