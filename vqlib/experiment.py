@@ -210,10 +210,11 @@ class Experiment:
             return
         try:
             made = runs.load_json(path)
-        except UserError as fault:
-            what = f"{str(fault).split(';')[0]}, so nothing says how its weights were"
-            remedy = f"choose another run name, or delete {folder}"
-            raise UserError(f"{what} trained; {remedy}") from None
+        except UserError:
+            raise UserError(
+                f"{path} is missing or broken, so nothing says how the weights beside "
+                f"it were trained; choose another run name, or delete {folder}"
+            ) from None
         # the file may be older than a setting, whose default then counts
         old, now = Profile("").as_dict() | made, self._identity(kind)
         if differing := sorted(key for key in now if old.get(key) != now[key]):
