@@ -255,13 +255,14 @@ def findings(results: dict) -> str:
         f"shortens the codes of a VQ-VAE from {prior['uniform_bits']:,.0f} bits a "
         f"slice to {prior['bits_per_slice']:,.0f}, and the latents of a VAE from "
         f"{flow['kl_bits']:,.0f} to {flow['bits_per_slice']:,.0f}.\n"
-        "3. Where a label map is drawn first and then the slice, new slices have the "
-        "anatomy of other patients: a segmenter finds the organs of the map (Dice "
-        f"{ours['agreement'].mean():.2f}; held-out slices {floor['agreement']:.2f}), "
-        f"and their areas are off by {ours['areas'].mean():.0%} (other patients' by "
-        f"{floor['areas']:.0%}). That is the trained generator; after the notebooks' "
-        f"short training areas are off by {areas['organs first']} (VQ-VAE and VAE), "
-        f"and without a map by {areas['plain']}."
+        "3. Draw a label map first, then the slice, and new slices have the anatomy of "
+        "other patients. A segmenter finds the organs of the map in them (Dice "
+        f"{ours['agreement'].mean():.2f}; in held-out slices "
+        f"{floor['agreement']:.2f}), and organ areas are off by "
+        f"{ours['areas'].mean():.0%} (those of other patients by "
+        f"{floor['areas']:.0%}). So it is for the trained generator. After the short "
+        f"training of the notebooks, areas are off by {areas['organs first']} (VQ-VAE "
+        f"and VAE); without a map by {areas['plain']}."
     )
 
 
