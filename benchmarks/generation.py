@@ -6,7 +6,7 @@ seeds on the phantom; with ``--real DIR`` also on slices without label maps, whe
 are plain. Then the first seed with a quarter and with four times the steps, for what is
 trained with organs first. Each set is scored on test patients as in notebook 06, beside
 the floor (other patients) and its ceiling (test slices through the same decoder). The
-trainings lie in ``runs/generation-…``, so an interrupted run goes on.
+trainings and their scores lie in ``runs/generation-…``, so an interrupted run goes on.
 
     python benchmarks/generation.py --real DIR --store
 """
@@ -24,7 +24,7 @@ from vqlib import Experiment, recipes
 from vqlib.data import SliceData, open_data
 from vqlib.generator import FAMILIES, MAPS, Generator
 from vqlib.metrics import SCORES, Interval, Slices, make_judge, take
-from vqlib.runs import load_json, save_json
+from vqlib.runs import load_json, run_folder, save_json
 
 NAMES = {"vqvae": "VQ-VAE + transformer", "vae": "VAE + flow"}
 STEPS = ("generator_steps", "generator_critic_start", "maps_steps", "prior_steps")
@@ -89,10 +89,17 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
         run = f"generation-{name}-{'organs' if way else 'plain'}-{seed}-{share:g}"
         lab = Experiment("quick", None, run, seed, "cpu", organs_first=way, **steps)
         lab.data = data
-        for family in FAMILIES:
-            for row in drawn_by(lab, judge, family, about | {"share": share}):
-                print(run, row["set"], {k: row[k] for k in SCORES}, flush=True)
-                yield row
+        scores = run_folder(run) / "scores.json"
+        if not scores.exists():
+            rows = [
+                row
+                for family in FAMILIES
+                for row in drawn_by(lab, judge, family, about | {"share": share})
+            ]
+            save_json(scores, {"rows": rows})
+        for row in load_json(scores)["rows"]:
+            print(run, row["set"], {k: row[k] for k in SCORES}, flush=True)
+            yield row
 
 
 @click.command()

@@ -123,23 +123,60 @@ def card() -> str:
     return table(pd.DataFrame(rows))
 
 
-def generation() -> pd.DataFrame:
-    """Both families on the phantom, a row a set: means over the seeds stored."""
-    rows = pd.DataFrame(benchmark("generation")["rows"])
-    rows = rows[(rows["data"] == "phantom") & (rows["share"] == 1)]
-    columns = {"bits": ("bits", "mean"), "seeds": ("seed", "nunique")}
-    columns |= {name: (name, "mean") for name in CARD}
-    return rows.groupby("set", sort=False).agg(**columns)
+def generation(data: str = "phantom") -> pd.DataFrame:
+    """Every stored set of the two families, and of a VQ-VAE-2 beside them."""
+    rows = pd.DataFrame(benchmark("generation")["rows"] + benchmark("vqvae2")["rows"])
+    return rows[rows["data"] == data]
+
+
+def sets(rows: pd.DataFrame, by: list[str], scores: dict) -> str:
+    """A table of scores: mean over the seeds stored, and their standard deviation."""
+    grouped = rows.groupby(by, sort=False)
+    found = grouped[by].first()
+    for key, (heading, digits) in scores.items():
+        if rows[key].notna().any():
+            values = grouped[key].mean().astype(float), grouped[key].std().astype(float)
+            pairs = zip(*values, strict=True)
+            found[heading] = [figure(m, s, digits) for m, s in pairs]
+    return table(found.assign(seeds=grouped["seed"].nunique().map(str)))
+
+
+def figure(mean: float, deviation: float, digits: int) -> str:
+    if pd.isna(mean):
+        return "–"
+    text = f"{mean:,.{digits}f}"
+    return text if pd.isna(deviation) else f"{text} ± {deviation:.{digits}f}"
 
 
 def families() -> str:
     """Both families, with label maps first and without, floor and ceilings beside."""
-    found, rows = generation(), {}
-    rows["set"] = found.index
-    for key, (heading, digits) in (CARD | {"bits": ("bits a slice", 0)}).items():
-        values = found[key].map(lambda x, d=digits: f"{x:,.{d}f}")
-        rows[heading] = values.where(found[key].notna(), "–").to_list()
-    return table(pd.DataFrame(rows | {"seeds": found["seeds"].map(str).to_list()}))
+    rows = generation().query("share == 1")
+    return sets(rows, ["set"], CARD | {"bits": ("bits a slice", 0)})
+
+
+def families_real() -> str:
+    """Both families on real slices, which have no label maps."""
+    rows = generation("real").query("share == 1")
+    return sets(rows, ["set"], CARD | {"bits": ("bits a slice", 0)})
+
+
+def scaling() -> str:
+    """Both families with a quarter and four times the steps, and what a slice costs."""
+    rows = generation().query("seed == 0 and seconds.notna()")
+    rows = rows[rows["set"].str.endswith("first") & ~rows["set"].str.startswith("ceil")]
+    rows = rows.sort_values(["set", "share"], ascending=[False, True])
+    parts = pd.json_normalize(rows["seconds"]).set_index(rows.index)
+    rows["autoencoder"] = parts[["sharp_vqvae", "sharp_vae"]].sum(axis=1)
+    rows["prior"] = parts[["prior", "flow"]].sum(axis=1)
+    rows["milliseconds"] = rows["sampling_seconds"] * 1000
+    rows["steps"] = rows["share"].map("{:g} times".format)
+    more = {
+        "autoencoder": ("autoencoder, s", 0),
+        "prior": ("its prior, s", 0),
+        "milliseconds": ("ms a slice", 0),
+        "bits": ("bits a slice", 0),
+    }
+    return sets(rows, ["set", "steps"], CARD | more)
 
 
 def network() -> str:
@@ -237,7 +274,8 @@ def findings(results: dict) -> str:
     cards = shipped()
     floor = cards["floor: other patients"]
     ours = pd.DataFrame([c for name, c in cards.items() if name.startswith("shipped")])
-    short = generation()["areas"]
+    rows = generation().query("share == 1")
+    short = rows.groupby("set")["areas"].mean()
     areas = {
         way: " and ".join(
             f"{short[f'{family}, {way}']:.0%}"
@@ -304,7 +342,8 @@ def pages(results: dict) -> dict[Path, str]:
     seconds = results.get(SECONDS, {})
     in_readme = {"results": main_rows(results), "findings": findings(results)}
     in_readme["time"] = minutes(sum(seconds.values()))
-    tables = (rates, codecs, card, families, network, losses, cost, costs, loading)
+    tables = (rates, codecs, card, families, families_real, scaling, network, losses)
+    tables += (cost, costs, loading)
     in_docs = {write.__name__: write() for write in tables}
     found = {
         path: with_blocks(path.read_text(encoding="utf-8"), texts)

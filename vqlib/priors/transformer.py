@@ -122,9 +122,8 @@ class TransformerPrior(Model):
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, codebook_size)
         self.output_embedding = nn.Linear(dim, code_dim)
-        for layer in (self.head, self.output_embedding):  # start: log K nats
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for weights in (*self.head.parameters(), *self.output_embedding.parameters()):
+            nn.init.zeros_(weights)  # start: log K nats
 
     def forward(
         self,

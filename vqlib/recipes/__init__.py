@@ -16,12 +16,7 @@ from vqlib.recipes.autoencoders import (
     encode_codes,
     evaluate,
 )
-from vqlib.recipes.generators import (
-    GENERATORS,
-    decode_maps,
-    encode_maps,
-    reconstruct,
-)
+from vqlib.recipes.generators import GENERATORS, reconstruct
 from vqlib.recipes.latents import (
     LABELS,
     Latents,
@@ -29,6 +24,7 @@ from vqlib.recipes.latents import (
     control_priors,
     encode,
 )
+from vqlib.recipes.maps import decode_maps, encode_maps
 from vqlib.recipes.recipe import Recipe
 from vqlib.recipes.segmenter import SEGMENTER, balanced
 

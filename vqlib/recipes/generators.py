@@ -10,7 +10,6 @@ from torch.utils.data import Dataset
 from vqlib import losses, metrics
 from vqlib.data import Mirrored, SliceData, make_loader
 from vqlib.models import VQVAE, Critic, SharpVAE, SharpVQVAE, VectorQuantizer
-from vqlib.models.sharp import one_hot
 from vqlib.priors import LatentFlow
 from vqlib.profiles import Profile
 from vqlib.recipes.latents import (
@@ -24,6 +23,7 @@ from vqlib.recipes.latents import (
     score_flow,
     score_prior,
 )
+from vqlib.recipes.maps import build_maps, map_latents, map_splits, score_maps
 from vqlib.recipes.recipe import Recipe, Splits, mean_losses
 
 NOTEBOOK = "05_prior_generation"
@@ -33,65 +33,8 @@ def _labels(p: Profile) -> int:
     return LABELS if p.organs_first else 0
 
 
-def _factor(p: Profile, part: str) -> int:
-    return p.shape[0] // p.grid_of(part)[0]
-
-
-# label maps
-
-
-def _build_maps(p: Profile, seed: int) -> VQVAE:
-    s = p.maps
-    quantizer = VectorQuantizer(s.codebook_size, s.code_dim, patience=3, seed=seed)
-    return VQVAE(
-        quantizer=quantizer,
-        factor=_factor(p, "maps"),
-        width=s.width,
-        in_channels=LABELS,
-    )
-
-
-def _map_splits(data: SliceData, source: None, p: Profile) -> Splits:
-    need_labels(data, "a generator that draws them first")
-    return Splits(Mirrored(data.train), data.validate, data.test)
-
-
-@torch.no_grad()
-def encode_maps(model: VQVAE, labels: Tensor) -> Tensor:
-    """Codes of label maps: [N, H, W] -> [N, h, w] int64, on the CPU."""
-    parts = labels.split(64)
-    codes = [model.encode(one_hot(x.to(model.device), LABELS)) for x in parts]
-    return torch.cat(codes).cpu()
-
-
-@torch.no_grad()
-def decode_maps(model: VQVAE, codes: Tensor) -> Tensor:
-    """Label maps of codes: [N, h, w] -> [N, H, W] uint8."""
-    return torch.cat([model.decode(x).argmax(1).byte() for x in codes.split(64)])
-
-
-def _score_maps(model: VQVAE, splits: Splits, seed: int) -> dict:
-    labels, size = splits.test.labels, model.quantizer.codebook_size
-    codes = encode_maps(model, labels)
-    found = decode_maps(model, codes.to(model.device)).cpu()
-    return {
-        "split": "test",
-        "dice": metrics.dice(found, labels),
-        "bits_per_slice": metrics.nominal_bits(codes.shape[1:], size),
-        "order0_bits": metrics.code_entropy_bits(codes, size),
-        "codes_used": metrics.codes_used(codes, size),
-    }
-
-
-def _map_latents(data: SliceData, source: VQVAE, p: Profile) -> Splits:
-    def latents(dataset: Dataset) -> Latents:
-        codes = encode_maps(source, all_labels(dataset))
-        return Latents({"codes": codes}, dataset.positions, dataset.patients)
-
-    return Splits(*map(latents, (Mirrored(data.train), data.validate, data.test)))
-
-
-# slices
+def _factor(p: Profile) -> int:
+    return p.shape[0] // p.grid_of("generator")[0]
 
 
 def _slice_splits(data: SliceData, source: None, p: Profile) -> Splits:
@@ -104,7 +47,7 @@ def _build_vqvae(p: Profile, seed: int) -> SharpVQVAE:
     s = p.generator
     quantizer = VectorQuantizer(s.codebook_size, s.code_dim, patience=3, seed=seed)
     return SharpVQVAE(
-        factor=_factor(p, "generator"),
+        factor=_factor(p),
         width=s.width,
         labels=_labels(p),
         quantizer=quantizer,
@@ -113,8 +56,7 @@ def _build_vqvae(p: Profile, seed: int) -> SharpVQVAE:
 
 def _build_vae(p: Profile, seed: int) -> SharpVAE:
     s = p.generator
-    factor = _factor(p, "generator")
-    return SharpVAE(s.latent_channels, factor, s.width, _labels(p))
+    return SharpVAE(s.latent_channels, _factor(p), s.width, _labels(p))
 
 
 def _with_critic(objective: nn.Module, p: Profile) -> losses.AdversarialObjective:
@@ -236,11 +178,11 @@ _prior = partial(
 )
 GENERATORS = {
     "maps": Recipe(
-        _build_maps,
+        build_maps,
         lambda model, p: losses.MapObjective(model, LABELS),
         _MAPS,
-        splits=_map_splits,
-        score=_score_maps,
+        splits=map_splits,
+        score=score_maps,
         validate=mean_losses,
         schedule="maps",
         notebook=NOTEBOOK,
@@ -248,7 +190,7 @@ GENERATORS = {
     "maps_prior": _prior(
         build=lambda p, _: build_prior(p, "maps", 0),
         settings=(*_MAPS, *_PRIOR),
-        splits=_map_latents,
+        splits=map_latents,
         source="maps",
     ),
     "sharp_vqvae": _sharp(_build_vqvae, _vqvae_objective, _SHARP_VQVAE),
