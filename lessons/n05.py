@@ -1,7 +1,20 @@
-"""Edits of label maps, which notebook 05 draws slices for."""
+"""What notebook 05 alone needs: the names of the colours of label maps, and edits of
+maps to draw slices for."""
 
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
+
+from lessons.figures import MAP_COLOURS
+from vqlib.data import LABEL_NAMES
+
+
+def name_organs(figure: Figure) -> None:
+    """Name the colours of label maps below a figure of `lessons.figures.slice_rows`."""
+    named = zip(LABEL_NAMES[1:], MAP_COLOURS[1:], strict=True)
+    patches = [Patch(color=colour, label=name) for name, colour in named]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
 
 
 def grow(labels: Tensor, organ: int, pixels: int) -> Tensor:

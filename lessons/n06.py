@@ -175,11 +175,16 @@ def moved(card: Card, floor: Card, least: float = 0.05) -> list[str]:
 
 
 def card_table(cards: Mapping[str, Card]) -> pd.DataFrame:
-    """Score cards as a table: a row for each score, a column for each set. Scores that
+    """Score cards as a table: a row for each score, a column for each set, the first of
+    them the floor; a star where one is worse than the floor, see `moved`. Scores that
     no set has are left out."""
-    rows = {}
+    rows, floor = {}, next(iter(cards.values()))
+    worse = [moved(card, floor) for card in cards.values()]
     for name, score in SCORES.items():
-        cells = [_cell(card[name]) for card in cards.values()]
+        cells = [
+            _cell(card[name]) + (" *" if name in found else "")
+            for card, found in zip(cards.values(), worse, strict=True)
+        ]
         if any(cells):
             best = "as the floor" if score.best is None else f"{score.best:g}"
             rows[score.title] = [best, *cells]
@@ -188,7 +193,7 @@ def card_table(cards: Mapping[str, Card]) -> pd.DataFrame:
 
 def _cell(value: float | Interval | None) -> str:
     if isinstance(value, Interval):
-        return f"{value.mean:.3g} ({value.low:.3g} to {value.high:.3g})"
+        return f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})"
     return "" if value is None else f"{value:.2f}"
 
 
@@ -238,6 +243,9 @@ def stored_card(stored: dict | None, data: str) -> pd.DataFrame | None:
         return None
     table = pd.DataFrame(rows)
     scores = [name for name in SCORES if name in table and table[name].notna().any()]
+    if "prior apart" in table:  # a ceiling is the test split itself, decoded
+        ceiling = table["set"].str.startswith("ceiling")
+        table["prior apart"] = table["prior apart"].mask(ceiling)
     found = table.groupby("set", sort=False)[scores]
     mean, spread = found.mean().astype(float), found.std().astype(float)
     text = mean.map("{:.2f}".format) + spread.map(" ± {:.2f}".format)

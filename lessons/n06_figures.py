@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch, Rectangle
 from torch import Tensor
@@ -64,21 +65,27 @@ def balls(
 
 def trial_table(
     orders: Mapping[str, Mapping[str, float]],
+    noticed: Mapping[str, Sequence[str]],
     must_see: Mapping[str, Sequence[str]],
     titles: Mapping[str, str],
 ) -> Figure:
-    """Rank correlations, harm → (score → number), with a frame around what a score
-    exists to see (harm → scores); ``titles`` names the rows, in order."""
+    """Rank correlations, harm → (score → number), in colour where the harm is
+    ``noticed`` (harm → scores), with a frame around what a score exists to see (harm →
+    scores); ``titles`` names the rows, in order."""
     keys, size = list(titles), (8.5, 1.6 + 0.32 * len(titles))
     table = np.array([[found[key] for found in orders.values()] for key in keys], float)
+    seen = np.array([[key in found for found in noticed.values()] for key in keys])
     figure, axis = plt.subplots(figsize=size, layout="constrained")
-    light = {"cmap": "PiYG", "vmin": -1.5, "vmax": 1.5}  # enough to read on
-    shown = axis.imshow(table, aspect="auto", **light)
-    figure.colorbar(shown, ax=axis, label="rank correlation")
+    light = ListedColormap(plt.get_cmap("PiYG")(np.linspace(0.17, 0.83, 256)))
+    coloured = np.where(seen, table, np.nan)
+    shown = axis.imshow(coloured, aspect="auto", cmap=light, vmin=-1, vmax=1)
+    figure.colorbar(shown, ax=axis, label="rank correlation with the harm")
     axis.set_xticks(range(len(orders)), orders, rotation=20, ha="right")
     axis.set_yticks(range(len(keys)), titles.values())
     for (row, column), value in np.ndenumerate(table):
-        axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9)
+        style = {"ha": "center", "va": "center", "fontsize": 9}
+        style["color"] = "black" if seen[row, column] else "0.6"
+        axis.text(column, row, f"{value:.1f}", **style)
     for column, harm in enumerate(orders):
         for key in must_see[harm]:
             if key in keys:

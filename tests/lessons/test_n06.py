@@ -118,10 +118,13 @@ def test_what_moved_beyond_chance():
 
 
 def test_cards_become_a_table():
-    a, b = flat_card(shape=Interval(1.0, 0, 2)), flat_card(agreement=None)
+    a = flat_card(shape=Interval(1.0, 0, 2))
+    b = flat_card(agreement=None, recall=0.1, precision=0.46)
     table = n06.card_table({"a": a, "b": b})
     assert "organ positions" not in table.index  # nobody has it
-    assert table.loc["KID, segmenter", "a"] == "1 (0 to 2)"
+    assert table.loc["KID, segmenter", "a"] == "1.0 (0.0 to 2.0)"
+    assert table.loc["recall", "b"] == "0.10 *"  # worse than the floor
+    assert table.loc["precision", "b"] == "0.46"  # by chance
     assert table.loc["agreement", "b"] == ""
     assert table.loc["recall", "best"] == "as the floor"
 
@@ -157,9 +160,11 @@ def test_rows_by_lot_near_a_place():
 
 def test_frames_stand_around_what_must_be_seen():
     orders = {"blur": {"a": 1.0, "b": 0.0}, "copies": {"a": -1.0, "b": 0.5}}
-    figure = n06_figures.trial_table(
-        orders, {"blur": ("a",), "copies": ("b", "gone")}, {"a": "A", "b": "B"}
-    )
+    seen, must_see = {"blur": ["a"], "copies": []}, {"blur": ("a",)}
+    must_see["copies"] = "b", "gone"
+    figure = n06_figures.trial_table(orders, seen, must_see, {"a": "A", "b": "B"})
+    colours = [text.get_color() for text in figure.axes[0].texts]
+    assert colours == ["black", "0.6", "0.6", "0.6"]  # noticed: only blur by A
     centres = [
         (round(p.get_x() + 0.46), round(p.get_y() + 0.46))
         for p in figure.axes[0].patches
