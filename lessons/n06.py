@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from lessons.sharpness import blurred
 from vqlib import generator
-from vqlib.data import SliceDataset
+from vqlib.data import LABEL_NAMES, SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics import Interval, Slices, thumbnail_distances
 from vqlib.metrics.scorecard import SCORES, Card
@@ -197,6 +198,19 @@ def _cell(value: float | Interval | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def grain(slices: Slices, margin: int = 2) -> dict[str, float]:
+    """How much pixels that lie side by side differ on average, in air and in each
+    tissue of the maps, at least ``margin`` pixels from its border; NaN where there is
+    no such pixel."""
+    found, names = {}, ("air", "fat and muscle", *LABEL_NAMES[2:])
+    steps = slices.images[:, 0].diff(dim=1).abs()  # [N, H - 1, W]
+    for value, name in enumerate(names):
+        other = (slices.labels != value).float()[:, None]
+        inside = max_pool2d(other, 2 * margin + 1, 1, margin)[:, 0] == 0
+        found[name] = float(steps[inside[:, 1:] & inside[:, :-1]].mean())
+    return found
+
+
 def nearest_training(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """For each sample `[N, 1, H, W]` the distance `[N]` to its nearest training slice,
     and that slice `[N, 1, H, W]`, mirrored where it is nearer so."""
@@ -231,22 +245,24 @@ def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
     return found
 
 
-def stored_card(stored: dict | None, data: str) -> pd.DataFrame | None:
-    """Mean and standard deviation over seeds of the stored ``rows`` of a data set: a
-    row for each score, a column for each set. None where nothing of it is stored."""
+def stored_rows(stored: dict | None, data: str) -> pd.DataFrame | None:
+    """What is stored of a data set, at the usual training time: a row for each set and
+    seed, ceilings left out. None where nothing of it is stored."""
     rows = [
         row
         for row in (stored or {}).get("rows", [])
-        if row.get("data", data) == data and row.get("share", 1) == 1
+        if row.get("data", data) == data
+        and row.get("share", 1) == 1
+        and not row["set"].startswith("ceiling")
     ]
-    if not rows:
-        return None
-    table = pd.DataFrame(rows)
-    scores = [name for name in SCORES if name in table and table[name].notna().any()]
-    if "prior apart" in table:  # a ceiling is the test split itself, decoded
-        ceiling = table["set"].str.startswith("ceiling")
-        table["prior apart"] = table["prior apart"].mask(ceiling)
-    found = table.groupby("set", sort=False)[scores]
+    return pd.DataFrame(rows) if rows else None
+
+
+def stored_card(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over the seeds of `stored_rows`: a row for each
+    score, a column for each set."""
+    scores = [name for name in SCORES if name in rows and rows[name].notna().any()]
+    found = rows.groupby("set", sort=False)[scores]
     mean, spread = found.mean().astype(float), found.std().astype(float)
     text = mean.map("{:.2f}".format) + spread.map(" ± {:.2f}".format)
     text = text.where(spread.notna(), mean.map("{:.2f}".format))

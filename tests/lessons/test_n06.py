@@ -1,10 +1,12 @@
+import math
+
 import matplotlib.pyplot as plt
 import pytest
 import torch
 from made_patients import judge, tiny
 
 from lessons import n06, n06_figures
-from vqlib.metrics import SCORES, Interval, take
+from vqlib.metrics import SCORES, Interval, Slices, take
 
 
 def base(n=48):
@@ -136,12 +138,29 @@ def test_a_stored_card_is_a_mean_over_seeds():
         for seed, value in enumerate(values)
     ]
     others = [rows[0] | {"data": "real"}, rows[0] | {"share": 4.0}]
-    table = n06.stored_card({"rows": rows + others}, "phantom")
+    others += [rows[0] | {"set": "ceiling of x"}]
+    kept = n06.stored_rows({"rows": rows + others}, "phantom")
+    assert len(kept) == len(rows)
+    table = n06.stored_card(kept)
     assert table.loc["recall", "x"] == "0.60 ± 0.14"
     assert table.loc["recall", "floor"] == "0.20"  # one seed has no spread
     assert list(table.index) == ["recall"]
-    assert n06.stored_card({"rows": rows}, "elsewhere") is None
-    assert n06.stored_card(None, "phantom") is None
+    assert n06.stored_rows({"rows": rows}, "elsewhere") is None
+    assert n06.stored_rows(None, "phantom") is None
+
+
+def test_grain_is_measured_inside_each_tissue():
+    images, labels = (
+        torch.zeros(1, 1, 24, 24),
+        torch.zeros(1, 24, 24, dtype=torch.uint8),
+    )
+    labels[:, 8:16], labels[:, 16:] = 3, 1
+    images[:, :, 8:16:2] = 0.5  # stripes in the bladder
+    images[:, :, 16:] = 0.8  # a step at its border
+    found = n06.grain(Slices(images, labels=labels))
+    assert found["bladder"] == 0.5
+    assert found["air"] == found["fat and muscle"] == 0
+    assert math.isnan(found["prostate"])
 
 
 def test_a_mirrored_copy_is_shown_as_it_lies():
