@@ -1,12 +1,18 @@
-"""A small data folder in the HipMRI layout."""
-
 import pytest
 from slice_files import write_slice
 
 
 @pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty project folder."""
+    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def slices(tmp_path):
-    """Two train patients, one with 11 slices so that natural order shows."""
+    """A small data folder in the HipMRI layout: two train patients, one with 11 slices
+    so that natural order shows."""
     folder = tmp_path / "study"
     for number in range(11):
         write_slice(folder, "train", 4, 0, number)

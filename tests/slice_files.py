@@ -6,7 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from vqlib.data.layout import SPLITS
 from vqlib.errors import UserError
+
+BLADDER = np.ones((256, 128), np.uint8)  # a body with a bladder
+BLADDER[100:150, 40:80] = 3
 
 
 def refusal(call, *args, match: str = "") -> str:
@@ -32,3 +36,11 @@ def write_slice(folder: Path, split, case, week, number, pixels=None, label=None
     if label is not None:
         write_nifti(folder / f"keras_slices_seg_{split}" / f"seg_{stem}", label)
     return write_nifti(folder / f"keras_slices_{split}" / f"case_{stem}", pixels)
+
+
+def write_study(folder: Path, counts=(8, 2, 2), label=None) -> Path:
+    """A patient in each split, with so many slices."""
+    for split, case, count in zip(SPLITS, (4, 36, 40), counts, strict=True):
+        for number in range(count):
+            write_slice(folder, split, case, 0, number, label=label)
+    return folder

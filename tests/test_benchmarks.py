@@ -1,13 +1,10 @@
 """What is stored: the samples of the shipped generator and the priors of the quick
 profile reach what they are meant to."""
 
-from pathlib import Path
-
 import pytest
+from commands import ROOT
 
 from vqlib.runs import load_json
-
-ROOT = Path(__file__).parents[1]
 
 
 def shipped_cards():

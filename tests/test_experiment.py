@@ -15,12 +15,6 @@ from vqlib.recipes import AUTOENCODERS, code_nats
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture
 def data(home):
     return made_data(home)

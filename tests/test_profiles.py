@@ -1,13 +1,11 @@
 import json
 import math
-from pathlib import Path
 
 import pytest
+from commands import NOTEBOOKS, text
 
 from vqlib import profiles, settings
 from vqlib.errors import UserError
-
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def test_flat_names_reach_the_groups():
@@ -25,8 +23,8 @@ def test_every_number_has_a_range():
     numbers = {
         k for k, v in profiles.get("quick").as_dict().items() if type(v) in (int, float)
     }
-    for path in NOTEBOOKS.glob("0*.ipynb"):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for path in NOTEBOOKS:
+        cells = json.loads(text(path))["cells"]
         for line in next(c for c in cells if c["cell_type"] == "code")["source"]:
             name, _, kind = line.split(" = ")[0].partition(": ")
             numbers |= {name} if kind in ("int", "float") else set()

@@ -3,15 +3,13 @@
 import re
 import shlex
 import tomllib
-from pathlib import Path
 
 import click
 import nbformat
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from papermill.cli import papermill
-from slice_files import write_slice
+from commands import NOTEBOOKS, ROOT, text, vqlib
+from slice_files import BLADDER, write_study
 
 from vqlib import profiles, recipes
 from vqlib.cli import main
@@ -19,7 +17,6 @@ from vqlib.cli.train import _typed as typed
 from vqlib.errors import UserError
 from vqlib.settings import FLAT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
 NAMED = (click.exceptions.NoArgsIsHelpError, click.MissingParameter)  # without values
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -43,8 +40,7 @@ def follow(*words: str) -> list[str]:
         assert remedy[0] == "train", said
         assert remedy[1] not in trained, said
         trained.append(remedy[1])
-        done = CliRunner().invoke(main, remedy)
-        assert done.exit_code == 0, (remedy, done.output)
+        vqlib(*remedy)
     return trained
 
 
@@ -53,13 +49,7 @@ def follow(*words: str) -> list[str]:
     [("prior", "sharp_vqvae"), ("maps_prior", "maps"), ("flow", "sharp_vae")],
 )
 def test_what_a_training_lacks_is_trained_as_it_says(home, kind, source):
-    label = np.ones((256, 128), np.uint8)
-    label[100:150, 40:80] = 3
-    for case, (split, count) in enumerate(
-        {"train": 6, "validate": 2, "test": 2}.items(), start=4
-    ):
-        for number in range(count):
-            write_slice(home / "a study", split, case, 0, number, label=label)
+    write_study(home / "a study", (6, 2, 2), BLADDER)
     words = ["train", kind, "--profile", "smoke", "--data-dir", "a study"]
     words += ["--run", "my run", "--seed", "3"]
     for group in ("generator", "maps", "prior", "flow"):
@@ -70,8 +60,7 @@ def test_what_a_training_lacks_is_trained_as_it_says(home, kind, source):
 def test_what_a_generator_lacks_is_trained_as_it_says(home):
     words = ["--profile", "smoke", "--run", "my run", "--seed", "3"]
     words += ["-p", "generator_steps", "2", "-p", "generator_width", "16"]
-    result = CliRunner().invoke(main, ["train", "sharp_vqvae", *words])
-    assert result.exit_code == 0, result.output
+    vqlib("train", "sharp_vqvae", *words)
     draw = ["sample", "--run", "my run", "--n", "1", "--out"]
     assert follow(*draw, "a") == ["prior", "maps", "maps_prior"]
     assert follow(*draw, "b", "--family", "vae") == ["sharp_vae", "flow"]
@@ -79,7 +68,7 @@ def test_what_a_generator_lacks_is_trained_as_it_says(home):
 
 @pytest.mark.parametrize("run", ["full", "my run", "r"])
 def test_a_run_without_results(home, run):
-    said = CliRunner().invoke(main, ["results", "--run", run]).stderr
+    said = vqlib("results", "--run", run, code=1).stderr
     values = parsed(shlex.split(said.split("make them with: vqlib ")[1]))
     assert values["run" if run != "full" else "profile"] == run
 
@@ -101,24 +90,24 @@ def parsed(words: list[str]) -> dict:
     return values
 
 
-def commands(text: str):
+def commands(page: str):
     """The command lines in a text, those in several lines as one."""
-    text = text.replace("\\\n", " ")
-    for found in re.finditer(r"(?:^|`|do |-m |: )vqlib ([a-z][^`\n;#]*)", text, re.M):
+    page = page.replace("\\\n", " ")
+    for found in re.finditer(r"(?:^|`|do |-m |: )vqlib ([a-z][^`\n;#]*)", page, re.M):
         if not re.search(r"[…$]", found[1]):
             yield found[1]
 
 
 def texts():
     for page in PAGES:
-        yield page.name, page.read_text(encoding="utf-8")
-    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        yield page.name, text(page)
+    for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         yield path.name, "\n".join(cell.source for cell in cells)
 
 
 def test_every_command_on_a_page_is_one():
-    found = [(name, line) for name, text in texts() for line in commands(text)]
+    found = [(name, line) for name, page in texts() for line in commands(page)]
     assert len(found) > 30
     wrong = []
     for name, line in found:
@@ -132,23 +121,16 @@ def test_every_command_on_a_page_is_one():
 
 def test_what_troubleshooting_names_is_there():
     """Settings, targets of make, extras, sections of notebooks."""
-    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    page = text("docs/troubleshooting.md")
     spans = SPAN.findall(page)
     for words in [shlex.split(span) for span in spans if span.startswith("-p ")]:
         parsed(["train", "vqvae", *words])
-    made = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make (\w+)", page):
-        assert f"\n{target}:" in made
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        assert f"\n{target}:" in text("Makefile")
+    project = tomllib.loads(text("pyproject.toml"))["project"]
     for extra in re.findall(r"\[(\w+)\]\"", page):
-        assert extra in project["project"]["optional-dependencies"]
+        assert extra in project["optional-dependencies"]
     for name, sections in re.findall(r"notebooks/(\w+)\.ipynb\), ([\d., and]+)", page):
-        source = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+        source = text(f"notebooks/{name}.ipynb")
         for section in re.findall(r"\d\.\d+", sections):
             assert f"## {section} " in source, (name, section)
-
-
-def test_papermill_lists_the_parameters():
-    notebook = str(ROOT / "notebooks" / "03_vqvae_training.ipynb")
-    result = CliRunner().invoke(papermill, ["--help-notebook", notebook])
-    assert "codebook_size" in result.output

@@ -3,22 +3,16 @@
 import re
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
+from commands import NOTEBOOKS, ROOT, text
 
-ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "resources"
 
 
 @pytest.fixture(autouse=True)
 def beside_the_scripts(monkeypatch):
     monkeypatch.syspath_prepend(RESOURCES)
-
-
-def run_script(name, *arguments, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    runpy.run_path(str(RESOURCES / name), run_name="__main__")
 
 
 def creator(svg):
@@ -31,25 +25,19 @@ def words(svg):
 
 @pytest.mark.parametrize("name", ["vae", "vqvae"])
 def test_script_draws_the_committed_drawing(name, tmp_path, monkeypatch):
-    run_script(f"draw_{name}.py", tmp_path / f"{name}.svg", monkeypatch=monkeypatch)
-    drawn = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
-    kept = (RESOURCES / f"{name}.svg").read_text(encoding="utf-8")
+    script = RESOURCES / f"draw_{name}.py"
+    monkeypatch.setattr(sys, "argv", [script.name, str(tmp_path / f"{name}.svg")])
+    runpy.run_path(str(script), run_name="__main__")
+    drawn, kept = text(tmp_path / f"{name}.svg"), text(f"resources/{name}.svg")
     assert words(drawn) == words(kept)
     if creator(drawn) == creator(kept):  # else the same, drawn by another matplotlib
         assert drawn == kept
 
 
 def test_vqvae_drawing_names_the_five_components():
-    named = words((RESOURCES / "vqvae.svg").read_text(encoding="utf-8"))
-    for component in (
-        "Encoder",
-        "embedding space (codebook)",
-        "quantization",
-        "Decoder",
-        "training signal",
-        "straight-through estimator",
-    ):
-        assert component in named
+    named = {"Encoder", "embedding space (codebook)", "quantization", "Decoder"}
+    named |= {"training signal", "straight-through estimator"}
+    assert named <= {*words(text("resources/vqvae.svg"))}
 
 
 def test_every_drawing_has_its_script():
@@ -64,24 +52,21 @@ def test_every_quoted_number_is_a_stored_one():
 
     pages = update_readme.pages(load_json(RESOURCES / "results_quick.json"))
     assert len(pages) == 8  # README, results, and six notebooks for their durations
-    for path, text in pages.items():
-        assert path.read_text(encoding="utf-8") == text, path.name
+    for path, wanted in pages.items():
+        assert text(path) == wanted, path.name
 
 
 def test_readme_is_short_and_says_how_long_each_notebook_takes():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = text("README.md")
     assert len(page.splitlines()) <= 120
-    for path in ROOT.glob("notebooks/*.ipynb"):
+    for path in NOTEBOOKS:
         assert re.search(rf"\(notebooks/{path.name}\) \| [1-9]\d* \|", page), path.name
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/data.md"])
 def test_links_lead_somewhere(page):
-    path = ROOT / page
-    targets = re.findall(
-        r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", path.read_text(encoding="utf-8")
-    )
+    targets = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", text(page))
     local = [a or b for a, b in targets if "://" not in (a or b)]
     for target in local:
-        assert (path.parent / target).exists(), target
+        assert ((ROOT / page).parent / target).exists(), target
     assert local or page == "docs/data.md"

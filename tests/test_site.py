@@ -3,24 +3,20 @@
 import json
 import re
 import runpy
-from pathlib import Path
 
 import click
 import pytest
+from commands import NOTEBOOKS, ROOT, text
 
 from vqlib.cli import main
 from vqlib.settings import FLAT
-
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))
 
 
 def test_every_page_is_in_a_table_of_contents():
     pages = [p for p in ROOT.glob("docs/**/*.md") if "_" not in p.parent.name]
     listed = {ROOT / "docs/index.md"}
     for page in pages:
-        text = page.read_text(encoding="utf-8")
-        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text(page), re.DOTALL):
             for entry in tree.split():
                 listed |= {*page.parent.glob(f"{entry}.md")}
     assert {*pages} == listed
@@ -30,7 +26,7 @@ def test_every_page_is_in_a_table_of_contents():
 def test_every_figure_of_a_notebook_has_an_alternative_text(path):
     """In the cell's metadata, which `vqlib notebooks refresh` keeps:
     ``{"mystnb": {"image": {"alt": "…"}}}``."""
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+    for cell in json.loads(text(path))["cells"]:
         kinds = {kind for o in cell.get("outputs", []) for kind in o.get("data", {})}
         if kinds & {"image/png", "image/svg+xml"}:
             alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
@@ -45,8 +41,8 @@ def test_the_reference_has_every_setting_and_what_it_means():
 
 
 def test_the_reference_has_every_command():
-    page = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     commands = main.list_commands(click.Context(main))
+    page = text("docs/reference/cli.md")
     assert {*re.findall(r":prog: vqlib (\w+)", page)} == {*commands}
 
 
@@ -54,7 +50,7 @@ def test_the_reference_has_every_command():
 def test_a_deck_has_a_title_figures_and_findings(path):
     pytest.importorskip("markdown_it")
     deck = runpy.run_path(str(ROOT / "docs/slides.py"))["deck"]
-    title, slides = deck(json.loads(path.read_text(encoding="utf-8")))
+    title, slides = deck(json.loads(text(path)))
     assert title.startswith(f"{int(path.stem[:2])} ·")
     assert "You will learn" in slides[0]
     assert "What this run found" in slides[-1]
@@ -64,20 +60,15 @@ def test_a_deck_has_a_title_figures_and_findings(path):
 
 def test_what_runs_elsewhere_calls_targets_that_there_are():
     """Workflows and the development container; the tests run on three systems."""
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    tests, site, container = (
-        (ROOT / file).read_text(encoding="utf-8")
-        for file in (
-            ".github/workflows/tests.yml",
-            ".github/workflows/site.yml",
-            ".devcontainer/devcontainer.json",
-        )
-    )
+    tests = text(".github/workflows/tests.yml")
+    site = text(".github/workflows/site.yml")
+    container = text(".devcontainer/devcontainer.json")
     assert "make" in json.loads(container)["postCreateCommand"]
     called = re.findall(r"\bmake ([^\n#\"]+)", tests + site + container)
     assert len(called) > 4
     for target in " ".join(called).split():
         name = target.replace(".venv", r"\$\(VENV\)")
-        assert "=" in target or re.search(rf"^({name}:|\w+ = {name}$)", makefile, re.M)
+        made = re.search(rf"^({name}:|\w+ = {name}$)", text("Makefile"), re.M)
+        assert made or "=" in target
     for part in ("ubuntu", "macos", "windows", '"3.11"', '"3.x"'):
         assert part in tests

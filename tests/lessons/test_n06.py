@@ -1,6 +1,7 @@
 import math
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from made_patients import judge, tiny
@@ -73,21 +74,21 @@ def test_every_score_orders_what_it_must_see(harm):
         assert bad[-1] > bad[0], (name, values)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "floor", "expected"),
-    [
-        ("copies", 0.25, 0.3, 0.2),
-        ("copies", 0.0, 0.3, 0),
-        ("nearest", 0.4, 1.0, 0.6),
-        ("nearest", 1.4, 1.0, 0.4),
-        ("recall", 0.5, 0.7, 0.2),
-        ("recall", 0.9, 0.7, 0),
-        ("agreement", 0.9, 0.95, 0.1),
-        ("told apart", 0.4, 0.5, 0),
-        ("texture", Interval(-0.3, -1, 1), Interval(0.0, -1, 1), 0),
-        ("shape", Interval(4.0, 3, 5), Interval(0.5, 0, 1), 4),
-    ],
-)
+BADNESS = [  # score, value, floor, how bad that is
+    ("copies", 0.25, 0.3, 0.2),
+    ("copies", 0.0, 0.3, 0),
+    ("nearest", 0.4, 1.0, 0.6),
+    ("nearest", 1.4, 1.0, 0.4),
+    ("recall", 0.5, 0.7, 0.2),
+    ("recall", 0.9, 0.7, 0),
+    ("agreement", 0.9, 0.95, 0.1),
+    ("told apart", 0.4, 0.5, 0),
+    ("texture", Interval(-0.3, -1, 1), Interval(0.0, -1, 1), 0),
+    ("shape", Interval(4.0, 3, 5), Interval(0.5, 0, 1), 4),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "floor", "expected"), BADNESS)
 def test_badness_knows_which_way_is_better(name, value, floor, expected):
     assert n06.badness(name, value, floor) == pytest.approx(expected)
 
@@ -179,22 +180,17 @@ def test_rows_by_lot_near_a_place():
 
 def test_frames_stand_around_what_must_be_seen():
     orders = {"blur": {"a": 1.0, "b": 0.0}, "copies": {"a": -1.0, "b": 0.5}}
-    seen, must_see = {"blur": ["a"], "copies": []}, {"blur": ("a",)}
-    must_see["copies"] = "b", "gone"
-    figure = n06_figures.trial_table(orders, seen, must_see, {"a": "A", "b": "B"})
-    colours = [text.get_color() for text in figure.axes[0].texts]
+    seen, must = {"blur": ["a"], "copies": []}, {"blur": ("a",), "copies": ("b", "gone")}
+    axis = n06_figures.trial_table(orders, seen, must, {"a": "A", "b": "B"}).axes[0]
+    colours = [text.get_color() for text in axis.texts]
     assert colours == ["black", "0.6", "0.6", "0.6"]  # noticed: only blur by A
-    centres = [
-        (round(p.get_x() + 0.46), round(p.get_y() + 0.46))
-        for p in figure.axes[0].patches
-    ]
-    assert centres == [(0, 0), (1, 1)]
+    corners = [(frame.get_x(), frame.get_y()) for frame in axis.patches]
+    assert np.round(np.array(corners) + 0.46).tolist() == [[0, 0], [1, 1]]
 
 
 def test_each_pair_has_one_drawn_slice_on_a_random_side():
-    sides = n06_figures.blind_test(
-        torch.ones(5, 1, 16, 8), torch.zeros(5, 1, 16, 8), seed=1
-    )
+    white = torch.ones(5, 1, 16, 8)
+    sides = n06_figures.blind_test(white, 0 * white, seed=1)
     assert set(sides) == {"left", "right"}
     axes = plt.gcf().axes
     for number, side in enumerate(sides):

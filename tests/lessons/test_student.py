@@ -1,31 +1,30 @@
 import nbformat
 import pytest
-from click.testing import CliRunner
+from commands import refused, vqlib
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lessons import student
 from lessons.tutorial import find_notebooks
-from vqlib.cli import main
 
+SOLUTION, CHECK = {"tags": ["solution"]}, {"tags": ["check"]}
 SOLVED = [
     new_markdown_cell("### Exercise 9.1: add"),
     new_code_cell(
         "def add(a, b):\n    # YOUR CODE HERE\n    secret = a + b\n    return secret",
-        metadata={"tags": ["solution"]},
+        metadata=SOLUTION,
         outputs=[
             new_output("stream", text="secret"),
             new_output("display_data", {"image/png": "expected"}),
         ],
     ),
-    new_code_cell("assert add(1, 2) == 3", metadata={"tags": ["check"]}),
+    new_code_cell("assert add(1, 2) == 3", metadata=CHECK),
     new_markdown_cell("### Exercise 9.2: name"),
     new_code_cell(
-        "answer = None\n# YOUR CODE HERE\nanswer = 'secret'",
-        metadata={"tags": ["solution"]},
+        "answer = None\n# YOUR CODE HERE\nanswer = 'secret'", metadata=SOLUTION
     ),
-    new_code_cell("assert answer == 'secret'[:]", metadata={"tags": ["check"]}),
+    new_code_cell("assert answer == 'secret'[:]", metadata=CHECK),
 ]
 
 
@@ -37,9 +36,8 @@ def test_nothing_of_a_solution_is_left_but_its_figure():
     made = student.student_version(notebook())
     first, second = (made.cells[i] for i in (1, 4))
     assert "secret" not in first.source + second.source
-    assert first.source.startswith(
-        "def add(a, b):\n    # YOUR CODE HERE\n    raise Not"
-    )
+    begin = "def add(a, b):\n    # YOUR CODE HERE\n    raise Not"
+    assert first.source.startswith(begin)
     assert second.source.startswith("answer = None\n# YOUR CODE HERE\nraise Not")
     assert [list(o.data) for o in first.outputs] == [["image/png"]]
     assert "secret" in notebook().cells[1].source  # the source stays
@@ -66,8 +64,7 @@ def test_the_instructors_cells_have_the_metadata_of_nbgrader():
 
 
 def test_every_exercise_of_the_lessons_has_a_scaffold_and_a_check(tmp_path):
-    result = CliRunner().invoke(main, ["student", str(tmp_path / "out")])
-    assert result.exit_code == 0, result.output
+    vqlib("student", tmp_path / "out")
     paths = find_notebooks(())
     assert len(list((tmp_path / "out").rglob("*.ipynb"))) == 2 * len(paths)
     for path in paths:
@@ -85,6 +82,4 @@ def test_every_exercise_of_the_lessons_has_a_scaffold_and_a_check(tmp_path):
             assert marker, (path.name, i)
             assert solution.strip(), (path.name, i)
             assert solution not in text, (path.name, i)
-    again = CliRunner().invoke(main, ["student", str(tmp_path / "out")])
-    assert again.exit_code == 1
-    assert "is not empty" in again.output
+    assert "is not empty" in refused("student", tmp_path / "out")

@@ -9,18 +9,12 @@ import sys
 import nbformat
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from nbformat.v4 import (
-    new_code_cell,
-    new_markdown_cell,
-    new_notebook,
-    new_output,
-)
+from commands import vqlib
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from slice_files import refusal
 
 from lessons import refresh, tutorial
-from vqlib.cli import main
-from vqlib.errors import UserError
 from vqlib.runs import project_root
 
 pytestmark = pytest.mark.notebooks
@@ -45,14 +39,8 @@ def write(name, *cells, more=""):
     folder = project_root() / "notebooks"
     folder.mkdir(exist_ok=True)
     parameters = new_code_cell(PARAMETERS + more, metadata={"tags": ["parameters"]})
-    notebook = new_notebook(
-        cells=[
-            new_markdown_cell("# A title"),
-            parameters,
-            *(new_code_cell(source) for source in cells),
-        ],
-        metadata=refresh.KERNEL,
-    )
+    cells = [new_markdown_cell("# A title"), parameters, *map(new_code_cell, cells)]
+    notebook = new_notebook(cells=cells, metadata=refresh.KERNEL)
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
@@ -62,19 +50,15 @@ def outputs(path):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
+def home(home, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     # a foreign kernel under the usual name, first in the search path
-    foreign = tmp_path / "jupyter" / "kernels" / "python3"
+    foreign = home / "jupyter" / "kernels" / "python3"
     foreign.mkdir(parents=True)
-    (foreign / "kernel.json").write_text(
-        json.dumps(
-            {"argv": ["/no/such/python"], "display_name": "x", "language": "python"}
-        )
-    )
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    return tmp_path
+    about = {"argv": ["/no/such/python"], "display_name": "x", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(about))
+    monkeypatch.setenv("JUPYTER_PATH", str(home / "jupyter"))
+    return home
 
 
 def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
@@ -91,8 +75,7 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
         tutorial, "execute", lambda *given: limits.append(given[-1]) or execute(*given)
     )
     options = "--run trial --data-dir slices --seed 7 -p codebook_size 21 --no-cache"
-    shown = CliRunner().invoke(main, ["tutorial", *options.split()])
-    assert shown.exit_code == 0, shown.output
+    shown = vqlib("tutorial", *options.split())
     executed = home / "runs/trial/notebooks"
     assert json.loads(outputs(executed / "01_first.ipynb")[0].text) == {
         "python": sys.executable,
@@ -118,17 +101,16 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
 RAISES = "class UserError(ValueError): ...\nraise UserError('slice x is broken')"
 
 
-@pytest.mark.parametrize(
-    ("source", "lines"),
-    [
-        ("value = 1\nraise KeyError('no such key')", ["KeyError: 'no such key'"]),
-        (RAISES, ["slice x is broken"]),
-        ("import time\ntime.sleep(600)", ["went past its time limit of 2 seconds"]),
-        ("import os\nos._exit(9)", ["the kernel stopped: Kernel died"]),
-    ],
-    ids=["fault", "user-error", "time-limit", "dead-kernel"],
-)
-def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
+FAILURES = {  # a cell, what is said of it
+    "value = 1\nraise KeyError('no such key')": "KeyError: 'no such key'",
+    RAISES: "slice x is broken",
+    "import time\ntime.sleep(600)": "went past its time limit of 2 seconds",
+    "import os\nos._exit(9)": "the kernel stopped: Kernel died",
+}
+
+
+@pytest.mark.parametrize("source", FAILURES)
+def test_a_failure_is_told_in_a_few_lines_and_stops(home, source):
     write("01_first", "print('so far')", source)
     write("02_second", "1")
     with pytest.raises(tutorial.NotebookError) as caught:
@@ -138,7 +120,7 @@ def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
     assert where.startswith("notebook 01_first.ipynb failed in cell [")
     assert where.endswith("which begins: " + source.splitlines()[0])
     assert len(reasons) <= tutorial.ERROR_LINES
-    assert lines[0] in reasons[-1]
+    assert FAILURES[source] in reasons[-1]
     assert "\x1b" not in str(caught.value)
     assert kept.endswith(str(executed / "01_first.ipynb"))
     shown = outputs(executed / "01_first.ipynb")
@@ -148,14 +130,13 @@ def test_a_failure_is_told_in_a_few_lines_and_stops(home, source, lines):
 
 
 def test_only_some_notebooks(home):
-    with pytest.raises(UserError, match="no notebooks in"):
-        tutorial.find_notebooks()
+    refusal(tutorial.find_notebooks, match="no notebooks in")
     for name in ("01_first", "02_second", "03_third", "draft"):
         write(name)
     names = [p.stem for p in tutorial.find_notebooks(["3", "01_first"])]
     assert names == ["01_first", "03_third"]
-    with pytest.raises(UserError, match="did you mean '02_second'"):
-        tutorial.find_notebooks(["02_secnd"])
+    meant = "did you mean '02_second'"
+    refusal(tutorial.find_notebooks, ["02_secnd"], match=meant)
 
 
 def test_text_becomes_what_the_notebook_declares(home):
@@ -168,36 +149,26 @@ def test_text_becomes_what_the_notebook_declares(home):
 
 
 def test_refresh_writes_clean_notebooks_in_place(home):
-    source = (
-        "import sys\nprint('kept')\nprint(f'{50}%|###  | 1/2 [00:01]', file=sys.stderr)"
-    )
-    write("01_first", source, "run")
+    bar = "print(f'{50}%|###  | 1/2 [00:01]', file=sys.stderr)"
+    write("01_first", f"import sys\nprint('kept')\n{bar}", "run")
     path = home / "notebooks" / "01_first.ipynb"
+    kept = {"tags": ["solution"], "jupyter": {"source_hidden": True}}
+    kept |= {"mystnb": {"image": {"alt": "what the figure shows"}}}
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[3].metadata = {
-        "tags": ["solution"],
-        "jupyter": {"source_hidden": True},
-        "mystnb": {"image": {"alt": "what the figure shows"}},
-        "execution": {"iopub.status.busy": "2001-01-01"},
-    }
+    passing = {"execution": {"iopub.status.busy": "2001-01-01"}}
+    notebook.cells[3].metadata = kept | passing
     nbformat.write(notebook, path)
     refresh.refresh_notebooks()
-    text = (home / "notebooks/01_first.ipynb").read_text(encoding="utf-8")
-    assert "papermill" not in text
-    assert "50%" not in text
-    assert sys.version.split()[0] not in text
-    notebook = nbformat.read(home / "notebooks/01_first.ipynb", as_version=4)
+    text = path.read_text(encoding="utf-8")
+    for gone in ("papermill", "50%", sys.version.split()[0]):
+        assert gone not in text
+    notebook = nbformat.read(path, as_version=4)
     assert notebook.cells[1].metadata.tags == ["parameters"]
-    assert notebook.cells[3].metadata == {
-        "tags": ["solution"],
-        "jupyter": {"source_hidden": True},
-        "mystnb": {"image": {"alt": "what the figure shows"}},
-    }
+    assert notebook.cells[3].metadata == kept
     assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3]
     assert notebook.cells[2].outputs[0].text == "kept\n"
     assert notebook.cells[3].outputs[0].data["text/plain"] == "'quick'"
-    with pytest.raises(UserError, match="exists; remove it"):
-        refresh.refresh_notebooks()
+    refusal(refresh.refresh_notebooks, match="exists; remove it")
 
 
 def test_committed_figures_keep_small_organs_coloured_and_scans_grey():

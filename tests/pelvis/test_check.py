@@ -2,12 +2,11 @@
 
 import re
 import shutil
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import python
 from scan_files import phantom_scans
 from scipy.ndimage import gaussian_filter
 from slice_files import write_nifti, write_slice
@@ -201,8 +200,10 @@ def test_notes(slices, change, words):
 
 LOADED = """
 import sys
-from vqlib.cli import main
+import vqlib
 slow = "numpy", "nibabel", "pandas", "pydicom", "scipy.ndimage", "torch"
+print([name for name in slow if name in sys.modules])
+from vqlib.cli import main
 for command in ("phantom --help", "convert --help", "fetch --help", "check ."):
     main(["data", *command.split()], standalone_mode=False)
     print([name for name in slow if name in sys.modules])
@@ -217,7 +218,6 @@ def test_commands_load_only_what_they_need(slices, monkeypatch):
     """So they start in less than half a second; and processes that draw, convert or
     decode slices stay small."""
     monkeypatch.setenv("VQLIB_CACHE", "off")
-    run = [sys.executable, "-c", LOADED]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=slices)
-    loaded = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    assert loaded == ["[]"] * 3 + ["['numpy', 'nibabel']", "[False]"], done.stderr
+    lines = python("-c", LOADED, cwd=slices).splitlines()
+    loaded = [line for line in lines if line.startswith("[")]
+    assert loaded == ["[]"] * 4 + ["['numpy', 'nibabel']", "[False]"]

@@ -1,7 +1,6 @@
 """Whole conversions: what is written, what is resumed, what is refused."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ import filelock
 import nibabel as nib
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import content, vqlib
 from scan_files import (
     SHAPE,
     STACK,
@@ -25,7 +24,6 @@ from slice_files import refusal
 
 from pelvis.convert import convert
 from pelvis.phantom import make_volume, write_phantom
-from vqlib.cli import main
 from vqlib.data import SliceIndex, open_data
 
 QUIET = {"progress": False, "processes": 1}
@@ -56,17 +54,8 @@ def refused(scans, out, **how):
     return refusal(lambda: convert(scans, out, **SMALL | how))
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Relative name -> checksum of all files, but the lock."""
-    return {
-        path.relative_to(folder).as_posix(): checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".convert.lock"
-    }
-
-
-def checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def tree(folder: Path) -> dict[str, bytes]:
+    return content(folder, (".convert.lock",))
 
 
 def slices(folder: Path) -> set[str]:
@@ -95,9 +84,7 @@ def test_the_tree_and_what_is_known_of_it(scans, out):
     assert list(index.volumes) == [(4, 0), (102, 0), (36, 2), (101, 0), (101, 1)]
     assert len(index) == 5 * 10
     assert files_of(out) == slices(out)
-    for name, scan in kept(out).items():
-        assert (scans / name).exists()
-        assert (scan["case"], scan["week"]) in index.volumes
+    assert all((scans / name).exists() for name in kept(out))
     image = nib.load(index.records[3].path)
     assert image.shape == (40, 30)
     assert nib.aff2axcodes(image.affine) == ("L", "S", "P")
@@ -208,10 +195,8 @@ def test_only_what_changed_is_cut_again(scans, out):
     assert (report.converted, report.skipped) == (2, 3)
     assert "1 scans are no longer in the source" in report.notes[0]
     new = {name: scan for name, scan in kept(out).items() if scan != first.get(name)}
-    assert {name: scan["case"] for name, scan in new.items()} == {
-        "man2.nii.gz": 102,
-        "aman.nii.gz": 103,
-    }
+    cases = {name: scan["case"] for name, scan in new.items()}
+    assert cases == {"man2.nii.gz": 102, "aman.nii.gz": 103}
     for file in new["man2.nii.gz"]["files"]:
         assert pixels(out / file).max() < body.max() / 1.5
 
@@ -222,13 +207,8 @@ def test_only_what_changed_is_cut_again(scans, out):
 def test_other_settings_are_refused(scans, out):
     convert(scans, out, **SMALL)
     before = tree(out)
-    for name, value in (
-        ("plane", "axial"),
-        ("grid", (40, 31)),
-        ("spacing", (9, 10)),
-        ("slices", "all"),
-        ("seed", 1),
-    ):
+    other = {"plane": "axial", "grid": (40, 31), "spacing": (9, 10), "slices": "all"}
+    for name, value in (other | {"seed": 1}).items():
         assert f"with other settings ({name}: " in refused(scans, out, **{name: value})
     scans = scans.rename(scans.with_name("other"))
     assert "with other settings (source: " in refused(scans, out)
@@ -250,25 +230,20 @@ def test_places_that_make_no_sense(scans, out, tmp_path):
 
 
 def test_the_command(scans, out, monkeypatch):
-    def run(*options):
-        command = ["data", "convert", str(scans), str(out), "--processes", "1"]
-        return CliRunner().invoke(main, [*command, *options])
-
-    options = ("--grid", "40x30", "--spacing", "10x10")
+    command = ["data", "convert", scans, out, "--processes", 1]
+    command += ["--grid", "40x30", "--spacing", "10x10"]
     failing_after(14, KeyboardInterrupt(), monkeypatch)
-    result = run(*options)
-    assert result.exit_code == 130
-    assert "the same command goes on" in result.stderr.replace("\n", " ")
+    said = vqlib(*command, code=130).stderr
+    assert "the same command goes on" in said.replace("\n", " ")
     monkeypatch.undo()
-    assert "scans converted: 4, there before: 1" in run(*options).stdout
+    assert "scans converted: 4, there before: 1" in vqlib(*command).stdout
     bad = scans / "man1_T2w.nii.gz"  # does not stop the others
     bad.write_bytes(bad.read_bytes()[:3000])
     moved = STACK + np.outer([30, 0, 0, 0], [0, 0, 0, 1])
     write_volume(scans / "man3.nii.gz", qform=moved)
     shown = ""
     for said in ("converted: 1, there before: 4", "converted: 0, there before: 5"):
-        result = run(*options)
-        assert result.exit_code == 1
+        result = vqlib(*command, code=1)
         assert str(bad) in result.stdout.splitlines()[0]
         assert said in result.stderr
         shown += result.stdout

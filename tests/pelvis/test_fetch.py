@@ -8,20 +8,17 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import commands
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from scan_files import coronal_series, series, write_dicom
 
 from pelvis import fetch
 from pelvis.convert import Report, convert
-from vqlib.cli import main
 from vqlib.data import SliceIndex
 
 CITATION = "Doe, J. (2020). A set. https://doi.org/10.1234/alpha"
 READ_INDEX, READ_CITATIONS = fetch.read_index, fetch.citations
-
-
 INDEX = pd.DataFrame(
     [
         *(series(f"1.{n}", f"man-{n:02}") for n in range(25)),
@@ -68,17 +65,8 @@ def copies(tmp_path, monkeypatch):
     return copies
 
 
-def run(*arguments, answer=None, code=0):
-    result = CliRunner().invoke(main, ["data", "fetch", *arguments], input=answer)
-    assert result.exit_code == code, result.output
-    return result
-
-
-def refused(*arguments, answer=None):
-    """The one line that a refused command ends with."""
-    last = run(*arguments, answer=answer, code=1).stderr.splitlines()[-1]
-    assert last.startswith("error: ")
-    return last
+run = partial(commands.vqlib, "data", "fetch")
+refused = partial(commands.refused, "data", "fetch")
 
 
 def names(folder):

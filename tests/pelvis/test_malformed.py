@@ -12,7 +12,7 @@ from pathlib import Path
 import malformed
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import vqlib
 from hypothesis import given
 from hypothesis import strategies as st
 from malformed import FUZZ, PIXELS, flipped, gz, nifti
@@ -21,7 +21,6 @@ from slice_files import refusal
 from pelvis.check import check
 from pelvis.scans import Source
 from pelvis.volumes import read_volume
-from vqlib.cli import main
 from vqlib.data import open_data, read_slice
 from vqlib.errors import UserError
 
@@ -146,8 +145,7 @@ def test_names_that_cannot_be_printed(study):
             (study / TRAIN / name).write_bytes(b"x")
     except (OSError, UnicodeError):
         pytest.skip("this system has no such names")
-    result = CliRunner().invoke(main, ["data", "check", str(study)])
-    assert result.exit_code == 1
+    result = vqlib("data", "check", study, code=1)
     assert result.stderr == f"error: {study} has faults: 2\n"
     faults = [f for f in result.stdout.splitlines() if f.startswith("fault: ")]
     assert len(faults) == 2
@@ -156,13 +154,13 @@ def test_names_that_cannot_be_printed(study):
     assert "\n" not in refusal(open_data, study, "smoke")
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (PermissionError(13, "denied"), "may not be read; change its permissions"),
-        (OSError(5, "Input/output error"), "Input/output error"),
-    ],
-)
+UNREADABLE = [
+    (PermissionError(13, "denied"), "may not be read; change its permissions"),
+    (OSError(5, "Input/output error"), "Input/output error"),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), UNREADABLE)
 def test_files_that_may_not_be_read(study, monkeypatch, fault, words):
     """As root every file may be read, so the refusal is played."""
 

@@ -2,21 +2,19 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from commands import python, vqlib
 from shared_training import KINDS, train
-from slice_files import write_slice
+from slice_files import BLADDER, write_study
 
-from vqlib.cli import main
 from vqlib.runs import load_checkpoint, read_history
 
-HERE = Path(__file__).parent
+pytestmark = pytest.mark.slow
+SCRIPT = Path(__file__).with_name("shared_training.py")
 COMMAND = ["train", "autoencoder", "--profile", "smoke", "-p", "epochs", "2"]
 
 
@@ -25,28 +23,17 @@ def home(tmp_path_factory):
     """A home with slices, in which three processes have trained every model, and two
     have followed the command."""
     home = tmp_path_factory.mktemp("home")
-    random = np.random.default_rng(0)
-    for case, (split, count) in enumerate(
-        {"train": 8, "validate": 2, "test": 2}.items(), start=4
-    ):
-        for number in range(count):
-            pixels = random.random((32, 16), dtype=np.float32).repeat(8, 0).repeat(8, 1)
-            write_slice(home / "slices", split, case, 0, number, pixels)
+    data = write_study(home / "slices", label=BLADDER)
     own = {"VQLIB_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
-    how = {"env": os.environ | own, "capture_output": True, "text": True}
-    torchrun = ["torch.distributed.run", "--nproc-per-node", "3"]
-    by_itself = ["vqlib", *COMMAND, "--devices", "2", "--run", "two"]
-    for command in (
-        [*torchrun, HERE / "shared_training.py", home],
-        [*by_itself, "--data-dir", home / "slices"],  # starts the second one itself
-    ):
-        ended = subprocess.run([sys.executable, "-m", *command], **how)
-        assert ended.returncode == 0, ended.stderr[-3000:]
-    (home / "output.txt").write_text(ended.stdout)
+    env = os.environ | own
+    torchrun = ("torch.distributed.run", "--nproc-per-node", 3)
+    python("-m", *torchrun, SCRIPT, home, env=env)
+    by_itself = (*COMMAND, "--devices", 2, "--run", "two", "--data-dir", data)
+    said = python("-m", "vqlib", *by_itself, env=env)  # starts the second one
+    (home / "output.txt").write_text(said)
     return home
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_processes_hold_the_same_weights(home, kind):
     ranks = [
@@ -60,7 +47,6 @@ def test_all_processes_hold_the_same_weights(home, kind):
             assert torch.equal(value, ranks[0][name]), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_processes_train_as_one_does(home, kind, tmp_path):
     """But for noise of their own: latents, dropout, blur."""
@@ -70,7 +56,6 @@ def test_three_processes_train_as_one_does(home, kind, tmp_path):
     torch.testing.assert_close(together, alone, rtol=1e-3 if exact else 0.1, atol=0)
 
 
-@pytest.mark.slow
 def test_one_process_writes_and_reports(home):
     folder = home / "runs" / "two" / "autoencoder"
     assert {path.name for path in folder.iterdir()} == {
@@ -85,12 +70,10 @@ def test_one_process_writes_and_reports(home):
     assert (home / "output.txt").read_text().count("autoencoder is in") == 1
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_one_does(home, monkeypatch):
     """A batch is a batch, however many share it; sums are only added up otherwise."""
     monkeypatch.setenv("VQLIB_HOME", str(home))
-    arguments = [*COMMAND, "--data-dir", str(home / "slices"), "--run", "one"]
-    assert CliRunner().invoke(main, arguments).exit_code == 0
+    vqlib(*COMMAND, "--data-dir", home / "slices", "--run", "one")
     one, two = (
         read_history(home / "runs" / name / "autoencoder" / "history.csv")
         for name in ("one", "two")
