@@ -29,7 +29,7 @@ ORGANS = (
 def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one patient, [S, 64, 32]."""
     rng = np.random.default_rng(seed)
-    x, y = np.mgrid[: SIZE[0], : SIZE[1]] / np.array(SIZE)[:, None, None]
+    xy = np.mgrid[: SIZE[0], : SIZE[1]] / np.array(SIZE)[:, None, None]
     own = [(rng.normal(0, 0.015, 3), rng.normal(1, 0.07, 2)) for _ in ORGANS]
     images = np.zeros((SLICES, *SIZE))
     labels = np.zeros((SLICES, *SIZE), np.uint8)
@@ -37,13 +37,8 @@ def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
         for organ, (moved, sized) in zip(ORGANS, own, strict=True):
             label, centre, radii, grey, middle, reach = organ
             inside = 1 - ((place - middle) / reach) ** 2
-            far = [
-                (axis - c - d) / (r * f)
-                for axis, c, r, d, f in zip(
-                    (x, y), centre, radii, moved[:2], sized, strict=True
-                )
-            ]
-            here = far[0] ** 2 + far[1] ** 2 < inside
+            far = (xy.T - centre - moved[:2]) / (radii * sized)
+            here = inside > (far**2).sum(2).T
             images[s][here], labels[s][here] = grey + moved[2], label
         texture = gaussian_filter(rng.normal(size=SIZE), 0.7)
         images[s] += 0.06 * texture * (labels[s] > 0) + 0.01 * rng.random(SIZE)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
 from pandas import DataFrame
 from scan_files import series, write_volume
-from slice_files import write_slice
+from slice_files import write_study
 
 from lessons.refresh import KERNEL
 from vqlib import settings
@@ -162,9 +162,7 @@ data fetch file --yes                  file is there, and not of a fetch
 def home(tmp_path_factory):
     """Slices, scans, a notebook, a file, an empty folder and a broken result."""
     home = tmp_path_factory.mktemp("home")
-    for case, split in ((4, "train"), (36, "validate"), (40, "test")):
-        for number in range(2):
-            write_slice(home / "study", split, case, 0, number)
+    write_study(home / "study", (2, 2, 2))
     write_volume(home / "scans" / "p1.nii.gz")
     (home / "file").write_text("mine")
     (home / "empty").mkdir()
@@ -246,7 +244,6 @@ def test_a_folder_with_a_malformed_slice(home, tmp_path, monkeypatch, case):
     (ending, content), _ = malformed.REFUSED[case]
     path.with_suffix("").with_suffix(ending).write_bytes(content)
     monkeypatch.setenv("VQLIB_HOME", str(tmp_path))
-    line = refused(
-        tmp_path, ["train", "vae", "--profile", "smoke", "--data-dir", study]
-    )
+    command = ["train", "vae", "--profile", "smoke", "--data-dir", study]
+    line = refused(tmp_path, command)
     assert path.name.split(".")[0] in line

@@ -97,17 +97,17 @@ def imports(*folders):
     return {DISTRIBUTIONS.get(name, name) for name in found}
 
 
-@pytest.mark.parametrize(
-    ("folders", "extras"),
-    [
-        (("vqlib", "pelvis"), ()),  # trainings do without Jupyter
-        (("notebooks", "lessons"), ("lab",)),
-        (("resources",), ("lab",)),
-        (("docs",), ("lab", "site")),
-        (("tests",), ("lab", "test", "fetch")),
-        (("benchmarks",), ("lab", "test")),
-    ],
-)
+NEEDS = [  # folders, the extras that their imports may be of
+    (("vqlib", "pelvis"), ()),  # trainings do without Jupyter
+    (("notebooks", "lessons"), ("lab",)),
+    (("resources",), ("lab",)),
+    (("docs",), ("lab", "site")),
+    (("tests",), ("lab", "test", "fetch")),
+    (("benchmarks",), ("lab", "test")),
+]
+
+
+@pytest.mark.parametrize(("folders", "extras"), NEEDS)
 def test_every_import_is_declared(folders, extras):
     assert imports(*folders) <= declared(*extras)
 
@@ -163,18 +163,10 @@ def test_names_for_import_are_few_and_there():
 
 def test_conda_environment_installs_what_pyproject_declares():
     lines = text("environment.yml").splitlines()
-    lines = [line for line in lines if not line.startswith("#")]
-    assert lines == [
-        "name: vqlib",
-        "channels:",
-        "  - conda-forge",
-        "  - nodefaults",
-        "dependencies:",
-        f"  - python{PROJECT['requires-python']}",
-        "  - pip",
-        "  - pip:",
-        "      - -e .[lab,test]",
-    ]
+    wanted = ["name: vqlib", "channels:", "  - conda-forge", "  - nodefaults"]
+    wanted += ["dependencies:", f"  - python{PROJECT['requires-python']}", "  - pip"]
+    wanted += ["  - pip:", "      - -e .[lab,test]"]
+    assert [line for line in lines if not line.startswith("#")] == wanted
     assert {"lab", "test"} <= PROJECT["optional-dependencies"].keys()
 
 

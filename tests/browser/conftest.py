@@ -17,10 +17,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from commands import NOTEBOOKS
 from notebook_page import TOKEN, Notebook
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parents[2]
 FLAGS = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
 FLAGS += " disable-component-update disable-sync"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -31,8 +31,7 @@ def browser():
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         reason = "no Chromium found; install Debian's package chromium, or Chrome"
-        stop = pytest.fail if os.environ.get("VQLIB_NEEDS_BROWSER") else pytest.skip
-        stop(reason)
+        (pytest.fail if os.environ.get("VQLIB_NEEDS_BROWSER") else pytest.skip)(reason)
     flags = [f"--{flag}" for flag in FLAGS.split()]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=flags)
@@ -51,7 +50,7 @@ def home(tmp_path_factory):
         # some more epochs, so that more than two or three codes are alive
         "epochs: int = None": "epochs: int = 20",
     }
-    for path in ROOT.glob("notebooks/[0-9]*.ipynb"):
+    for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":

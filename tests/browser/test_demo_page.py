@@ -1,30 +1,20 @@
 """The generator in a page: drawn and painted on in Chromium, compared with PyTorch."""
 
 import shutil
-import subprocess
-import sys
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ROOT, python
 from notebook_page import ARTEFACTS
+from served import served, watch
 
 from vqlib.generator import Generator
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
 SHOWN = """() => Object.fromEntries(
   ["labels", "codes", "noise", "slice"].map((name) => [name, [...shown[name]]]))"""
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +24,10 @@ def address(tmp_path_factory):
     if shutil.which("npm") is None:
         pytest.skip("npm is missing, which brings onnxruntime-web")
     out = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "docs/demo/export.py", out]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    python("docs/demo/export.py", out, cwd=ROOT)
     assert sum(path.stat().st_size for path in out.iterdir()) < 15e6
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=out))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with served(out) as address:
+        yield address
 
 
 @pytest.fixture
@@ -49,21 +35,11 @@ def open_page(address, browser):
     """Opens the page in a view; at the end nothing may have gone wrong in it."""
     faults, contexts = [], []
 
-    def asked(request):
-        if not request.url.startswith((address, "data:", "blob:")):
-            faults.append(f"asks another host: {request.url}")
-
-    def said(message):
-        if message.type in ("error", "warning"):
-            faults.append(message.text)
-
     def open_(width=1280, scheme="light", **how):
         view = {"width": width, "height": 900}
         contexts.append(browser.new_context(viewport=view, color_scheme=scheme, **how))
         page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", said)
-        page.on("request", asked)
+        watch(page, address, faults.append, warnings=True)
         page.goto(address)
         return page
 

@@ -2,19 +2,15 @@
 dark. The site is built once, and served without any other host in reach."""
 
 import re
-import subprocess
-import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
 import pytest
+from commands import ROOT, python
 from notebook_page import ARTEFACTS
+from served import served, watch
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
 VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 LOOK = """() => ({
   links: [...document.querySelectorAll("a[href]")].map(a => a.href),
@@ -28,27 +24,14 @@ LOOK = """() => ({
 })"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The address of the site, built as ``make site`` does."""
     out = tmp_path_factory.mktemp("site") / "html"
-    command = [sys.executable, "-m", "sphinx", "-c", "docs", "-b", "html", "-q", "-W"]
-    built = subprocess.run(
-        [*command, "--keep-going", "-d", out.parent / "doctrees", ".", out],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=out))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", out
-    server.shutdown()
+    options = ("-c", "docs", "-b", "html", "-q", "-W", "--keep-going")
+    python("-m", "sphinx", *options, "-d", out.parent / "trees", ".", out, cwd=ROOT)
+    with served(out) as address:
+        yield address, out
 
 
 def pages_of(out: Path) -> list[str]:
@@ -60,35 +43,15 @@ def test_every_page(site, browser):
     address, out = site
     faults, seen = [], {}  # page -> what was found on it
     for width, scheme in VIEWS:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
+        view = {"width": width, "height": 900}
+        context = browser.new_context(viewport=view, color_scheme=scheme)
         page = context.new_page()
-        where = {"page": ""}
 
-        def fault(text, where=where, view=f"{width} {scheme}"):
-            faults.append(f"{where['page']} at {view}: {text}")
+        def fault(text, page=page, view=f"{width} {scheme}"):
+            faults.append(f"{page.url} at {view}: {text}")
 
-        page.on("pageerror", lambda error, fault=fault: fault(error))
-        page.on(
-            "console",
-            lambda said, fault=fault: said.type == "error" and fault(said.text),
-        )
-        page.on(
-            "response",
-            lambda answer, fault=fault: (
-                answer.status < 400 or fault(f"{answer.status}: {answer.url}")
-            ),
-        )
-        page.on(
-            "request",
-            lambda asked, fault=fault: (
-                asked.url.startswith((address, "data:", "blob:"))
-                or fault(f"asks another host: {asked.url}")
-            ),
-        )
+        watch(page, address, fault)
         for name in pages_of(out):
-            where["page"] = name
             page.goto(address + name)  # waits until all of it is loaded
             page.wait_for_load_state("networkidle")
             found = page.evaluate(LOOK)
@@ -143,9 +106,7 @@ def test_a_solution_is_folded_and_opens(site, browser):
 
 def test_each_deck_is_printed_with_a_page_for_each_slide(site):
     _, out = site
-    command = [sys.executable, "docs/slides.py", out]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert printed.returncode == 0, printed.stderr
+    python("docs/slides.py", out, cwd=ROOT)
     for deck in out.glob("slides/[0-9]*.html"):
         slides = deck.read_text(encoding="utf-8").count("<section>")
         pages = re.findall(rb"/Type /Page\b", deck.with_suffix(".pdf").read_bytes())

@@ -2,6 +2,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
@@ -64,16 +65,10 @@ def entries(root: Path) -> list[Path]:
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-    """The folders that were decoded, one after the other."""
-    found, decode = [], cache.decode
-
-    def counted(index, *rest):
-        found.append(index.folder)
-        return decode(index, *rest)
-
-    monkeypatch.setattr(cache, "decode", counted)
-    return found
+def decode(monkeypatch):
+    """Counts how often a folder is decoded."""
+    monkeypatch.setattr(cache, "decode", Mock(wraps=cache.decode))
+    return cache.decode
 
 
 def by_hand(split, size) -> torch.Tensor:
@@ -102,7 +97,7 @@ def test_the_cache_changes_no_bit(study, monkeypatch, name):
     assert not second.has_labels
 
 
-def test_a_second_opening_reads_no_file_and_parses_no_name(study, decoded, monkeypatch):
+def test_a_second_opening_reads_no_file_and_parses_no_name(study, decode, monkeypatch):
     records = opened(study).index.records
     (study / "keras_slices_train" / ".DS_Store").write_bytes(b"x")  # no slice
     (study / "notes.txt").write_bytes(b"x")
@@ -113,47 +108,38 @@ def test_a_second_opening_reads_no_file_and_parses_no_name(study, decoded, monke
     monkeypatch.undo()
     assert data.index.records == records
     assert data.train.index.volumes == {(4, 0): [0, 1, 2, 3], (4, 1): [4], (12, 0): [5]}
-    assert len(decoded) == 1
+    assert decode.call_count == 1
 
 
 def test_a_folder_that_is_moved_keeps_its_entry_and_a_copy_its_fingerprint(
-    study, tmp_path, decoded
+    study, tmp_path, decode
 ):
     before = content(opened(study))
     moved = study.rename(tmp_path / "elsewhere")
     assert content(opened(moved)) == before
-    assert len(decoded) == 1
+    assert decode.call_count == 1
     copy = tmp_path / "copy"
     shutil.copytree(moved, copy, copy_function=shutil.copyfile)  # with new times
     assert content(opened(copy)) == before
 
 
-def change_pixels(folder):
-    write_slice(folder, "train", 12, 0, 3, np.full((256, 128), 7, np.int16))
+ONES, LABEL = np.ones((256, 144), np.int16), "seg_train/seg_012_week_0_slice_3.nii.gz"
+CHANGES = {
+    "pixels": lambda study: write_slice(study, "train", 12, 0, 3, ONES[:, :128]),
+    "label": lambda study: write_nifti(study / f"keras_slices_{LABEL}", ONES[:, :128]),
+    "more": lambda study: write_slice(study, "test", 41, 0, 9, ONES),
+    "less": lambda study: next(study.glob("*/case_041_week_0_slice_1.*")).unlink(),
+}
 
 
-def change_label(folder):
-    label = np.full((256, 128), 5, np.uint8)
-    name = "keras_slices_seg_train/seg_012_week_0_slice_3.nii.gz"
-    write_nifti(folder / name, label)
-
-
-def add(folder):
-    write_slice(folder, "test", 41, 0, 9, np.ones((256, 144), np.int16))
-
-
-def remove(folder):
-    (folder / "keras_slices_test" / "case_041_week_0_slice_1.nii.gz").unlink()
-
-
-@pytest.mark.parametrize("act", [change_pixels, change_label, add, remove])
-def test_a_change_is_seen(study, root, act):
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_seen(study, root, name):
     before = content(opened(study))
     mine = root / "thesis.part"
     mine.mkdir()
     killed = root / ("0" * 32 + ".part")
     killed.mkdir()
-    act(study)
+    CHANGES[name](study)
     after = content(opened(study))
     assert after[0] != before[0]
     assert after[1:] != before[1:]
@@ -170,13 +156,13 @@ HARMS = {
 
 
 @pytest.mark.parametrize("name", HARMS)
-def test_a_damaged_entry_is_made_again(study, root, decoded, name):
+def test_a_damaged_entry_is_made_again(study, root, decode, name):
     before = content(opened(study))
     (entry,) = entries(root)
     HARMS[name](entry / name)
     for _ in range(2):
         assert content(opened(study)) == before
-    assert len(decoded) == 2
+    assert decode.call_count == 2
     assert entries(root) == [entry]
 
 

@@ -69,10 +69,7 @@ FAULTS = [
     (copy(f"{TRAIN}/case_004_week0_slice_1.nii.gz"), WRONG_NAME),
     (copy(f"{TRAIN}/case_004_week_0_slice_-1.nii.gz"), WRONG_NAME),
     (copy(f"{TRAIN}/case_012_week_0_slice_03.nii.gz"), "is the same slice as"),
-    (
-        copy(f"{TEST}/case_012_week_5_slice_0.nii.gz"),
-        f"{TEST}/case_012.* patient 12 is also in {TRAIN}",
-    ),
+    (copy(f"{TEST}/case_012_week_5_slice_0.nii.gz"), f"patient 12 is also in {TRAIN}"),
     (copy(f"{TRAIN}/case_٠٠٤_week_٠_slice_٧.nii.gz"), WRONG_NAME),
     (copy(f"{TRAIN}/seg_004_week_0_slice_1.nii.gz"), WRONG_NAME),
     (special(lambda path: path.mkdir()), NOT_A_FILE),

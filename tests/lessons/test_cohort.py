@@ -1,61 +1,44 @@
-from pathlib import Path
-
-import nibabel as nib
 import numpy as np
 import pytest
+from slice_files import write_slice
 
 from lessons import cohort
 from vqlib.data import SliceIndex
 
 
-def write(path: Path, pixels, step, number, pixel=(2.0, 1.0)):
-    affine = np.diag([*pixel, 1.0, 1.0])
-    affine[:3, 3] = (5, -step * number, 7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(pixels, affine), path)
-
-
-def study(folder: Path, step=4.0, labels=True, numbers=(0, 1, 2), **header) -> Path:
+def train_split(folder, step=4.0, numbers=(0, 1, 2)) -> SliceIndex:
     """Patient 4 has two scans and twice the bladder in the second; every other patient
     has one. A bladder of 10 x 10 pixels, and one pixel of prostate."""
     scans = (("train", 4, 0), ("train", 4, 1), ("train", 5, 0), ("validate", 36, 0))
     for split, case, week in (*scans, ("test", 40, 0)):
         for number in numbers:
-            stem = f"{case:03d}_week_{week}_slice_{number}.nii.gz"
             label = np.zeros((256, 128), np.uint8)
             label[:10, : 10 * (week + 1)] = 3
             label[100, 100] = 5
-            seg = folder / f"keras_slices_seg_{split}" / f"seg_{stem}"
-            if labels:
-                write(seg, label, step, number, **header)
             image = np.full((256, 128), 100 + case, np.int16)
-            path = folder / f"keras_slices_{split}" / f"case_{stem}"
-            write(path, image, step, number, **header)
-    return folder
-
-
-@pytest.fixture
-def train(tmp_path):
-    return SliceIndex.from_folder(study(tmp_path / "study")).split("train")
+            affine = np.diag([2.0, 1.0, 1.0, 1.0])
+            affine[:3, 3] = (5, -step * number, 7)
+            write_slice(folder, split, case, week, number, image, label, affine)
+    return SliceIndex.from_folder(folder).split("train")
 
 
 @pytest.mark.parametrize("numbers", [(0, 1, 2), (0, 3)])
 def test_spacing_comes_from_where_the_slices_lie(tmp_path, numbers):
-    index = SliceIndex.from_folder(study(tmp_path, numbers=numbers)).split("train")
-    table = cohort.scan_table(index)
+    table = cohort.scan_table(train_split(tmp_path, numbers=numbers))
     assert list(table.index) == [(4, 0), (4, 1), (5, 0)]
     assert list(table.loc[(4, 1)]) == [len(numbers), 256, 128, 2, 1, 4, 104]
 
 
 @pytest.mark.parametrize("gap", [{"step": 0.0}, {"numbers": (7,)}])
 def test_where_headers_do_not_tell_the_step_there_is_no_volume(tmp_path, gap):
-    index = SliceIndex.from_folder(study(tmp_path, **gap)).split("train")
+    index = train_split(tmp_path, **gap)
     scans, counts = cohort.scan_table(index), cohort.label_counts(index)
     areas = cohort.organ_areas(index, counts, scans)
     assert cohort.organ_volumes(index, areas, scans).empty
 
 
-def test_areas_are_in_cm2_and_volumes_in_ml_at_native_size(train):
+def test_areas_are_in_cm2_and_volumes_in_ml_at_native_size(tmp_path):
+    train = train_split(tmp_path)
     counts, scans = cohort.label_counts(train), cohort.scan_table(train)
     assert counts[0].tolist() == [256 * 128 - 101, 0, 0, 100, 0, 1]
     areas = cohort.organ_areas(train, counts, scans)

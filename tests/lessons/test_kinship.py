@@ -4,17 +4,13 @@ import torch
 from lessons.kinship import RUNGS, ladder_pairs, make_folds
 from vqlib.data import SliceDataset
 
-SIZE = (64, 32)
-
 
 def study(weeks=2, patients=4, slices=6):
     """Random slices of each patient's scans, evenly spaced."""
     who, when, place = np.indices((patients, weeks, slices)).reshape(3, -1)
-    images = torch.rand(len(who), 1, *SIZE, generator=torch.Generator().manual_seed(0))
-    positions = torch.from_numpy(place / (slices - 1))
-    return SliceDataset(
-        images, None, positions, torch.from_numpy(who), torch.from_numpy(when)
-    )
+    images = torch.rand(len(who), 1, 64, 32, generator=torch.Generator().manual_seed(0))
+    kin = (torch.from_numpy(x) for x in (place / (slices - 1), who, when))
+    return SliceDataset(images, None, *kin)
 
 
 def test_each_rung_joins_the_slices_that_its_name_says():

@@ -133,11 +133,9 @@ def test_cards_become_a_table():
 
 
 def test_a_stored_card_is_a_mean_over_seeds():
-    rows = [
-        {"set": name, "data": "phantom", "seed": seed, "recall": value}
-        for name, values in {"x": (0.5, 0.7), "floor": (0.2,)}.items()
-        for seed, value in enumerate(values)
-    ]
+    found = (("x", 0, 0.5), ("x", 1, 0.7), ("floor", 0, 0.2))
+    keys = ("set", "seed", "recall")
+    rows = [{"data": "phantom"} | dict(zip(keys, row, strict=True)) for row in found]
     others = [rows[0] | {"data": "real"}, rows[0] | {"share": 4.0}]
     others += [rows[0] | {"set": "ceiling of x"}]
     kept = n06.stored_rows({"rows": rows + others}, "phantom")

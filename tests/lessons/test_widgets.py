@@ -62,14 +62,9 @@ def seen(png):
 def test_a_kernel_knows_whether_a_reader_can_answer():
     """papermill, nbconvert and nbval execute through a client that takes no input;
     JupyterLab takes it."""
-    source = "\n".join(
-        [
-            "import os, sys",
-            "os.environ.pop('VQLIB_HEADLESS', None)",
-            inspect.getsource(widgets.is_headless),  # without the imports of vqlib
-            "print(is_headless())",
-        ]
-    )
+    source = "import os, sys\nos.environ.pop('VQLIB_HEADLESS', None)\n"
+    source += inspect.getsource(widgets.is_headless)  # without the imports of vqlib
+    source += "print(is_headless())"
     cells = [nbformat.v4.new_code_cell(source) for _ in range(2)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     client = NotebookClient(notebook, timeout=300, kernel_name="python3")

@@ -12,15 +12,14 @@ from vqlib.metrics import (
     perplexity,
 )
 
+CODES = [  # of 16, their entropy in bits, how many are in use
+    (torch.arange(16).repeat(8).reshape(2, 8, 8), 4, 16),  # all alike: nominal
+    (torch.tensor([0, 0, 1, 2]).reshape(1, 2, 2), 1.5, 3),
+    (torch.full((3, 4, 4), 7), 0, 1),  # collapse
+]
 
-@pytest.mark.parametrize(
-    ("codes", "bits", "used"),
-    [
-        (torch.arange(16).repeat(8).reshape(2, 8, 8), 4, 16),  # all alike: nominal
-        (torch.tensor([0, 0, 1, 2]).reshape(1, 2, 2), 1.5, 3),
-        (torch.full((3, 4, 4), 7), 0, 1),  # collapse
-    ],
-)
+
+@pytest.mark.parametrize(("codes", "bits", "used"), CODES)
 def test_entropy_perplexity_and_codes_in_use(codes, bits, used):
     places = codes[0].numel()
     assert code_entropy_bits(codes, 16) == pytest.approx(places * bits)

@@ -2,11 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from made_patients import judge, segmenter, tiny
+from made_patients import judge, patients, segmenter, tiny
+from slice_files import refusal
 
 from lessons.sharpness import blurred
-from vqlib.data import SliceDataset
-from vqlib.errors import UserError
 from vqlib.metrics import SCORES, Slices, anatomy, dice, make_judge, take
 from vqlib.metrics.scorecard import organ_areas
 
@@ -79,34 +78,30 @@ def test_the_prior_is_judged_beside_what_its_decoder_draws():
     assert card["prior apart"] < 0.75
 
 
+def missing(card):
+    return {name for name, value in card.items() if value is None}
+
+
 def test_a_score_without_meaning_has_no_value():
-    card = make_judge(tiny(), None)(base())
-    missing = {name for name, value in card.items() if value is None}
     organs = {"shape", "areas", "pieces", "places", "agreement"}
-    assert missing == organs | {"prior apart"}
+    assert missing(make_judge(tiny(), None)(base())) == organs | {"prior apart"}
     card = judge()(Slices(base().images, None))
-    missing = [name for name in card if card[name] is None]
-    assert missing == ["places", "agreement", "prior apart"]
+    assert missing(card) == {"places", "agreement", "prior apart"}
 
 
 def test_sets_of_a_single_patient_are_scored_too():
-    def only(dataset, n):
-        rows = dataset.patients == dataset.patients[0]
-        parts = (dataset.images, dataset.labels, dataset.positions, dataset.patients)
-        return SliceDataset(*(x[rows][:n] for x in parts), dataset.weeks[rows][:n])
-
-    few = SimpleNamespace(train=only(tiny().train, 12), test=only(tiny().test, 12))
-    card = make_judge(few, None)(take(only(tiny().validate, 12), 10))
+    few = SimpleNamespace(train=patients([1]), test=patients([11]))
+    card = make_judge(few, None)(take(patients([21]), 10))
     assert card["precision"] is not None
     assert card["nearest"] is None  # no other patients to compare with
     assert card["patches"] is None
 
 
 def test_sets_that_cannot_be_scored_are_refused():
-    with pytest.raises(UserError, match=r"5 slices are too few.*give 8"):
-        judge()(Slices(base().images[:5], None))
-    with pytest.raises(UserError, match=r"\(1, 128, 64\) cannot be scored"):
-        judge()(base()._replace(images=torch.zeros(30, 1, 128, 64)))
+    few = Slices(base().images[:5], None)
+    refusal(judge(), few, match=r"5 slices are too few.*give 8")
+    larger = base()._replace(images=torch.zeros(30, 1, 128, 64))
+    refusal(judge(), larger, match=r"\(1, 128, 64\) cannot be scored")
 
 
 def test_true_labels_are_never_looked_at():

@@ -34,10 +34,9 @@ def body(x, y, z) -> np.ndarray:
     skin = (x / 170) ** 2 + (y / 95) ** 2 + (z / 130) ** 2
     signal = 100 / (1 + np.exp(12 * (skin - 1)))
 
-    def spot(at, size=35.0):
-        return np.exp(
-            -((x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2) / size**2
-        )
+    def spot(at):
+        away = (x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2
+        return np.exp(-away / 35**2)
 
     signal += 120 * spot((-110, 0, -20)) + 80 * spot((0, 60, 0))
     return signal * (1 - 0.6 * spot((0, 0, 90)))
@@ -124,12 +123,8 @@ def coronal_series(shape=(30, 40, 12), spacing=(10.0, 10.0, 21.0), tilt=None, **
         affine[:3] = np.column_stack([steps, position])
         affine = np.diag([-1, -1, 1, 1]) @ affine
         pixels = np.rint(sample(shape[:2], affine))
-        orientation = [*directions[:, 1], *directions[:, 0]]
-        images.append(
-            dicom_image(
-                pixels, position, orientation, spacing[:2], number=number + 1, **tags
-            )
-        )
+        where = position, [*directions[:, 1], *directions[:, 0]], spacing[:2]
+        images.append(dicom_image(pixels, *where, number=number + 1, **tags))
     return images
 
 

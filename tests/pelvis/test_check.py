@@ -9,11 +9,12 @@ import pytest
 from commands import python
 from scan_files import phantom_scans
 from scipy.ndimage import gaussian_filter
-from slice_files import write_nifti, write_slice
+from slice_files import AFFINE, write_nifti, write_slice
 
 from pelvis.check import LIKE, check, sketch
 from vqlib.data.layout import SPLITS
 
+WIDER, MIRRORED = AFFINE + np.diag([0.32, 0, 0, 0]), AFFINE * [-1, 1, 1, 1]
 LABEL = np.zeros((256, 128), np.uint8)
 LABEL[20:200, 10:100] = 1
 LABEL[100:110, 40:50] = 5
@@ -147,45 +148,43 @@ def test_copies_in_later_splits_are_found_and_only_they(tmp_path, scans):
     assert copies == [STEM(37, 0, 0), STEM(41, 0, 0)]
 
 
-def put(number, pixels, widths=(1.68, 1.56)):
-    def change(slices):
-        path = slices / "keras_slices_test" / STEM(40, 2, number)
-        nib.save(nib.Nifti1Image(pixels, np.diag([*widths, 1, 1])), path)
-
-    return change
+def put(number, pixels, affine=AFFINE):
+    return lambda study: write_slice(study, "test", 40, 2, number, pixels, None, affine)
 
 
-def on_a_label(change):
-    """Label maps for all, of which one is changed."""
+def on_a_label(*content):
+    """Label maps for all, of which one is another."""
 
-    def add(slices):
-        labels(slices)
-        change(slices / "keras_slices_seg_test" / ODD.replace("case", "seg"))
+    def add(study):
+        labels(study)
+        seg = ODD.replace("case", "seg")
+        write_nifti(study / "keras_slices_seg_test" / seg, *content)
 
     return add
 
 
+def without_labels(study):
+    labels(study)
+    shutil.rmtree(study / "keras_slices_seg_test")
+
+
 NOISE = np.random.default_rng(0).integers(1, 300, (256, 144)).astype(np.int16)
-LEFT = nib.Nifti1Image(LABEL, np.diag([-1.68, 1.56, 1, 1]))
 # (what becomes of a folder, what is noted)
 NOTES = [
     # takes no longer, nor memory
     (put(999_999_999, NOISE[:, :128]), f"of their slices: 2 ({STEM(12, 0, 3)}, …)"),
     (put(0, NOISE), "cropped or padded to 256x128: 1"),
     (put(1, 0 * NOISE[:, :128]), f"blank slices: 1 ({STEM(40, 2, 1)})"),
-    (put(0, NOISE[:, :128], (2, 1.56)), "not of 1.68x1.56 mm, as figures assume: 1"),
+    (put(0, NOISE[:, :128], WIDER), "not of 1.68x1.56 mm, as figures assume: 1"),
     (labels, "slices that are not shown upright with left on the right"),
     (
-        lambda slices: (slices / "keras_slices_val").mkdir(),
-        "keras_slices_val is not read; the splits are train, validate, test",
+        lambda study: (study / "keras_slices_val").mkdir(),
+        "keras_slices_val is not read",
     ),
     (labels, "labels that occur nowhere: bone, bladder, rectum"),
-    (
-        on_a_label(lambda path: write_nifti(path, LABEL * 0)),
-        f"blank label maps: 1 ({ODD})",
-    ),
-    (on_a_label(lambda path: nib.save(LEFT, path)), f"not their image's: 1 ({ODD})"),
-    (on_a_label(lambda path: shutil.rmtree(path.parent)), "no labels in test"),
+    (on_a_label(LABEL * 0), f"blank label maps: 1 ({ODD})"),
+    (on_a_label(LABEL, MIRRORED), f"not their image's: 1 ({ODD})"),
+    (without_labels, "no labels in test"),
 ]
 
 

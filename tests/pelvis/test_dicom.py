@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from malformed import FUZZ
 from pydicom.uid import JPEGLSLossless, RLELossless
-from scan_files import (
-    coronal_series,
-    dicom_image,
-    sample,
-    turn,
-    write_dicom,
-)
+from scan_files import coronal_series, dicom_image, sample, turn, write_dicom
 from slice_files import refusal
 
 from pelvis.scans import find_scans
@@ -61,9 +55,8 @@ def test_what_is_found(tmp_path):
     """Series are told by UID, at any depth and under any name, and are in the order of
     dates; what is damaged is named, what is no MR image counted."""
     write_dicom(tmp_path / "a", coronal_series(**TINY, StudyDate="20200301"))
-    for image in coronal_series(
-        **TINY, series="30", PatientID="", StudyDate="20190301"
-    ):
+    earlier = {"series": "30", "PatientID": "", "StudyDate": "20190301"}
+    for image in coronal_series(**TINY, **earlier):
         folder = tmp_path / "a" / f"{image.InstanceNumber}"
         folder.mkdir()
         image.save_as(folder / "IM", enforce_file_format=True)
@@ -75,11 +68,7 @@ def test_what_is_found(tmp_path):
     write_dicom(tmp_path / "sr", [report])
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    for name, content in (
-        ("a.dcm", b""),
-        ("b.dcm", b"x" * 400),
-        ("c.IMA", b"DICM"),
-    ):
+    for name, content in {"a.dcm": b"", "b.dcm": b"x" * 400, "c.IMA": b"DICM"}.items():
         (tmp_path / name).write_bytes(content)
     two = coronal_series(**TINY, series="8")
     two[3].PatientID = "other"
@@ -91,10 +80,8 @@ def test_what_is_found(tmp_path):
     assert all("get the file again" in fault for fault in damaged)
     assert "belongs to 2 patients" in patients
     sources.sort(key=lambda source: source.when)
-    assert [(s.series, s.patient, len(s.files)) for s in sources] == [
-        ("1.2.30", "study 1.2.3", 6),
-        ("1.2.1", "man 7", 6),
-    ]
+    found = [(s.series, s.patient, len(s.files)) for s in sources]
+    assert found == [("1.2.30", "study 1.2.3", 6), ("1.2.1", "man 7", 6)]
 
 
 def changed(index=3, **tags):
@@ -158,19 +145,16 @@ def test_compressed_pixels(tmp_path):
     assert (pixels_of(tmp_path / "b", images) == plain).all()
     for image in images:
         image.file_meta.TransferSyntaxUID = JPEGLSLossless
-    assert "convert the series to NIfTI with dcm2niix" in refused(
-        tmp_path / "c", images
-    )
+    said = refused(tmp_path / "c", images)
+    assert "convert the series to NIfTI with dcm2niix" in said
+
+
+DAMAGE = st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4))
 
 
 @FUZZ
 @given(
-    damage=st.lists(
-        st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)),
-        min_size=1,
-        max_size=3,
-    ),
-    keep=st.none() | st.floats(0, 1),
+    damage=st.lists(DAMAGE, min_size=1, max_size=3), keep=st.none() | st.floats(0, 1)
 )
 def test_damaged_files_never_end_in_a_traceback(tmp_path_factory, damage, keep):
     """Random bytes anywhere in a header, or an end too early: a fault, a refusal, or a

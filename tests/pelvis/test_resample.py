@@ -48,9 +48,10 @@ def test_all_48_orders_and_directions_of_axes_give_the_same_slices():
             assert np.allclose(one.affine, other.affine, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("plane", "axes"), [("coronal", "LSP"), ("axial", "LAS"), ("sagittal", "PSL")]
-)
+PLANES = {"coronal": "LSP", "axial": "LAS", "sagittal": "PSL"}
+
+
+@pytest.mark.parametrize(("plane", "axes"), PLANES.items())
 def test_left_is_left_and_up_is_up(plane, axes):
     """The brightest spot is at the left hip; the others are in front and on top."""
     pixels = sample((40, 25, 36), FINE)

@@ -31,35 +31,35 @@ def splits(scans):
     return {scan.case: scan.split for scan in scans.values()}
 
 
-@pytest.mark.parametrize(
-    ("name", "patient", "week"),
-    [
-        ("Case_004_Week0_LFOV.nii.gz", "case_004", 0),
-        ("B006_Week11_LFOV.nii.gz", "case_006", 11),
-        ("case_19_week2.nii", "case_019", 2),
-        ("sub-01_ses-2_T2w.nii.gz", "sub-01", 2),
-        ("deep/down/patient_7_week3.nii.gz", "patient_7", 3),
-        ("week3_patient_7.nii.gz", "patient_7", 3),
-        ("ProstateX-0000_4_T2tra.nii.gz", "prostatex-0000", None),
-        ("T2w_patient 12 cor.nii.gz", "t2w_patient_12", None),
-        ("Müller/T2.nii.gz", "Müller/T2", None),
-        ("week.nii.gz", "week", None),
-    ],
-)
+NAMES = [  # a file, its patient and week
+    ("Case_004_Week0_LFOV.nii.gz", "case_004", 0),
+    ("B006_Week11_LFOV.nii.gz", "case_006", 11),
+    ("case_19_week2.nii", "case_019", 2),
+    ("sub-01_ses-2_T2w.nii.gz", "sub-01", 2),
+    ("deep/down/patient_7_week3.nii.gz", "patient_7", 3),
+    ("week3_patient_7.nii.gz", "patient_7", 3),
+    ("ProstateX-0000_4_T2tra.nii.gz", "prostatex-0000", None),
+    ("T2w_patient 12 cor.nii.gz", "t2w_patient_12", None),
+    ("Müller/T2.nii.gz", "Müller/T2", None),
+    ("week.nii.gz", "week", None),
+]
+
+
+@pytest.mark.parametrize(("name", "patient", "week"), NAMES)
 def test_patient_and_week(name, patient, week):
     (source,) = sources(name)
     assert (source.patient, source.week) == (patient, week)
     assert source.case == (int(patient[5:]) if patient[:5] == "case_" else None)
 
 
-@pytest.mark.parametrize(
-    ("image", "label"),
-    [
-        ("a/Case_004_Week0_LFOV.nii.gz", "b/Case_004_Week0_SEMANTIC_LFOV.nii.gz"),
-        ("B006_Week0_LFOV.nii.gz", "B006_Week0_SEMANTIC.nii.gz"),
-        ("x/t2.nii", "x/T2_seg.nii"),
-    ],
-)
+LABELS = {
+    "a/Case_004_Week0_LFOV.nii.gz": "b/Case_004_Week0_SEMANTIC_LFOV.nii.gz",
+    "B006_Week0_LFOV.nii.gz": "B006_Week0_SEMANTIC.nii.gz",
+    "x/t2.nii": "x/T2_seg.nii",
+}
+
+
+@pytest.mark.parametrize(("image", "label"), LABELS.items())
 def test_labels_are_paired(image, label):
     paired, faults = found("y/t2.nii", "y/T2_seg.nii", image, label)
     assert not faults
@@ -67,17 +67,17 @@ def test_labels_are_paired(image, label):
     assert paired[image].label == Path("scans", label)
 
 
-@pytest.mark.parametrize(
-    ("names", "words"),
-    [
-        (["Case_004_Week0_SEMANTIC.nii.gz"], "is a label without its image"),
-        (["Case_004_Week0_LFOV.nii.gz", "B004_Week0_LFOV.nii.gz"], "remove"),
-        (["a/Case_004_Week0.nii.gz", "b/Case_004_Week0.nii.gz"], "remove"),
-        (["x_3_week1.nii.gz", "x_3_week1_again.nii.gz"], "remove"),
-        (["x_3.nii", "x_3.nii.gz"], "remove"),
-        (["x_3.nii", "x_3_seg.nii", "x_3_mask.nii"], "remove"),
-    ],
-)
+FAULTS = [
+    (["Case_004_Week0_SEMANTIC.nii.gz"], "is a label without its image"),
+    (["Case_004_Week0_LFOV.nii.gz", "B004_Week0_LFOV.nii.gz"], "remove"),
+    (["a/Case_004_Week0.nii.gz", "b/Case_004_Week0.nii.gz"], "remove"),
+    (["x_3_week1.nii.gz", "x_3_week1_again.nii.gz"], "remove"),
+    (["x_3.nii", "x_3.nii.gz"], "remove"),
+    (["x_3.nii", "x_3_seg.nii", "x_3_mask.nii"], "remove"),
+]
+
+
+@pytest.mark.parametrize(("names", "words"), FAULTS)
 def test_names_that_are_a_fault(names, words):
     right, (fault,) = found(*names, "other_5.nii")
     assert "other_5.nii" in right

@@ -17,19 +17,19 @@ def make_prior(codebook_size=7, grid=(4, 3), **how):
 
 
 @pytest.fixture
-def prior():
-    return make_prior()
-
-
-@pytest.fixture
-def given():
-    """A prior that is given a context of 3 channels."""
-    return make_prior(context_channels=3)
-
-
-@pytest.fixture
 def make():
     return make_prior
+
+
+@pytest.fixture
+def prior(make):
+    return make()
+
+
+@pytest.fixture
+def given(make):
+    """A prior that is given a context of 3 channels."""
+    return make(context_channels=3)
 
 
 @pytest.fixture

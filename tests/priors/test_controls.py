@@ -16,12 +16,9 @@ def codes():
     return torch.stack([grid, grid, grid + 1, grid + 1])
 
 
-def test_uniform_codes_cost_log_k(codes):
+def test_uniform_codes_cost_log_k_and_others_what_the_counts_say(codes):
     nats = -uniform(GRID, K).log_prob(codes, POSITIONS)
     torch.testing.assert_close(nats, torch.full((4, *GRID), math.log(K)))
-
-
-def test_order0_costs_what_the_counts_say(codes):
     p = (codes.flatten().bincount(minlength=K) + 1) / (codes.numel() + K)
     nats = -order0(codes, K).log_prob(codes, POSITIONS)
     torch.testing.assert_close(nats, -p[codes].log())

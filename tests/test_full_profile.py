@@ -1,5 +1,6 @@
-"""Every model of the full profile takes a step, of which nothing stays on the CPU,
-waits for the GPU, or is in float64, which Apple's GPUs lack.
+"""Every model of the full profile takes a step, on the CPU and on a pretended GPU: of
+that nothing stays on the CPU, waits for the GPU, or is in float64, which Apple's GPUs
+lack.
 
 A fake tensor has shape, type and device, but no values: an operation across two devices
 raises, and so does whatever asks for a value, which would make the CPU wait.
@@ -12,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqlib import profiles, recipes
+from vqlib.generator import FAMILIES, MAPS, Generator
 
 SETTINGS = profiles.get(
     "full",
@@ -63,11 +65,32 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
     settings = SETTINGS.changed(**changes)
     model = recipes.build(kind, settings)
     objective = recipes.objective_for(kind, model, settings).train()
-    for _ in range(
-        4 if "vq" in kind or "sharp" in kind else 1
-    ):  # start, averages and restarts
+    steps = 4 if "vq" in kind or "sharp" in kind else 1  # start, averages, restarts
+    for _ in range(steps):
         with torch.autocast("cuda", torch.float16):
             found = objective(batch_for(kind, model, SETTINGS.shape, 4))
         assert {value.device.type for value in found.values()} == {"cuda"}
     for value in objective.state_dict().values():
         assert value.device.type == "cuda"
+
+
+@pytest.mark.slow
+def test_at_full_size_every_model_learns_and_slices_are_drawn():
+    full, models = profiles.get("full", generator_critic_start=0), {}
+    for kind in recipes.GENERATORS:
+        model = models[kind] = recipes.build(kind, full)
+        objective = recipes.objective_for(kind, model, full).train()
+        optimizer = torch.optim.AdamW(objective.parameters(), 1e-4)
+        before = {k: v.clone() for k, v in model.named_parameters()}
+        loss = objective(batch_for(kind, model, full.shape, 1))["loss"]
+        loss.backward()
+        optimizer.step()
+        assert loss.isfinite(), kind
+        after = model.named_parameters()
+        assert not all(torch.equal(v, before[k]) for k, v in after), kind
+        model.eval()
+    for family in FAMILIES.values():
+        generator = Generator(*(models[kind] for kind in (*family, *MAPS)))
+        drawn = generator.sample(torch.tensor([0.5]))
+        assert drawn.images.shape == (1, 1, 256, 128)
+        assert drawn.labels.shape == (1, 256, 128)
