@@ -178,7 +178,8 @@ def test_rows_by_lot_near_a_place():
 
 def test_frames_stand_around_what_must_be_seen():
     orders = {"blur": {"a": 1.0, "b": 0.0}, "copies": {"a": -1.0, "b": 0.5}}
-    seen, must = {"blur": ["a"], "copies": []}, {"blur": ("a",), "copies": ("b", "gone")}
+    seen = {"blur": ["a"], "copies": []}
+    must = {"blur": ("a",), "copies": ("b", "gone")}
     axis = n06_figures.trial_table(orders, seen, must, {"a": "A", "b": "B"}).axes[0]
     colours = [text.get_color() for text in axis.texts]
     assert colours == ["black", "0.6", "0.6", "0.6"]  # noticed: only blur by A
