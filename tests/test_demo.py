@@ -2,11 +2,11 @@
 
 import json
 import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ROOT
 
 from vqlib.generator import Generator, without_islands
 from vqlib.priors import map_planes
@@ -15,13 +15,12 @@ from vqlib.recipes import LABELS, decode_maps
 
 ort = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow
-EXPORT = Path(__file__).parents[1] / "docs/demo/export.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    runpy.run_path(str(EXPORT))["export"](out)
+    runpy.run_path(str(ROOT / "docs/demo/export.py"))["export"](out)
     return out
 
 

@@ -44,12 +44,9 @@ CHOICES = [
 def test_an_autoencoder_trains_is_scored_and_found_again(data, kind, choice):
     lab = lab_on(data, **choice)
     model, found = lab.train(kind), lab_on(data, **choice).load(kind)
-    reconstructions = []
-    for one in (model, found):
-        assert not one.training
-        torch.manual_seed(0)
-        reconstructions.append(one.reconstruct(data.test.images))
-    torch.testing.assert_close(*reconstructions)
+    assert model.training is found.training is False
+    weights = model.state_dict(), found.state_dict()
+    torch.testing.assert_close(*weights, rtol=0, atol=0)
     result = lab.score(kind)
     assert (result["split"], result["slices"]) == ("test", 8)
     assert result["ssim"]["low"] <= result["ssim"]["mean"] <= result["ssim"]["high"]
@@ -125,9 +122,6 @@ def test_the_segmenter_trains_is_found_again_and_is_scored(home):
     dice = lab.score("segmenter")["dice"]
     assert set(dice) == {"body", "bladder", "mean"}
     assert dice["bladder"] > 0.5
-    with pytest.raises(UserError, match="no labels to train a segmenter on"):
-        lab_on(made_data(home), "other").train("segmenter")
-    assert not (home / "runs" / "other").exists()
 
 
 def test_same_seed_same_bytes(data):

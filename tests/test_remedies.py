@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from commands import NOTEBOOKS, ROOT, text, vqlib
 from slice_files import BLADDER, write_study
 
+from pelvis.phantom import VERSION
 from vqlib import profiles, recipes
 from vqlib.cli import main
 from vqlib.cli.train import _typed as typed
 from vqlib.errors import UserError
+from vqlib.runs import save_json
 from vqlib.settings import FLAT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
@@ -58,6 +60,11 @@ def test_what_a_training_lacks_is_trained_as_it_says(home, kind, source):
 
 
 def test_what_a_generator_lacks_is_trained_as_it_says(home):
+    """On slices in the phantom's place, which are written sooner than it is drawn."""
+    place = write_study(home / "data" / "phantom-smoke", (16, 2, 2), BLADDER)
+    made = {"version": VERSION, "seed": 0, "weeks": 1, "slices": 8}
+    made["patients"] = {"train": 2, "validate": 1, "test": 2}
+    save_json(place / "phantom.json", made)
     words = ["--profile", "smoke", "--run", "my run", "--seed", "3"]
     words += ["-p", "generator_steps", "2", "-p", "generator_width", "16"]
     vqlib("train", "sharp_vqvae", *words)

@@ -4,15 +4,14 @@ should."""
 import os
 import shutil
 import site
-import subprocess
 import sys
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from commands import ROOT, program, python
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("vqlib", "lessons", "pelvis")
 THREE_LINES = """
 from vqlib import VQVAE, open_data
@@ -21,12 +20,6 @@ model = VQVAE(codebook_size=512, dim=8, factor=4)
 out = model(data.train.images[:4])
 assert out.reconstruction.shape == data.train.images[:4].shape
 """
-
-
-def run(*words, **how):
-    done = subprocess.run(map(str, words), capture_output=True, text=True, **how)
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:]
-    return done.stdout
 
 
 @pytest.mark.slow
@@ -38,7 +31,7 @@ def test_a_built_wheel_works_in_a_clean_environment(tmp_path):
         shutil.copytree(ROOT / name, source / name, ignore=no_traces)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    run(sys.executable, "-m", "build", "--no-isolation", cwd=source)  # through an sdist
+    python("-m", "build", "--no-isolation", cwd=source)  # through an sdist
     (wheel,) = source.glob("dist/*.whl")
 
     names = zipfile.ZipFile(wheel).namelist()
@@ -50,9 +43,9 @@ def test_a_built_wheel_works_in_a_clean_environment(tmp_path):
 
     venv.create(env, with_pip=False)
     scripts = env / ("Scripts" if os.name == "nt" else "bin")
-    python = scripts / Path(sys.executable).name
-    pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "--no-deps", "--no-index", wheel)
+    its = scripts / Path(sys.executable).name
+    alone = ("--no-deps", "--no-index")
+    python("-m", "pip", "--python", its, "install", *alone, wheel)
     (packages,) = (p for p in env.rglob("site-packages") if not p.is_symlink())
     # what it depends on is seen where the tests have it; an editable vqlib is not
     seen = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
@@ -60,9 +53,9 @@ def test_a_built_wheel_works_in_a_clean_environment(tmp_path):
 
     own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     how = {"cwd": tmp_path, "env": own | {"VQLIB_HOME": str(tmp_path / "home")}}
-    where = run(python, "-c", "import vqlib; print(vqlib.__file__)", **how)
+    where = program(its, "-c", "import vqlib; print(vqlib.__file__)", **how)
     assert Path(where.strip()).is_relative_to(env)
-    run(python, "-c", THREE_LINES, **how)
-    assert "sample" in run(scripts / "vqlib", "--help", **how)
-    run(scripts / "vqlib", "sample", "--n", 2, "--out", "drawn", **how)
+    program(its, "-c", THREE_LINES, **how)
+    assert "sample" in program(scripts / "vqlib", "--help", **how)
+    program(scripts / "vqlib", "sample", "--n", 2, "--out", "drawn", **how)
     assert len(list(tmp_path.glob("drawn/keras_slices_train/*.nii.gz"))) == 2

@@ -7,8 +7,7 @@ from torchvision.transforms.v2.functional import center_crop
 
 from vqlib.data import center_on_grid, fit_to, read_label, read_slice
 
-RNG = np.random.default_rng(0)
-PIXELS = RNG.integers(0, 300, (64, 48)).astype(np.int16)
+PIXELS = np.random.default_rng(0).integers(0, 300, (9, 7, 1))
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
@@ -16,8 +15,8 @@ PIXELS = RNG.integers(0, 300, (64, 48)).astype(np.int16)
 @pytest.mark.parametrize("scaling", [None, (0.5, -3.0), (1e-300, 0.0)])
 def test_pixels_are_those_of_nibabel(tmp_path, name, dtype, scaling):
     """Trailing dimensions of 1 are dropped, and extensions read over."""
-    values = PIXELS[:9, :7, None].astype(dtype)
-    image = nib.Nifti1Image(values, np.diag([1.7, 1.6, 3, 1]), dtype=dtype)
+    affine = np.diag([1.7, 1.6, 3, 1])
+    image = nib.Nifti1Image(PIXELS.astype(dtype), affine, dtype=dtype)
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"hello"))
     if scaling:
         image.header.set_slope_inter(*scaling)
