@@ -123,6 +123,20 @@ def card() -> str:
     return table(pd.DataFrame(rows))
 
 
+def blind() -> str:
+    """How often reviewers found the drawn slice of a pair."""
+    stored = benchmark("blind_test")
+    rows = [
+        {
+            "beside": beside,
+            f"right of {stored['pairs']}": ", ".join(map(str, test["right"])),
+            "by chance as many": ", ".join(f"{p:.2g}" for p in test["chance"]),
+        }
+        for beside, test in stored["tests"].items()
+    ]
+    return table(pd.DataFrame(rows))
+
+
 def generation(data: str = "phantom") -> pd.DataFrame:
     """Every stored set of the two families, and of a VQ-VAE-2 beside them."""
     rows = pd.DataFrame(benchmark("generation")["rows"] + benchmark("vqvae2")["rows"])
@@ -342,7 +356,17 @@ def pages(results: dict) -> dict[Path, str]:
     seconds = results.get(SECONDS, {})
     in_readme = {"results": main_rows(results), "findings": findings(results)}
     in_readme["time"] = minutes(sum(seconds.values()))
-    tables = (rates, codecs, card, families, families_real, scaling, network, losses)
+    tables = (
+        rates,
+        codecs,
+        card,
+        blind,
+        families,
+        families_real,
+        scaling,
+        network,
+        losses,
+    )
     tables += (cost, costs, loading)
     in_docs = {write.__name__: write() for write in tables}
     found = {

@@ -170,7 +170,7 @@ _PROFILES = {
         generator=dict(width=96, critic_weight=0.1, critic_start=500)
         | dict(steps=6480, learning_rate=1e-3),
         maps=dict(grid="16x8", codebook_size=128, steps=4320),
-        prior=dict(dim=128, layers=4, steps=2880),
+        prior=dict(dim=128, layers=4, steps=5760, learning_rate=3e-3),
         flow=dict(width=64, steps=7200),
         segmenter=dict(steps=720),
     ),

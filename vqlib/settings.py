@@ -120,6 +120,7 @@ class PriorSettings(Schedule):
     """The transformers over codes, of slices and of label maps."""
 
     batch_size: int = _batch(16)
+    learning_rate: float = _rate(4e-3)
     dropout: float = _number(0.1, 0.0, 0.99)  # share of activations set to 0
     dim: int = _number(96, 1, 16384)  # channels at each code
     layers: int = _number(3, 1, 200)  # transformer blocks
@@ -132,7 +133,7 @@ class FlowSettings(Schedule):
 
     steps: int = _steps(1440)
     batch_size: int = _batch(16)
-    learning_rate: float = _rate(1.5e-3)
+    learning_rate: float = _rate(4e-3)
     width: int = _number(48, 4, 4096)  # channels of its network
 
 
