@@ -9,13 +9,15 @@ from vqlib.runs import load_json
 def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
     cards = load_json(ROOT / "vqlib" / "shipped" / "card.json")["cards"]
     floor = cards["floor: other patients"]
+    ceiling = cards["ceiling: test slices, decoded"]
     ours = [card for name, card in cards.items() if name.startswith("shipped")]
     assert len(ours) == 3  # seeds
-    for score, more in {"areas": 0.02, "pieces": 0.5, "places": 0.02}.items():
-        assert sum(card[score] for card in ours) / 3 <= floor[score] + more, score
+    for score, more in {"areas": 0.03, "pieces": 0.25, "places": 0.02}.items():
+        least = max(floor[score], ceiling[score])  # no prior mends a decoder
+        assert sum(card[score] for card in ours) / 3 <= least + more, score
     for card in ours:
         assert card["texture"][0] <= floor["texture"][0]  # mean, low, high
-        assert card["precision"] >= floor["precision"]
+        assert card["precision"] >= floor["precision"] - 0.02
         assert card["recall"] >= floor["recall"]
         assert card["told apart"] <= 0.65
         assert card["agreement"] >= floor["agreement"] - 0.1

@@ -35,7 +35,7 @@ def soften(images: Tensor, most: float) -> Tensor:
     own width, up to ``most`` pixels.
 
     Decoders smooth. A network that has seen sharp slices alone takes smoothness for
-    another tissue: in *real* slices that went through the quick profile's VQ-VAE it
+    another tissue: in held-out slices that went through the quick profile's VQ-VAE it
     found a tenth of the bone, and samples with anatomy could not be told from samples
     without.
     """
