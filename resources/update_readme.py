@@ -105,8 +105,8 @@ CARD = {  # columns of the table of samples: heading, digits
 }
 
 
-def shipped() -> dict:
-    return load_json(ROOT / "vqlib" / "shipped" / "card.json")["cards"]
+def shipped(what: str = "cards") -> dict:
+    return load_json(ROOT / "vqlib" / "shipped" / "card.json")[what]
 
 
 def card() -> str:
@@ -121,6 +121,13 @@ def card() -> str:
             row[heading] = "–" if value is None else f"{value:.{digits}f}"
         rows.append(row)
     return table(pd.DataFrame(rows))
+
+
+def usefulness() -> str:
+    """What the shipped generator's pairs are worth to a segmenter."""
+    dice = pd.DataFrame(shipped("usefulness"))
+    columns = {"trained on": list(dice), "Dice": spread(dice.mean(), dice.std())}
+    return table(pd.DataFrame(columns))
 
 
 def blind() -> str:
@@ -183,7 +190,7 @@ def scaling() -> str:
     rows["autoencoder"] = parts[["sharp_vqvae", "sharp_vae"]].sum(axis=1)
     rows["prior"] = parts[["prior", "flow"]].sum(axis=1)
     rows["milliseconds"] = rows["sampling_seconds"] * 1000
-    rows["steps"] = rows["share"].map("{:g} times".format)
+    rows["steps"] = rows["share"].map("{:g} ×".format)
     more = {
         "autoencoder": ("autoencoder, s", 0),
         "prior": ("its prior, s", 0),
@@ -356,18 +363,8 @@ def pages(results: dict) -> dict[Path, str]:
     seconds = results.get(SECONDS, {})
     in_readme = {"results": main_rows(results), "findings": findings(results)}
     in_readme["time"] = minutes(sum(seconds.values()))
-    tables = (
-        rates,
-        codecs,
-        card,
-        blind,
-        families,
-        families_real,
-        scaling,
-        network,
-        losses,
-    )
-    tables += (cost, costs, loading)
+    tables = (rates, codecs, card, usefulness, blind, families, families_real)
+    tables += (scaling, network, losses, cost, costs, loading)
     in_docs = {write.__name__: write() for write in tables}
     found = {
         path: with_blocks(path.read_text(encoding="utf-8"), texts)

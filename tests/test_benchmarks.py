@@ -31,3 +31,25 @@ def test_learned_priors_pay_less_than_fixed_ones():
     controls = [v for k, v in prior.items() if k.startswith("control")]
     assert prior["bits_per_slice"] < min(controls) <= prior["uniform_bits"] + 1
     assert flow["bits_per_slice"] < flow["kl_bits"]
+
+
+def test_drawn_pairs_teach_a_segmenter():
+    found = load_json(ROOT / "vqlib" / "shipped" / "card.json")["usefulness"]
+    slices, drawn, both = (
+        sum(found[name]) / 3
+        for name in (
+            "64 training slices",
+            "64 drawn pairs",
+            "64 training slices + 512 drawn pairs",
+        )
+    )
+    assert drawn >= 0.9 * slices
+    assert both >= slices + 0.03
+
+
+def test_right_answers_of_the_blind_test_are_counted():
+    stored = load_json(ROOT / "benchmarks" / "results" / "blind_test.json")
+    for test in stored["tests"].values():
+        pairs = [list(zip(x, test["drawn"], strict=True)) for x in test["answers"]]
+        assert [sum(a == b for a, b in x) for x in pairs] == test["right"]
+        assert len(test["drawn"]) == stored["pairs"] == 20
