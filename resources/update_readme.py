@@ -182,7 +182,7 @@ def families_real() -> str:
 
 
 def scaling() -> str:
-    """Both families with a quarter and four times the steps, and what a slice costs."""
+    """Both families with other numbers of steps, and what a slice costs."""
     rows = generation().query("seed == 0 and seconds.notna()")
     rows = rows[rows["set"].str.endswith("first") & ~rows["set"].str.startswith("ceil")]
     rows = rows.sort_values(["set", "share"], ascending=[False, True])

@@ -12,12 +12,17 @@ def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
     ceiling = cards["ceiling: test slices, decoded"]
     ours = [card for name, card in cards.items() if name.startswith("shipped")]
     assert len(ours) == 3  # seeds
-    for score, more in {"areas": 0.03, "pieces": 0.25, "places": 0.02}.items():
-        least = max(floor[score], ceiling[score])  # no prior mends a decoder
-        assert sum(card[score] for card in ours) / 3 <= least + more, score
+
+    def mean(score):
+        return sum(card[score] for card in ours) / 3
+
+    assert mean("areas") <= floor["areas"] + 0.02
+    assert mean("places") <= floor["places"] + 0.02
+    # no prior mends a decoder, in whose slices less bone is found apart
+    assert mean("pieces") <= ceiling["pieces"] + 0.2
+    assert mean("precision") >= floor["precision"]
     for card in ours:
         assert card["texture"][0] <= floor["texture"][0]  # mean, low, high
-        assert card["precision"] >= floor["precision"] - 0.02
         assert card["recall"] >= floor["recall"]
         assert card["told apart"] <= 0.65
         assert card["agreement"] >= floor["agreement"] - 0.1

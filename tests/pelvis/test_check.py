@@ -179,7 +179,7 @@ NOTES = [
     (labels, "slices that are not shown upright with left on the right"),
     (
         lambda study: (study / "keras_slices_val").mkdir(),
-        "keras_slices_val is not read",
+        "keras_slices_val is not read; the splits are train, validate, test",
     ),
     (labels, "labels that occur nowhere: bone, bladder, rectum"),
     (on_a_label(LABEL * 0), f"blank label maps: 1 ({ODD})"),
