@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from commands import content
 from made_slices import lab_on, made_data
 
 from vqlib import metrics, recipes
@@ -26,10 +27,6 @@ def test_a_seed_is_checked_before_anything_else(home, seed):
     with pytest.raises(UserError, match=r"^seed must be "):
         lab_on(None, seed=seed)
     assert not [*home.iterdir()]
-
-
-def files(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
 CHOICES = [
@@ -129,7 +126,7 @@ def test_same_seed_same_bytes(data):
         lab_on(data, name, seed, augment=True)
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
-    a, b, c = ({**files(lab.folder("vae"))} for lab in labs if lab.train("vae"))
+    a, b, c = ({**content(lab.folder("vae"))} for lab in labs if lab.train("vae"))
     for name in ("best.safetensors", "metrics.json", "history.csv"):
         assert a[name] == b[name] != c[name]
 
@@ -153,7 +150,7 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
     data = made_data(data.folder, labels=True)
     lab = lab_on(data)
     lab.train(kind)
-    before = files(lab.folder(kind))
+    before = content(lab.folder(kind))
     assert not same.keys() & load_json(lab.folder(kind) / "settings.json").keys()
     lab_on(data, **same).load(kind)
     changed = lab_on(data, **{other: 3})
@@ -165,16 +162,16 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
     elsewhere = dataclasses.replace(data, fingerprint="other files")
     with pytest.raises(UserError, match="data_fingerprint: 'these slices' there"):
         lab_on(elsewhere).train(kind)
-    assert files(lab.folder(kind)) == before
+    assert content(lab.folder(kind)) == before
 
 
-@pytest.mark.parametrize("content", ["[1]", "{", None])
-def test_weights_without_their_settings_are_refused(data, content):
+@pytest.mark.parametrize("damage", ["[1]", "{", None])
+def test_weights_without_their_settings_are_refused(data, damage):
     """Whoever deletes settings.json alone would get a model of unknown settings."""
     lab = lab_on(data)
     lab.train("vae")
     path = lab.folder("vae") / "settings.json"
-    path.unlink() if content is None else path.write_text(content)
+    path.unlink() if damage is None else path.write_text(damage)
     for action in (lab.load, lab.train):
         with pytest.raises(UserError, match=r"trained; choose .* or delete .*vae$"):
             action("vae")
@@ -198,11 +195,6 @@ def test_scores_are_those_of_the_weights(data):
     assert load_json(path) == right
 
 
-NO_LOCKS = """
-import errno, fcntl
-def flock(*_):
-    raise OSError(errno.ENOSYS, "Function not implemented")
-"""
 HOLD = """
 import sys
 from pathlib import Path
@@ -213,16 +205,10 @@ with sole_use(Path(sys.argv[1])):
 """
 
 
-@pytest.mark.filterwarnings("ignore:flock not supported")
-@pytest.mark.parametrize("locks", [True, False])  # whether the file system has any
-def test_two_trainings_in_one_folder_are_refused(data, monkeypatch, locks):
-    lab, begin = lab_on(data), ""
+def test_two_trainings_in_one_folder_are_refused(data):
+    lab = lab_on(data)
     folder = lab.folder("vae")
-    if not locks:
-        exec(NO_LOCKS, without := {})
-        monkeypatch.setattr("fcntl.flock", without["flock"])
-        begin = f"{NO_LOCKS}\nfcntl.flock = flock\n"
-    command = [sys.executable, "-c", begin + HOLD, folder]
+    command = [sys.executable, "-c", HOLD, folder]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "held\n"
@@ -240,7 +226,7 @@ def test_two_trainings_in_one_folder_are_refused(data, monkeypatch, locks):
 def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monkeypatch):
     lab = lab_on(data)
     lab.train("autoencoder")
-    before = files(lab.folder("autoencoder"))
+    before = content(lab.folder("autoencoder"))
     (home / "runs" / "r" / "vae").write_text("a file in the way")
     with pytest.raises(UserError, match="vae cannot be written"):
         lab.train("vae")
@@ -251,7 +237,7 @@ def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monke
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match=r"written \(No space left on device\); what"):
         lab.train("vqvae")
-    assert files(lab.folder("autoencoder")) == before
+    assert content(lab.folder("autoencoder")) == before
     monkeypatch.undo()
     monkeypatch.setenv("VQLIB_HOME", str(home))
     lab.train("vqvae")

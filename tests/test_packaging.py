@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
+from importlib.metadata import packages_distributions
 
 import pytest
 from commands import ROOT, text
@@ -16,17 +17,6 @@ import vqlib
 
 PROJECT = tomllib.loads(text("pyproject.toml"))["project"]
 
-# import name -> name of the distribution, where they differ
-DISTRIBUTIONS = {
-    "IPython": "ipython",
-    "PIL": "pillow",
-    "jupyter_client": "jupyter-client",
-    "jupyter_core": "jupyter-core",
-    "jupyterlab_server": "jupyterlab-server",
-    "lightning_fabric": "lightning-fabric",
-    "markdown_it": "markdown-it-py",
-    "sklearn": "scikit-learn",
-}
 OWN = ("vqlib", "lessons", "pelvis")
 # started as programs, loaded as plug-ins or imported by name: name -> where it is used
 PROGRAMS = {
@@ -94,7 +84,8 @@ def imports(*folders):
     for folder in ("tests", "benchmarks", "resources", "docs"):
         own |= {folder, *(path.stem for path in (ROOT / folder).rglob("*.py"))}
     found -= {*sys.stdlib_module_names, *own}
-    return {DISTRIBUTIONS.get(name, name) for name in found}
+    of = packages_distributions()
+    return {of.get(name, [name])[0].lower().replace("_", "-") for name in found}
 
 
 NEEDS = [  # folders, the extras that their imports may be of

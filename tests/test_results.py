@@ -15,11 +15,6 @@ def write_part(part, **measured):
     save_json(folder / "timing.json", {"train_seconds": 1234.5})
 
 
-def write_prior(part, bits):
-    folder = make_folder(run_folder("trial") / part)
-    save_json(folder / "metrics.json", {"bits_per_slice": bits})
-
-
 def rows():
     table = results.table(results.collect(run_folder("trial")))
     return {row[0]: row[1:] for row in table}
@@ -30,7 +25,7 @@ def test_models_side_by_side():
     write_part("vqvae", bits_per_slice=4608.0, perplexity=301.26, codes_used=498)
     write_part("vae", bits_per_slice=4590.4)
     write_part("sharp_vqvae", bits_per_slice=None)
-    write_prior("prior", 2100.6)
+    write_part("prior", bits_per_slice=2100.6)
     found = rows()
     assert found["test split"] == ["VAE, spatial", "VQ-VAE", "sharp VQ-VAE"]
     assert found["SSIM"][0] == "0.700"
@@ -48,7 +43,7 @@ def test_models_side_by_side():
 def test_two_levels_share_a_cell_and_a_model_has_the_bits_of_its_own_prior(home):
     write_part("sharp_vae", perplexity=301.26)
     write_part("vqvae2", perplexity_top=90.04, perplexity_bottom=210.5)
-    write_prior("flow", 3000.0)
+    write_part("flow", bits_per_slice=3000.0)
     found = rows()
     assert found["test split"] == ["VQ-VAE-2", "sharp VAE"]
     assert found["codebook perplexity"] == ["90.0 / 210.5", "301.3"]

@@ -27,11 +27,5 @@ def test_broken_checkpoints_are_refused_and_nothing_is_unpickled(tmp_path):
     for broken in (path.read_bytes()[:-9], pickle.dumps(Bomb())):
         path.write_bytes(broken)
         refusal(runs.load_checkpoint, path, match="not a readable checkpoint")
-
-
-def test_broken_json_is_refused_by_name(tmp_path):
-    path = tmp_path / "metrics.json"
-    refusal(runs.load_json, path, match=r"metrics\.json is missing")
-    for broken in ("{", "[1]"):
-        path.write_text(broken, encoding="utf-8")
-        refusal(runs.load_json, path, match=r"metrics\.json is not valid JSON")
+    nowhere = tmp_path / "gone" / path.name
+    refusal(runs.save_checkpoint, nowhere, {}, {}, match="cannot be written")

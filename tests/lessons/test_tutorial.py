@@ -134,8 +134,6 @@ def test_only_some_notebooks(home):
         write(name)
     names = [p.stem for p in tutorial.find_notebooks(["3", "01_first"])]
     assert names == ["01_first", "03_third"]
-    meant = "did you mean '02_second'"
-    refusal(tutorial.find_notebooks, ["02_secnd"], match=meant)
 
 
 def test_text_becomes_what_the_notebook_declares(home):

@@ -62,24 +62,16 @@ def test_a_factor_that_is_no_power_of_two_is_refused(build, factor):
     refusal(lambda: build(factor=factor), match="power of two")
 
 
-SIZES = [  # where it is refused, the size, what is said
-    (MODELS["vqvae"](), (30, 16), r"30x16.*multiples of 4"),
-    (MODELS["vqvae"]().encode, (30, 16), r"30x16.*multiples of 4"),
-    (MODELS["vae"](), (30, 16), r"30x16.*multiples of 4"),
-    (MODELS["vae"]().encode, (30, 16), r"30x16.*multiples of 4"),
-    (MODELS["vqvae2"](), (36, 16), r"36x16.*multiples of 8"),
-    (MODELS["vqvae2"]().encode, (36, 16), r"36x16.*multiples of 8"),
-    (lambda x: GlobalVAE(size=x.shape[2:]), (30, 16), r"30x16.*multiples of 4"),
-    (Segmenter(), (30, 16), r"30x16.*multiples of 8"),
-]
-
-
-@pytest.mark.parametrize(("call", "size", "message"), SIZES)
-def test_a_size_that_does_not_fit_is_refused(call, size, message):
-    refusal(call, torch.rand(1, 1, *size), match=message)
-
-
-PARTS = [
+ODD, ODD_ABOVE = torch.rand(1, 1, 30, 16), torch.rand(1, 1, 36, 16)
+REFUSED = [  # sizes and parts that do not fit, what is said
+    (lambda: MODELS["vqvae"]()(ODD), r"30x16.*multiples of 4"),
+    (lambda: MODELS["vqvae"]().encode(ODD), r"30x16.*multiples of 4"),
+    (lambda: MODELS["vae"]()(ODD), r"30x16.*multiples of 4"),
+    (lambda: MODELS["vae"]().encode(ODD), r"30x16.*multiples of 4"),
+    (lambda: MODELS["vqvae2"]()(ODD_ABOVE), r"36x16.*multiples of 8"),
+    (lambda: MODELS["vqvae2"]().encode(ODD_ABOVE), r"36x16.*multiples of 8"),
+    (lambda: GlobalVAE(size=(30, 16)), r"30x16.*multiples of 4"),
+    (lambda: Segmenter()(ODD), r"30x16.*multiples of 8"),
     (lambda: VQVAE(dim=8, encoder=Encoder(4, 6, 8, 1)), "gives 6 channels"),
     (lambda: VQVAE(quantizer=FSQ((5, 5)), decoder=Decoder(4, 3, 8, 1)), "takes 3"),
     (lambda: VQVAE(factor=4, encoder=Encoder(8, 8, 8, 1)), "by 8 and .* by 4"),
@@ -88,20 +80,36 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("build", "message"), PARTS)
-def test_parts_that_do_not_fit_are_refused_at_construction(build, message):
+@pytest.mark.parametrize(("build", "message"), REFUSED)
+def test_what_does_not_fit_is_refused(build, message):
     refusal(build, match=message)
 
 
-@pytest.mark.parametrize("build", [MODELS["vqvae"], MODELS["fsq"], MODELS["vqvae2"]])
-def test_decoding_the_codes_is_the_training_path_and_encoding_changes_no_state(build):
+def vqvae(**kind):
+    return lambda: VQVAE(width=8, quantizer=VectorQuantizer(16, 6, **kind))
+
+
+DISCRETE = {
+    **{name: MODELS[name] for name in ("vqvae", "fsq", "vqvae2")},
+    "gradient": vqvae(ema=False),
+    "cosine": vqvae(cosine=True),
+    "cosine gradient": vqvae(cosine=True, ema=False),
+}
+
+
+@pytest.mark.parametrize("build", DISCRETE.values(), ids=DISCRETE)
+def test_decoding_the_codes_is_the_training_path_and_only_training_changes_state(build):
     model, x = build().train(), bumps()
     model(x)
     before = copy.deepcopy(model.state_dict())
-    codes = model.encode(x)
-    model.reconstruct(x)
+    codes, decoded = model.encode(x), model.reconstruct(x)
+    with torch.no_grad():
+        model(x)
+    model.eval()(x)
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key
+    # moves the codebook, but after the choice
+    torch.testing.assert_close(model.train()(x).reconstruction, decoded)
     levels = codes if isinstance(codes, tuple) else (codes,)
     assert levels[-1].shape == (4, 8, 4)
     assert {level.dtype for level in levels} == {torch.int64}

@@ -96,7 +96,6 @@ def test_shows_licence_and_citation_before_it_asks(copies):
     for words in ("CC BY 4.0", CITATION, "rg.230180", "to download: 20 series"):
         assert words in shown
     assert "nothing was downloaded" in result.stderr
-    assert "--yes" in refused("mine", answer="")  # no one there
     assert not copies.asked
     assert names(".") == []
 
@@ -113,8 +112,6 @@ def test_fetch_after_yes(copies):
     run(*FOUR)
     assert copies.asked[3:] == ["1.2", "1.3"]
     assert len(credits()["series"]) == 4
-    Path("mine/convert.json").unlink()
-    assert "mine is there, and not of a fetch" in refused(*FOUR)
 
 
 def test_what_is_chosen(monkeypatch):

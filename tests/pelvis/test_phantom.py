@@ -1,5 +1,6 @@
 """The phantom: determinism, likeness of weeks, anatomy, files."""
 
+import errno
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from pelvis.check import check
 from pelvis.phantom import make_volume, write_phantom
 from pelvis.phantom.patient import Grid
 from pelvis.phantom.volume import BLADDER, BONE, PROSTATE, RECTUM
+from vqlib.errors import UserError
 
 SLICES = 10
 MILLILITRES = np.prod(Grid.SPACING) * Grid.DEPTH / SLICES / 1000
@@ -50,13 +52,8 @@ def test_the_anatomy_is_plausible(scan):
     assert back > front + 15
 
 
-def test_an_image_has_the_promised_form_and_signals():
+def test_an_image_has_the_promised_signals():
     image, labels = phantom_scans()[0]
-    assert image.shape == labels.shape == (SLICES, 256, 128)
-    assert (image.dtype, labels.dtype) == (np.float32, np.uint8)
-    assert set(np.unique(labels)) == set(range(6))
-    assert np.isfinite(image).all()
-    assert image.min() >= 0
     bright = np.percentile(image, 99.5)
     assert 60 < bright < 450
     air, _, bone, bladder, _, prostate = (
@@ -102,12 +99,15 @@ def test_the_folder_is_laid_out_as_hipmri(written):
     assert report.table["train"]["axes"] == "LSP"
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "raised"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError, UserError)]
+)
+def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch, fault, raised):
     def stop(*_):
-        raise KeyboardInterrupt
+        raise fault(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pelvis.phantom.write._write_scan", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised, match="No space left"):
         write_phantom(tmp_path / "half", **HOW, jobs=1)
     assert list(tmp_path.iterdir()) == []
 
