@@ -41,6 +41,11 @@ def test_one_window_for_all_panels_whatever_they_hold():
     assert not figure.axes[3].images
 
 
+def test_a_shape_that_is_no_slice():
+    with pytest.raises(ValueError, match=r"\(2, 3, 64, 32\)"):
+        show_slices(torch.ones(2, 3, 64, 32))
+
+
 def test_labels_have_their_colours_and_names():
     labels = torch.zeros(1, 64, 32, dtype=torch.uint8)
     labels[0, 10:50, 5:25] = 1

@@ -25,15 +25,6 @@ def test_cached_sampling_is_the_uncached_model(given, context, guidance):
     assert torch.equal(codes, grown)
 
 
-def test_sampling_is_deterministic_in_the_seed(prior):
-    one, same, other = (prior.sample(HALF, seed=s) for s in (3, 3, 4))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-    assert one.shape == (3, 4, 3)
-    assert (one.min() >= 0) & (one.max() < 7)
-    assert not torch.equal(one[0], one[1])  # slices of a batch have their own chance
-
-
 def test_samples_have_the_probabilities_of_the_model(make):
     model = make(codebook_size=2, grid=(1, 3))
     drawn = model.sample(torch.full((20_000,), 0.3), seed=5).flatten(1)
