@@ -9,6 +9,7 @@ import pytest
 import torch
 from commands import content
 from made_slices import lab_on, made_data
+from slice_files import refusal
 
 from vqlib import metrics, recipes
 from vqlib.errors import UserError
@@ -75,8 +76,7 @@ def test_an_autoencoder_trains_is_scored_and_found_again(data, kind, choice):
 def test_priors_train_on_the_codes_and_report_held_out_bits(home):
     data = made_data(home, labels=True)
     lab = lab_on(data)
-    with pytest.raises(UserError, match="model; run notebook 05_prior_generation f"):
-        lab.train("prior")
+    refusal(lab.train, "prior", match="model; run notebook 05_prior_generation f")
     for kind, source, grid in (
         ("maps_prior", "maps", (4, 2)),
         ("prior", "sharp_vqvae", (8, 4)),
@@ -107,8 +107,7 @@ def test_a_prior_of_other_weights_is_refused(data):
     weights[name] = weights[name].flip(0)
     save_checkpoint(path, weights, meta)
     for action in (lab.load, lab.train, lab.score):
-        with pytest.raises(UserError, match=r"was made with other settings \(source: "):
-            action("prior")
+        refusal(action, "prior", match=r"was made with other settings \(source: ")
 
 
 def test_the_segmenter_trains_is_found_again_and_is_scored(home):
@@ -155,13 +154,11 @@ def test_a_model_depends_on_the_settings_of_its_recipe_alone(data, kind, same, o
     lab_on(data, **same).load(kind)
     changed = lab_on(data, **{other: 3})
     for action in (changed.load, changed.train):
-        with pytest.raises(UserError, match=rf"{other}: \w+ there, 3 now.*or delete"):
-            action(kind)
-    with pytest.raises(UserError, match="seed: 0 there, 1 now"):
-        lab_on(data, seed=1).load(kind)
+        refusal(action, kind, match=rf"{other}: \w+ there, 3 now.*or delete")
+    refusal(lab_on(data, seed=1).load, kind, match="seed: 0 there, 1 now")
     elsewhere = dataclasses.replace(data, fingerprint="other files")
-    with pytest.raises(UserError, match="data_fingerprint: 'these slices' there"):
-        lab_on(elsewhere).train(kind)
+    found = "data_fingerprint: 'these slices' there"
+    refusal(lab_on(elsewhere).train, kind, match=found)
     assert content(lab.folder(kind)) == before
 
 
@@ -173,8 +170,7 @@ def test_weights_without_their_settings_are_refused(data, damage):
     path = lab.folder("vae") / "settings.json"
     path.unlink() if damage is None else path.write_text(damage)
     for action in (lab.load, lab.train):
-        with pytest.raises(UserError, match=r"trained; choose .* or delete .*vae$"):
-            action("vae")
+        refusal(action, "vae", match=r"trained; choose .* or delete .*vae$")
 
 
 def test_scores_are_those_of_the_weights(data):
@@ -212,8 +208,7 @@ def test_two_trainings_in_one_folder_are_refused(data):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match=r"another training is writing to .*vae; "):
-            lab.train("vae")
+        refusal(lab.train, "vae", match=r"another training is writing to .*vae; ")
         assert not folder.exists()
         other.kill()
     folder.mkdir()
@@ -228,15 +223,13 @@ def test_what_the_disk_refuses_is_one_line_and_nothing_is_lost(data, home, monke
     lab.train("autoencoder")
     before = content(lab.folder("autoencoder"))
     (home / "runs" / "r" / "vae").write_text("a file in the way")
-    with pytest.raises(UserError, match="vae cannot be written"):
-        lab.train("vae")
+    refusal(lab.train, "vae", match="vae cannot be written")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError, match=r"written \(No space left on device\); what"):
-        lab.train("vqvae")
+    refusal(lab.train, "vqvae", match=r"written \(No space left on device\); what")
     assert content(lab.folder("autoencoder")) == before
     monkeypatch.undo()
     monkeypatch.setenv("VQLIB_HOME", str(home))
