@@ -11,7 +11,7 @@ from commands import content
 from made_slices import lab_on, made_data
 from slice_files import refusal
 
-from vqlib import metrics, recipes
+from vqlib import metrics, profiles, recipes
 from vqlib.errors import UserError
 from vqlib.recipes import AUTOENCODERS, code_nats
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint
@@ -71,6 +71,26 @@ def test_an_autoencoder_trains_is_scored_and_found_again(data, kind, choice):
             mu, logvar = model.encode(data.test.images)
         nats = 0.5 * (mu**2 + logvar.exp() - logvar - 1).flatten(1).sum(1).mean()
         assert bits == pytest.approx(float(nats) / math.log(2), rel=1e-4)
+
+
+def test_the_quantizer_is_what_the_profile_says():
+    settings = profiles.get("smoke")
+
+    def build(**choice):
+        return recipes.build_quantizer(settings.changed(**choice), seed=3)
+
+    ema = build()
+    assert (ema.ema, ema.cosine) == (True, False)
+    assert (ema.patience, ema.kmeans_steps) == (settings.quantizer.restart_after, 10)
+    assert build(restart_after=7).patience == 7
+    broken = build(restarts=False, kmeans_start=False)
+    assert (broken.patience, broken.kmeans_steps) == (0, 0)
+    assert not build(quantizer="gradient").ema
+    assert build(quantizer="cosine").cosine
+    assert build(quantizer="fsq").levels == (4, 4)
+    strict = settings.changed(commitment_weight=0.7)
+    objective = recipes.objective_for("vqvae", recipes.build("vqvae", strict), strict)
+    assert objective.beta == 0.7
 
 
 def test_priors_train_on_the_codes_and_report_held_out_bits(home):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import python, vqlib
-from shared_training import KINDS, train
+from shared_training import ALL, CASES, KINDS, LOSSES, averages, losses_of, train
 from slice_files import BLADDER, write_study
 
 from vqlib.runs import load_checkpoint, read_history
@@ -34,11 +34,15 @@ def home(tmp_path_factory):
     return home
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_processes_hold_the_same_weights(home, kind):
-    ranks = [
-        load_checkpoint(home / f"{kind}-{rank}.safetensors")[0] for rank in range(3)
-    ]
+def of_all(home, name):
+    """What each of the three processes has found."""
+    paths = [home / f"{name}-{rank}.safetensors" for rank in range(3)]
+    return [load_checkpoint(path)[0] for path in paths]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_processes_hold_the_same_weights(home, case):
+    ranks = of_all(home, case)
     assert len({int(each.pop("seed")) for each in ranks}) == 3  # for their own noise
     assert len(ranks[0]) > 10
     for each in ranks[1:]:
@@ -51,9 +55,27 @@ def test_all_processes_hold_the_same_weights(home, kind):
 def test_three_processes_train_as_one_does(home, kind, tmp_path):
     """But for noise of their own: latents, dropout, blur."""
     alone = train(kind, tmp_path)["losses"]
-    together = load_checkpoint(home / f"{kind}-0.safetensors")[0]["losses"]
+    together = of_all(home, kind)[0]["losses"]
     exact = kind in ("autoencoder", "vqvae", "vqvae2", "maps")
     torch.testing.assert_close(together, alone, rtol=1e-3 if exact else 0.1, atol=0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_and_gradients_are_those_of_the_whole_batch(home, name):
+    ranks = of_all(home, "together")
+    loss, by = losses_of(ALL)[name]
+    loss.backward()
+    mean = sum(each[f"{name} loss"] for each in ranks) / 3  # as it is reported
+    torch.testing.assert_close(mean, loss.detach())
+    for each in ranks:
+        torch.testing.assert_close(each[f"{name} gradient"], by.grad)
+        torch.testing.assert_close(each[f"{name} scored"], loss.detach())
+
+
+def test_averages_are_those_of_one_process_with_the_joint_batch(home):
+    (found, *_) = of_all(home, "together")
+    for key, value in averages(ALL).items():
+        torch.testing.assert_close(found[key], value)
 
 
 def test_one_process_writes_and_reports(home):
