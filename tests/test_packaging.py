@@ -84,7 +84,8 @@ def imports(*folders):
     for folder in ("tests", "benchmarks", "resources", "docs"):
         own |= {folder, *(path.stem for path in (ROOT / folder).rglob("*.py"))}
     found -= {*sys.stdlib_module_names, *own}
-    of = packages_distributions()
+    of = {"markdown_it": ["markdown-it-py"]}  # where the site's extra is missing
+    of |= packages_distributions()
     return {of.get(name, [name])[0].lower().replace("_", "-") for name in found}
 
 

@@ -29,3 +29,9 @@ def test_broken_checkpoints_are_refused_and_nothing_is_unpickled(tmp_path):
         refusal(runs.load_checkpoint, path, match="not a readable checkpoint")
     nowhere = tmp_path / "gone" / path.name
     refusal(runs.save_checkpoint, nowhere, {}, {}, match="cannot be written")
+
+
+def test_missing_json_is_named(tmp_path):
+    refusal(
+        runs.load_json, tmp_path / "metrics.json", match=r"metrics\.json is missing"
+    )

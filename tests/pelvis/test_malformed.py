@@ -156,18 +156,24 @@ def test_names_that_cannot_be_printed(study):
     assert "\n" not in refusal(open_data, study, "smoke")
 
 
-def test_files_that_may_not_be_read(study, monkeypatch):
+UNREADABLE = [
+    (PermissionError(13, "denied"), "may not be read; change its permissions"),
+    (OSError(5, "Input/output error"), "Input/output error"),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), UNREADABLE)
+def test_files_that_may_not_be_read(study, monkeypatch, fault, words):
     """As root every file may be read, so the refusal is played."""
 
     def deny(path, *args, **kwargs):
         if str(path) == str(study / NAMES[1]):
-            raise PermissionError(13, "denied")
+            raise fault
         return real(path, *args, **kwargs)
 
     real = open
     monkeypatch.setattr("builtins.open", deny)
-    said = only_fault(study, study / NAMES[1])
-    assert "may not be read; change its permissions" in said
+    assert words in only_fault(study, study / NAMES[1])
 
 
 FIELDS = st.integers(0, 111) | st.integers(120, 351)  # but the scaling
