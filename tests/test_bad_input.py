@@ -74,6 +74,7 @@ train vae --data-dir scans             has no folder keras_slices_train
 train segmenter --data-dir study       has no labels to train a segmenter on
 train vae -p batch_size 99             do not fill one batch of 99
 train vae -p size 100x50 -p grid 25x12   does not fit slices
+sample                                 Missing option '--out'
 sample --out new --n 0                 samples must be from 1
 sample --out new --n many              Invalid value for '--n'
 sample --out study                     samples must not get among scans
@@ -129,6 +130,8 @@ data convert scans new --spacing nanx1         must be two lengths
 data convert scans new --slices 0      slices must be
 data convert scans new --processes 0   Invalid value for '--processes'
 data check none                        none has faults: 1
+data check file                        file has faults: 1
+data check empty                       empty has faults: 1
 data check scans                       scans has faults: 1
 data fetch --collection bet            did you mean 'beta'
 data fetch new --collection prostatx   did you mean 'prostatex'

@@ -32,6 +32,5 @@ def test_broken_checkpoints_are_refused_and_nothing_is_unpickled(tmp_path):
 
 
 def test_missing_json_is_named(tmp_path):
-    refusal(
-        runs.load_json, tmp_path / "metrics.json", match=r"metrics\.json is missing"
-    )
+    path = tmp_path / "metrics.json"
+    refusal(runs.load_json, path, match=r"metrics\.json is missing")
