@@ -8,7 +8,7 @@ import pytest
 import torch
 from commands import ROOT
 
-from vqlib.generator import Generator, without_islands
+from vqlib.generator import Generator
 from vqlib.priors import map_planes
 from vqlib.priors.sampling import gumbel
 from vqlib.recipes import LABELS, decode_maps
@@ -54,7 +54,7 @@ def test_the_export_draws_what_pytorch_draws(folder, position, seed):
     with torch.no_grad():
         np.testing.assert_array_equal(labels, decode_maps(made.maps, codes))
 
-    labels = without_islands(torch.from_numpy(labels))
+    labels = torch.from_numpy(labels)
     context = map_planes(labels, made.prior.grid, LABELS)
     codes = made.prior.sample(where, seed=seed, context=context)
     found = draw(folder, "slices", seed, given | {"labels": labels.numpy()})

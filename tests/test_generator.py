@@ -12,7 +12,7 @@ from slice_files import refusal
 
 from vqlib import generator, profiles
 from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
-from vqlib.generator import Generator, without_islands
+from vqlib.generator import Generator
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
 
 TWO = torch.tensor([0.2, 0.7])
@@ -73,18 +73,6 @@ def test_what_is_missing_or_of_another_version_is_one_line(home):
     save_checkpoint(path / "best.safetensors", weights, meta)
     args = path.parent, "sharp_vqvae"
     refusal(generator.load_part, *args, match="of another version of vqlib")
-
-
-def test_small_pieces_of_organs_become_what_lies_around():
-    labels = torch.zeros(1, 64, 32, dtype=torch.uint8)
-    labels[0, 10:50, 5:25] = 1
-    labels[0, 20:30, 10:20] = 3
-    labels[0, 40, 10] = 3
-    labels[0, 45, 20] = 0  # a hole in the body stays
-    tidy = without_islands(labels, least=4 / 2048)
-    assert tidy[0, 40, 10] == 1
-    labels[0, 40, 10] = 1
-    assert torch.equal(tidy, labels)
 
 
 def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):

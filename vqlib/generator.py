@@ -12,9 +12,7 @@ latents with a flow. Taught in notebook 05.
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 
 from vqlib import profiles, recipes, runs
@@ -27,7 +25,6 @@ from vqlib.recipes import LABELS
 SHIPPED = "shipped"  # the run that comes with the package
 FAMILIES = {"vqvae": ("sharp_vqvae", "prior"), "vae": ("sharp_vae", "flow")}
 MAPS = ("maps", "maps_prior")
-ISLAND = 1 / 2048  # of a slice: smaller pieces of an organ are slips of the decoder
 
 
 class Drawn(NamedTuple):
@@ -84,7 +81,7 @@ class Generator:
             raise UserError("this generator draws slices without label maps")
         positions = positions.to(self.device)
         codes = self.maps_prior.sample(positions, temperature, seed=seed)
-        return without_islands(recipes.decode_maps(self.maps, codes))
+        return recipes.decode_maps(self.maps, codes)
 
     @torch.no_grad()
     def sample(
@@ -194,20 +191,3 @@ def _command(folder: Path, kind: str) -> str:
     given = profiles.changes(made)
     lab = Experiment(made["name"], data, folder.name, made["seed"], "cpu", **given)
     return lab.command(kind)
-
-
-def without_islands(labels: Tensor, least: float = ISLAND) -> Tensor:
-    """Label maps [N, H, W] whose organs have no pieces of less than ``least`` of the
-    slice; what lies there instead is the nearest other label."""
-    maps = labels.cpu().numpy().copy()
-    for one in maps:
-        small = np.zeros(one.shape, bool)
-        for organ in range(2, LABELS):
-            pieces, count = ndimage.label(one == organ)
-            sizes = np.bincount(pieces.ravel(), minlength=count + 1) / one.size
-            sizes[0] = least
-            small |= sizes[pieces] < least
-        if small.any():
-            nearest = ndimage.distance_transform_edt(small, None, False, True)
-            one[:] = one[tuple(nearest)]
-    return torch.from_numpy(maps).to(labels.device)

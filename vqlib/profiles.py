@@ -167,8 +167,8 @@ _PROFILES = {
         "standard",
         data=dict(phantom_patients="120,6,10", phantom_weeks=1),
         autoencoder=dict(steps=7200),
-        generator=dict(width=96, critic_weight=0.1, critic_start=500)
-        | dict(steps=6480, learning_rate=1e-3),
+        generator=dict(width=96, ssim_weight=0.0, critic_start=500)
+        | dict(steps=12960, learning_rate=1e-3),
         maps=dict(grid="16x8", codebook_size=128, steps=4320),
         prior=dict(dim=128, layers=4, steps=5760, learning_rate=3e-3),
         flow=dict(width=64, steps=7200),

@@ -97,6 +97,7 @@ class GeneratorSettings(Schedule):
     latent_channels: int = _number(8, 1, 1024)  # of the VAE, at each position
     width: int = _number(64, 12, 4096)
     organs_first: bool = True  # condition on a label map; needs data with labels
+    ssim_weight: float = _number(0.1, 0.0, 100.0)  # of 1 − SSIM beside L1
     critic_weight: float = _number(0.05, 0.0, 100.0)  # in the decoder's loss
     feature_weight: float = _number(3.0, 0.0, 100.0)  # of the critic's features
     critic_start: int = _number(100, 0, 10**9)  # steps before the critic is asked

@@ -5,7 +5,6 @@ import * as ort from "./ort.wasm.min.mjs";
 
 const LABELS = ["background", "body", "bone", "bladder", "rectum", "prostate"];
 const COLOURS = ["#000000", "#009E73", "#F0E442", "#56B4E9", "#D55E00", "#CC79A7"];
-const ISLAND = 1 / 2048; // of a slice, as in vqlib/generator.py
 const UNDO = 50; // steps that are kept
 const PAUSE = 250; // ms after a stroke, until its slice is drawn
 const WASM = "ort-wasm-simd-threaded.wasm.gz";
@@ -90,39 +89,6 @@ function normal(count, seed) {
   return Float32Array.from({ length: count }, draw);
 }
 
-// Pieces of an organ that are slips of the decoder get the nearest other label.
-function withoutIslands(labels) {
-  const [height, width] = model.size;
-  const small = new Set();
-  const seen = new Uint8Array(labels.length);
-  for (let first = 0; first < labels.length; first++) {
-    if (seen[first] || labels[first] < 2) continue;
-    const piece = [first];
-    seen[first] = 1;
-    for (let k = 0; k < piece.length; k++) {
-      const [y, x] = [Math.floor(piece[k] / width), piece[k] % width];
-      for (const [a, b] of [[y - 1, x], [y + 1, x], [y, x - 1], [y, x + 1]]) {
-        const next = a * width + b;
-        if (a < 0 || b < 0 || a >= height || b >= width || seen[next]) continue;
-        if (labels[next] !== labels[first]) continue;
-        seen[next] = 1;
-        piece.push(next);
-      }
-    }
-    if (piece.length / labels.length < ISLAND) piece.forEach((p) => small.add(p));
-  }
-  const found = labels.slice();
-  for (const p of small) {
-    let nearest = Infinity;
-    for (let q = 0; q < labels.length; q++) {
-      if (small.has(q)) continue;
-      const far = Math.hypot(Math.floor(q / width) - Math.floor(p / width), (q % width) - (p % width));
-      if (far < nearest) [nearest, found[p]] = [far, labels[q]];
-    }
-  }
-  return found;
-}
-
 // ---- one job at a time; a newer one ends the one before it
 
 class Stopped extends Error {}
@@ -153,7 +119,7 @@ async function run(job, withMap) {
     });
     const { labels } = await sessions.maps.run({ codes: grid(codes, "maps") });
     remember();
-    shown.labels = withoutIslands(Uint8Array.from(labels.data, Number));
+    shown.labels = Uint8Array.from(labels.data, Number);
     showMap();
   }
   const labels = ints(shown.labels, [1, ...model.size]);

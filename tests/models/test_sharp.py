@@ -69,6 +69,17 @@ def test_noise_follows_its_seed_and_changes_a_slice():
     assert not torch.equal(model.decode(codes), model.decode(codes))  # drawn anew
 
 
+@torch.no_grad()
+def test_every_resolution_sees_noise_of_variance_1():
+    decoder, seen = SharpDecoder(8, 4, 24), []
+    for conv in decoder.convs:
+        conv.register_forward_pre_hook(lambda _, given: seen.append(given[0][:, -1]))
+    decoder(torch.zeros(8, 4, 8, 8))
+    assert len(seen) == 4
+    for grain in seen:
+        assert grain.std().item() == pytest.approx(1, abs=0.1)
+
+
 def test_fine_detail_is_nothing_of_a_plane_and_all_of_a_dot():
     plane = torch.linspace(0, 1, 9).expand(1, 1, 9, 9)
     assert fine_detail(plane)[..., 1:-1].abs().max() < 1e-6

@@ -44,7 +44,7 @@ class SharpDecoder(nn.Module):
         width: channels on the grid; 3/4 and 3/8 of them on the next two resolutions,
             and half of that on any finer one.
         labels: how many labels the map has that every resolution sees, as it sees the
-            noise; 0: no map.
+            noise, with variance 1; 0: no map.
     """
 
     def __init__(self, factor: int, in_channels: int, width: int, labels: int = 0):
@@ -59,10 +59,7 @@ class SharpDecoder(nn.Module):
             nn.Conv2d(a + labels + 1, b, 3, padding=1)
             for a, b in zip(before, widths, strict=False)
         )
-        self.blocks = nn.ModuleList(
-            ResidualBlock(w) if i < count - 1 else nn.Identity()
-            for i, w in enumerate(widths)
-        )
+        self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(
@@ -70,14 +67,15 @@ class SharpDecoder(nn.Module):
     ) -> Tensor:
         """[B, D, h, w], label maps [B, H, W] and noise of N(0, 1), [B, 1, H, W], which
         is drawn where none is given -> [B, 1, H, W]."""
-        x, planes = z, self.noise(z) if noise is None else noise
-        if self.labels:
-            planes = torch.cat([map_channels(labels, self.labels), planes], dim=1)
+        x, noise = z, self.noise(z) if noise is None else noise
+        maps = map_channels(labels, self.labels) if self.labels else None
         for i, (conv, block) in enumerate(zip(self.convs, self.blocks, strict=True)):
             if i:
                 x = F.interpolate(F.relu(x), scale_factor=2.0)
-            shrunk = F.avg_pool2d(planes, self.factor >> i)
-            x = block(conv(torch.cat([x, shrunk], dim=1)))
+            pixels = self.factor >> i  # of a slice, along a side of one of these
+            planes = [] if maps is None else [F.avg_pool2d(maps, pixels)]
+            grain = pixels * F.avg_pool2d(noise, pixels)  # of variance 1 again
+            x = block(conv(torch.cat([x, *planes, grain], dim=1)))
         return self.head(F.relu(x))
 
     def noise(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -72,13 +72,13 @@ def _with_critic(objective: nn.Module, p: Profile) -> losses.AdversarialObjectiv
 
 def _vqvae_objective(model: nn.Module, p: Profile) -> losses.AdversarialObjective:
     beta = p.quantizer.commitment_weight
-    inner = losses.VQVAEObjective(model, p.autoencoder.ssim_weight, beta)
+    inner = losses.VQVAEObjective(model, p.generator.ssim_weight, beta)
     return _with_critic(inner, p)
 
 
 def _vae_objective(model: nn.Module, p: Profile) -> losses.AdversarialObjective:
     bits = metrics.nominal_bits(p.grid_of("generator"), p.generator.codebook_size)
-    inner = losses.RateConstrainedObjective(model, bits, p.autoencoder.ssim_weight)
+    inner = losses.RateConstrainedObjective(model, bits, p.generator.ssim_weight)
     return _with_critic(inner, p)
 
 
@@ -148,9 +148,9 @@ def _names(group: str, text: str) -> tuple[str, ...]:
 _TRAINING = "steps epochs batch_size learning_rate"
 _MAPS = ("size", *_names("maps", f"grid codebook_size code_dim width {_TRAINING}"))
 _PRIOR = _names("prior", f"dropout dim layers heads {_TRAINING}")
-_WEIGHTS = "critic_weight feature_weight critic_start"
+_WEIGHTS = "ssim_weight critic_weight feature_weight critic_start"
 _SHARP = (
-    *("size", "organs_first", "ssim_weight"),
+    *("size", "organs_first"),
     *_names("generator", f"grid codebook_size width {_WEIGHTS} {_TRAINING}"),
 )
 _SHARP_VQVAE = (*_SHARP, "generator_code_dim", "commitment_weight")
