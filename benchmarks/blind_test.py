@@ -64,6 +64,8 @@ def main(out, decoded, seed, answers, store):
     if not answers:
         return sheets(out, decoded, seed)
     key = load_json(out / "key.json")
+    if any(len(x) != PAIRS or set(x) - set("AB") for x in answers):
+        raise click.UsageError(f"--answers takes {PAIRS} letters, each A or B")
     right = [sum(a == b for a, b in zip(x, key["drawn"], strict=True)) for x in answers]
     chance = [binomtest(n, PAIRS, alternative="greater").pvalue for n in right]
     beside = "held-out slices" + ", decoded" * key["decoded"]

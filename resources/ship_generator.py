@@ -4,9 +4,7 @@
     vqlib train sharp_vqvae --profile standard --run standard      # prior, segmenter
     python resources/ship_generator.py --run standard --n 256
 
-The decoder is trained on before, with a critic that counts for less, so that the mesh
-which it had invented goes. Codes stay as they are, and so does their prior. The run has
-to be of the phantom, whose pictures are ours to give away.
+The run has to be of the phantom, whose pictures are ours to give away.
 """
 
 import argparse
@@ -16,7 +14,6 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vqlib import Experiment, generator, metrics, recipes, training
-from vqlib.data import make_loader
 from vqlib.errors import UserError
 from vqlib.metrics import Slices, make_judge, take
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
@@ -24,44 +21,6 @@ from vqlib.settings import EPOCH_STEPS
 
 OUT = Path(generator.__file__).parent / generator.SHIPPED
 PARTS = (*generator.MAPS, *generator.FAMILIES["vqvae"])
-
-
-STEPS, RATE, DECAY = 1440, 5e-4, 0.995  # of finishing; of the mean weights
-WEIGHTS = (0.03, 3.0)  # of the critic and of its features
-
-
-def finish(lab: Experiment) -> dict[str, torch.Tensor]:
-    """The weights of the run's sharp VQ-VAE with its decoder trained on, and nothing
-    else, under a critic that counts for less than in the run."""
-    recipe, folder = recipes.find("sharp_vqvae"), lab.folder("sharp_vqvae")
-    torch.manual_seed(lab.seed)
-    objective = recipe.objective(lab.build("sharp_vqvae"), lab.settings)
-    training.load_weights(objective, folder)
-    objective.weight, objective.feature_weight = WEIGHTS
-    model, train = objective.model, recipe.splits(lab.data, None, lab.settings).train
-    for part in (model.encoder, model.quantizer):
-        part.requires_grad_(False)
-    objective.train()
-    model.quantizer.eval()  # so that no code is restarted
-    weights = [*model.decoder.parameters(), *objective.critic.parameters()]
-    optimizer = torch.optim.AdamW(weights, RATE, recipe.betas)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
-    mean = torch.optim.swa_utils.AveragedModel(
-        model.decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(DECAY)
-    )
-    size, step = lab.settings.generator.batch_size, 0
-    while step < STEPS:
-        for batch in make_loader(train, size, shuffle=True, seed=step):
-            optimizer.zero_grad()
-            objective(batch)["loss"].backward()
-            optimizer.step()
-            schedule.step()
-            mean.update_parameters(model.decoder)
-            step += 1
-            if step == STEPS:
-                break
-    model.decoder.load_state_dict(mean.module.state_dict())
-    return model.state_dict()
 
 
 def ship(lab: Experiment) -> None:
@@ -75,9 +34,6 @@ def ship(lab: Experiment) -> None:
             )
         weights, meta = load_checkpoint(folder / "best.safetensors")
         own = {k: v for k, v in weights.items() if not k.startswith("model/critic.")}
-        if kind == "sharp_vqvae":
-            finished = finish(lab).items()
-            own |= {f"model/objective.model.{name}": value for name, value in finished}
         half = {k: v.half() if v.is_floating_point() else v for k, v in own.items()}
         (OUT / kind).mkdir(parents=True, exist_ok=True)
         save_checkpoint(OUT / kind / "best.safetensors", half, meta)
