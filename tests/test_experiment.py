@@ -211,6 +211,11 @@ def test_scores_are_those_of_the_weights(data):
     assert load_json(path) == right
 
 
+NO_LOCKS = """
+import errno, fcntl
+def flock(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+"""
 HOLD = """
 import sys
 from pathlib import Path
@@ -221,10 +226,16 @@ with sole_use(Path(sys.argv[1])):
 """
 
 
-def test_two_trainings_in_one_folder_are_refused(data):
-    lab = lab_on(data)
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("locks", [True, False])  # whether the file system has any
+def test_two_trainings_in_one_folder_are_refused(data, monkeypatch, locks):
+    lab, begin = lab_on(data), ""
     folder = lab.folder("vae")
-    command = [sys.executable, "-c", HOLD, folder]
+    if not locks:
+        exec(NO_LOCKS, without := {})
+        monkeypatch.setattr("fcntl.flock", without["flock"])
+        begin = f"{NO_LOCKS}\nfcntl.flock = flock\n"
+    command = [sys.executable, "-c", begin + HOLD, folder]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "held\n"

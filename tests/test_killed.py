@@ -1,5 +1,6 @@
-"""Long jobs that are killed at any moment: what the same command makes afterwards is
-what an undisturbed run makes."""
+"""Long jobs that are killed at any moment, or meet a disk that is full or read-only:
+what the same command makes afterwards is what an undisturbed run makes.
+"""
 
 import os
 import random
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import content
+from commands import content, refused, vqlib
 from scan_files import write_volume
 from slice_files import BLADDER, write_study
 
@@ -66,3 +67,50 @@ def test_a_job_that_was_killed_is_completed_by_the_next_run(name, tmp_path):
         if killed and made(home) != expected:  # else it was killed at its very end
             run(JOBS[name], home)
         assert made(home) == expected
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk of its own, and what gives it another size or makes it read-only."""
+
+    def mount(options):
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        return subprocess.run(words, capture_output=True).returncode == 0
+
+    place = tmp_path / "disk"
+    place.mkdir()
+    if not sys.platform.startswith("linux") or not mount("size=64k"):
+        pytest.skip("only root may make a small disk, on Linux")
+    yield place, lambda options: mount(f"remount,{options}")
+    subprocess.run(["umount", "-l", str(place)])
+
+
+SIZES = {"phantom": (16, 64, 200), "vqvae": (4, 40, 150)}  # kB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+def test_a_full_or_read_only_disk_is_one_line_and_costs_nothing(
+    name, tmp_path, disk, monkeypatch
+):
+    place, remount = disk
+    make_sources(tmp_path)
+    monkeypatch.setenv("VQLIB_CACHE", str(tmp_path / "cache"))
+
+    def do(home, act):
+        home.mkdir(exist_ok=True)
+        monkeypatch.setenv("VQLIB_HOME", str(home))
+        monkeypatch.chdir(home)
+        return act(*JOBS[name].split())
+
+    do(tmp_path / "whole", vqlib)
+    home = place / "home"
+    home.mkdir()
+    (place / "study").symlink_to(tmp_path / "study")
+    limits = {f"rw,size={size}k": "No space left on device" for size in SIZES[name]}
+    for limit, reason in ({"ro": "Read-only file system"} | limits).items():
+        assert remount(limit)
+        assert reason in do(home, refused), limit
+    assert remount("size=100m")
+    do(home, vqlib)
+    assert made(home) == made(tmp_path / "whole")

@@ -40,6 +40,11 @@ def test_vqvae_drawing_names_the_five_components():
     assert named <= {*words(text("resources/vqvae.svg"))}
 
 
+def test_every_drawing_has_its_script():
+    for path in [*RESOURCES.glob("*.svg"), *RESOURCES.glob("*.png")]:
+        assert path.with_name(f"draw_{path.stem}.py").exists(), path.name
+
+
 def test_every_quoted_number_is_a_stored_one():
     import update_readme
 

@@ -84,6 +84,14 @@ def test_every_page(site, browser):
     assert not faults, "\n".join(sorted(set(faults)))
 
 
+def test_search_finds_a_function(site, browser):
+    address, _ = site
+    page = browser.new_page()
+    page.goto(f"{address}search.html?q=straight_through")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    page.close()
+
+
 def test_a_solution_is_folded_and_opens(site, browser):
     address, _ = site
     page = browser.new_page()

@@ -46,6 +46,16 @@ def test_ever_fewer_places_are_left_of_dropped_modes():
         assert torch.equal(base().labels[here][0], label)  # its own map
 
 
+def test_patches_change_places_and_stay_whole():
+    worse, side = n06.HARMS["shuffled patches"](base(2), 1.0, tiny().train, 0), 8
+
+    def patches(images):
+        whole = images[0, 0].unfold(0, side, side).unfold(1, side, side)
+        return sorted(map(tuple, whole.reshape(-1, side**2).tolist()))
+
+    assert patches(worse.images) == patches(base(2).images)
+
+
 @pytest.mark.parametrize("harm", n06.HARMS)
 def test_every_score_orders_what_it_must_see(harm):
     """In 48 small slices chance may exchange two neighbouring steps of four, no more,
