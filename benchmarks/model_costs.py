@@ -55,7 +55,7 @@ def make_step(kind: str, profile, size: int):
     """A function that makes one training step, as `vqlib.training` does, and what it
     trains: objective and optimizer."""
     settings = profile.changed(generator_critic_start=0)
-    model = recipes.build(kind, settings)
+    model = recipes.find(kind).build(settings, 0)
     objective = recipes.objective_for(kind, model, settings).train()
     # fused: all in place, so nothing has to be known of the numbers
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
@@ -99,7 +99,7 @@ def costs(profile, kind: str) -> dict:
     batch, slices = getattr(profile, group).batch_size, SLICES[profile.name]
     steps = min(slices // batch, EPOCH_STEPS) * profile.training_epochs(slices, group)
     with FakeTensorMode():
-        model = recipes.build(kind, profile)
+        model = recipes.find(kind).build(profile, 0)
     one = operations(kind, profile)
     return {
         "profile": profile.name,

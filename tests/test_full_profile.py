@@ -63,7 +63,7 @@ def pretended(monkeypatch):
 @pytest.mark.parametrize(("kind", "changes"), CASES)
 def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
     settings = SETTINGS.changed(**changes)
-    model = recipes.build(kind, settings)
+    model = recipes.find(kind).build(settings, 0)
     objective = recipes.objective_for(kind, model, settings).train()
     steps = 4 if "vq" in kind or "sharp" in kind else 1  # start, averages, restarts
     for _ in range(steps):
@@ -78,7 +78,7 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
 def test_at_full_size_every_model_learns_and_slices_are_drawn():
     full, models = profiles.get("full", generator_critic_start=0), {}
     for kind in recipes.GENERATORS:
-        model = models[kind] = recipes.build(kind, full)
+        model = models[kind] = recipes.find(kind).build(full, 0)
         objective = recipes.objective_for(kind, model, full).train()
         optimizer = torch.optim.AdamW(objective.parameters(), 1e-4)
         before = {k: v.clone() for k, v in model.named_parameters()}
