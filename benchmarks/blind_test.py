@@ -29,15 +29,16 @@ PAIRS, SHEETS = 20, 5
 def sheets(out: Path, decoded: bool, seed: int) -> None:
     """Write the sheets and the key."""
     use_style()
-    torch.manual_seed(seed)
     test, made = open_data(None, "standard").test, Generator.of_run()
+    chance = torch.Generator().manual_seed(seed)
     inside = torch.nonzero((test.positions - 0.5).abs() < 0.35)[:, 0]
-    rows = inside[torch.randperm(len(inside))[:PAIRS]]
+    rows = inside[torch.randperm(len(inside), generator=chance)[:PAIRS]]
     held_out = test.images[rows]
     if decoded:
+        torch.manual_seed(seed)  # of the decoder's noise
         held_out = made.autoencoder.reconstruct(held_out, test.labels[rows])
     new = made.sample(test.positions[rows], seed=seed).images
-    sides = torch.randint(2, (PAIRS,)).tolist()
+    sides = torch.randint(2, (PAIRS,), generator=chance).tolist()
     out.mkdir(parents=True, exist_ok=True)
     for sheet in range(SHEETS):
         numbers = range(sheet, PAIRS, SHEETS)

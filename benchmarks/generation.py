@@ -18,7 +18,7 @@ import click
 import numpy as np
 import pandas as pd
 import torch
-from common import tell
+from common import RESULTS, tell
 
 from vqlib import Experiment, recipes
 from vqlib.data import SliceData, open_data
@@ -118,6 +118,9 @@ def main(real, only, seeds, shares, store):
             rows += measure(
                 name, data, seeds, [float(s) for s in shares.split(",") if s]
             )
+    if only:  # the other set stays as it is stored
+        stored = load_json(RESULTS / "generation.json")["rows"]
+        rows += [row for row in stored if row["data"] != only]
     table = pd.DataFrame(rows)
     usual = table[table["share"] == 1.0].groupby(["data", "set"], sort=False)
     print(usual[[s for s in SCORES if s in table]].mean().round(3).T.to_string())

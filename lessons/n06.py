@@ -10,6 +10,7 @@ is known.
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from vqlib.data import LABEL_NAMES, SliceDataset
 from vqlib.errors import UserError
 from vqlib.metrics import Interval, Slices, thumbnail_distances
 from vqlib.metrics.scorecard import SCORES, Card
+from vqlib.runs import load_json
 
 PATCH = 8  # pixels: what one code draws in the quick profile
 SEVERITIES = (0.25, 0.5, 1.0)
@@ -280,3 +282,11 @@ def shipped_generator(size: tuple[int, int]) -> generator.Generator | None:
     factor = found.autoencoder.decoder.factor
     fits = tuple(side * factor for side in found.prior.grid) == tuple(size)
     return found if fits else None
+
+
+def shipped_usefulness() -> pd.DataFrame:
+    """Dice on test slices of segmenters that learned from slices, from pairs that the
+    shipped generator drew, and from both: mean and standard deviation over seeds."""
+    card = Path(generator.__file__).parent / generator.SHIPPED / "card.json"
+    found = pd.DataFrame(load_json(card)["usefulness"]).agg(["mean", "std"]).T
+    return found.rename_axis("trained on")

@@ -18,15 +18,15 @@ def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
 
     assert mean("areas") <= floor["areas"] + 0.02
     assert mean("places") <= floor["places"] + 0.02
-    # no prior mends a decoder, in whose slices less bone is found apart
-    assert mean("pieces") <= ceiling["pieces"] + 0.2
+    assert mean("pieces") <= floor["pieces"] + 0.3
     assert mean("precision") >= floor["precision"]
     for card in ours:
         assert card["texture"][0] <= floor["texture"][0]  # mean, low, high
         assert card["recall"] >= floor["recall"]
         assert card["told apart"] <= 0.65
         assert card["agreement"] >= floor["agreement"] - 0.1
-        assert card["nearest"] >= 0.95
+        # thumbnails of decoded slices lie nearer, whoever's they are
+        assert card["nearest"] >= ceiling["nearest"] - 0.04
         assert card["copies"] <= 0.08
 
 
