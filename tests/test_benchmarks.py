@@ -58,3 +58,5 @@ def test_right_answers_of_the_blind_test_are_counted():
         pairs = [list(zip(x, test["drawn"], strict=True)) for x in test["answers"]]
         assert [sum(a == b for a, b in x) for x in pairs] == test["right"]
         assert len(test["drawn"]) == stored["pairs"] == 20
+    # each test has sides of its own: one that follows another is not blind
+    assert len({test["drawn"] for test in stored["tests"].values()}) == 2

@@ -93,6 +93,13 @@ def test_the_quantizer_is_what_the_profile_says():
     assert objective.beta == 0.7
 
 
+def test_channels_lie_last_in_memory():
+    for kind in ("vqvae", "sharp_vqvae", "segmenter"):
+        for weights in recipes.build(kind, profiles.get("smoke")).parameters():
+            if weights.dim() == 4:
+                assert weights.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_priors_train_on_the_codes_and_report_held_out_bits(home):
     data = made_data(home, labels=True)
     lab = lab_on(data)
