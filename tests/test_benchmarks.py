@@ -27,7 +27,7 @@ def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
         assert card["agreement"] >= floor["agreement"] - 0.1
         # thumbnails of decoded slices lie nearer, whoever's they are
         assert card["nearest"] >= ceiling["nearest"] - 0.04
-        assert card["copies"] <= 0.08
+        assert card["copies"] <= floor["copies"] + 0.02
 
 
 def test_learned_priors_pay_less_than_fixed_ones():
