@@ -30,6 +30,7 @@ SLICES = [{"image": image} for image in IMAGES]
 def vqvae_objective():
     torch.manual_seed(0)
     model = VQVAE(codebook_size=8, dim=4, width=8)
+    model.to(memory_format=torch.channels_last)  # as `recipes.build` makes them
     return losses.VQVAEObjective(model, 0.0)
 
 

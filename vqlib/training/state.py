@@ -75,6 +75,9 @@ class TrainingState:
             index, name = key.split("/")
             moments.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        for weight, loaded in self.optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):  # fused steps go by place in memory
+                loaded[name] = torch.empty_like(weight).copy_(loaded[name])
         self.seconds, self.history = meta["seconds"], meta["history"]
 
     def finish_epoch(self, row: dict[str, float], keep_last: bool, write: bool) -> None:
