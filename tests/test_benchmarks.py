@@ -1,9 +1,21 @@
 """What is stored: the samples of the shipped generator and the priors of the quick
-profile reach what they are meant to."""
+profile reach what they are meant to; and what the scripts store."""
 
+import importlib
+import json
+
+import pytest
+from click.testing import CliRunner
 from commands import ROOT
 
-from vqlib.runs import load_json
+from vqlib.runs import load_json, save_json
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A script of ``benchmarks/`` as a module, by its name."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
 
 
 def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
@@ -58,3 +70,37 @@ def test_right_answers_of_the_blind_test_are_counted():
         assert len(test["drawn"]) == stored["pairs"] == 20
     # each test has sides of its own: one that follows another is not blind
     assert len({test["drawn"] for test in stored["tests"].values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"), [("AB", "20 letters"), ("C" * 20, "each A or B")]
+)
+def test_mistyped_answers_of_the_blind_test_are_refused(
+    tmp_path, script, answers, says
+):
+    save_json(tmp_path / "key.json", {"drawn": "AB" * 10, "decoded": False, "seed": 0})
+    command = [str(tmp_path), "--answers", "AB" * 10, "--answers", answers]
+    refused = CliRunner().invoke(script("blind_test").main, command)
+    assert refused.exit_code
+    assert says in refused.output
+    counted = CliRunner().invoke(script("blind_test").main, command[:3])
+    tests = json.loads(counted.output.splitlines()[-1])["tests"]
+    assert tests["held-out slices"]["right"] == [20]
+
+
+def test_one_set_measured_anew_leaves_the_other_as_stored(
+    tmp_path, script, monkeypatch
+):
+    generation, common = script("generation"), script("common")
+    scores = dict.fromkeys(generation.SCORES, 0.0) | {"share": 1.0, "set": "floor"}
+    old = [scores | {"data": name, "at": "old"} for name in ("phantom", "real")]
+    save_json(tmp_path / "generation.json", {"rows": old})
+    new = scores | {"data": "phantom", "at": "new"}
+    for module in (generation, common):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(generation, "open_data", lambda *_: None)
+    monkeypatch.setattr(generation, "measure", lambda *_: [new])
+    done = CliRunner().invoke(generation.main, ["--only", "phantom", "--store"])
+    assert done.exit_code == 0
+    rows = load_json(tmp_path / "generation.json")["rows"]
+    assert {row["data"]: row["at"] for row in rows} == {"phantom": "new", "real": "old"}
