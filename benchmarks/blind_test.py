@@ -35,8 +35,8 @@ def sheets(out: Path, decoded: bool, seed: int) -> None:
     rows = inside[torch.randperm(len(inside), generator=chance)[:PAIRS]]
     held_out = test.images[rows]
     if decoded:
-        torch.manual_seed(seed)  # of the decoder's noise
-        held_out = made.autoencoder.reconstruct(held_out, test.labels[rows])
+        given = test.labels[rows], test.positions[rows]
+        held_out = made.reconstruct(held_out, *given, seed + 1)  # other noise
     new = made.sample(test.positions[rows], seed=seed).images
     sides = torch.randint(2, (PAIRS,), generator=chance).tolist()
     out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ mkdir -p "$out"
 export VQLIB_HOME
 VQLIB_HOME=$(cd "$out" && pwd)
 small=(-p phantom_patients 4,1,1 -p phantom_weeks 1)
-short=(-p generator_steps 60 -p maps_steps 60 -p prior_steps 60 -p flow_steps 60)
+short=(-p generator_steps 60 -p maps_steps 60 -p prior_steps 60)
+short+=(-p flow_steps 60 -p detail_steps 60)
 train() {  # RUN KIND MORE...
   local run=$1 kind=$2
   shift 2
@@ -25,7 +26,7 @@ took = json.load(open(sys.argv[1]))
 print(f"{sys.argv[2]:9} {sys.argv[3]:12} {took['train_seconds']:8.1f} s for 60 steps and validation")
 PY
 }
-for kind in maps maps_prior sharp_vqvae prior sharp_vae flow; do
+for kind in maps maps_prior sharp_vqvae prior detail sharp_vae flow; do
   train float32 "$kind"
   train bfloat16 "$kind" --precision bf16-mixed
 done

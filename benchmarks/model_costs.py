@@ -37,7 +37,7 @@ SUSTAINED = 20e12  # operations a second of a current GPU
 
 def make_batch(kind: str, model: nn.Module, profile, size: int) -> dict:
     """Zeros in the shape of what the training set of a model gives."""
-    if kind == "flow":
+    if kind in ("flow", "detail"):
         latents = torch.zeros(size, model.channels, *model.grid)
         batch = {"mu": latents, "logvar": latents}
     elif "prior" in kind:

@@ -40,13 +40,13 @@ def choose(dataset) -> list[int]:
 @torch.no_grad()
 def panels(data: SliceData, seed: int) -> dict[str, torch.Tensor]:
     """Heading -> slices [rows, 1, H, W]."""
-    torch.manual_seed(seed)  # the decoder draws its noise
     made, rows = Generator.of_run(), choose(data.test)
-    given = data.test.images[rows], data.test.labels[rows]
+    test = data.test
+    given = test.images[rows], test.labels[rows], test.positions[rows]
     return {
         "held-out phantom": given[0],
-        "its reconstruction": made.autoencoder.reconstruct(*given),
-        "drawn": made.sample(data.test.positions[rows], seed=seed).images,
+        "its reconstruction": made.reconstruct(*given, seed),
+        "drawn": made.sample(given[2], seed=seed).images,
     }
 
 

@@ -1,7 +1,8 @@
 """Copy the generator of a run into the package: weights in 16 bits, settings, scores.
 
     vqlib train maps --profile standard --run standard      # then maps_prior,
-    vqlib train sharp_vqvae --profile standard --run standard      # prior, segmenter
+    vqlib train sharp_vqvae --profile standard --run standard      # prior, detail,
+    vqlib train segmenter --profile standard --run standard
     python resources/ship_generator.py --run standard --n 256
 
 The run has to be of the phantom, whose pictures are ours to give away.
@@ -20,7 +21,7 @@ from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
 from vqlib.settings import EPOCH_STEPS
 
 OUT = Path(generator.__file__).parent / generator.SHIPPED
-PARTS = (*generator.MAPS, *generator.FAMILIES["vqvae"])
+PARTS = (*generator.MAPS, *generator.FAMILIES["vqvae"], "detail")
 
 
 def ship(lab: Experiment) -> None:
@@ -44,7 +45,7 @@ def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     """The score card of what was shipped, beside floor and ceiling."""
     data, drawn = lab.data, generator.Generator.of_run()
     test = take(data.test, n)
-    decoded = recipes.reconstruct(drawn.autoencoder, data.test)
+    decoded = drawn.reconstruct(data.test.images, data.test.labels, data.test.positions)
     judge = make_judge(data, lab.load("segmenter"))
     rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
     cards = {

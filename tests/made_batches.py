@@ -5,7 +5,7 @@ import torch
 
 def batch_for(kind, model, shape, size):
     """``size`` items: of a prior latents with what they are given, else slices."""
-    if kind == "flow":
+    if kind in ("flow", "detail"):
         latents = (size, model.channels, *model.grid)
         made = {"mu": torch.randn(latents), "logvar": torch.randn(latents)}
     elif "prior" in kind:

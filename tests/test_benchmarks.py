@@ -29,12 +29,12 @@ def test_the_shipped_samples_are_as_good_as_slices_of_other_patients():
 
     assert mean("areas") <= floor["areas"] + 0.02
     assert mean("places") <= floor["places"] + 0.02
-    assert mean("pieces") <= floor["pieces"] + 0.3
+    assert mean("pieces") <= floor["pieces"] + 0.15
     assert mean("precision") >= floor["precision"]
     for card in ours:
         assert card["texture"][0] <= floor["texture"][0]  # mean, low, high
         assert card["recall"] >= floor["recall"]
-        assert card["told apart"] <= 0.65
+        assert card["told apart"] <= 0.6
         assert card["agreement"] >= floor["agreement"] - 0.1
         assert round(card["nearest"], 2) >= 0.95
         assert card["copies"] <= floor["copies"] + 0.02

@@ -90,7 +90,7 @@ def test_at_full_size_every_model_learns_and_slices_are_drawn():
         assert not all(torch.equal(v, before[k]) for k, v in after), kind
         model.eval()
     for family in FAMILIES.values():
-        generator = Generator(*(models[kind] for kind in (*family, *MAPS)))
+        generator = Generator(*(models[kind] for kind in (*family, *MAPS, "detail")))
         drawn = generator.sample(torch.tensor([0.5]))
         assert drawn.images.shape == (1, 1, 256, 128)
         assert drawn.labels.shape == (1, 256, 128)

@@ -10,7 +10,7 @@ from made_slices import lab_on, made_data
 from PIL import Image
 from slice_files import refusal
 
-from vqlib import generator, profiles
+from vqlib import generator, profiles, recipes
 from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
 from vqlib.generator import Generator
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
@@ -25,7 +25,7 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VQLIB_HOME", str(home))
         lab = lab_on(made_data(home, labels=True), "organs")
-        for kind in ("maps", "maps_prior", "sharp_vqvae", "prior", "sharp_vae", "flow"):
+        for kind in recipes.GENERATORS:
             lab.train(kind)
         lab = lab_on(made_data(home), "plain", organs_first=False)
         for kind in ("sharp_vqvae", "prior"):
@@ -51,6 +51,36 @@ def test_slices_are_drawn_for_their_maps_and_follow_the_seed(family):
     if family == "vqvae":  # two epochs of the VAE draw black, whatever they are given
         assert not torch.equal(one.images, other.images)
         assert not torch.equal(asked.images, one.images)
+
+
+def test_where_a_run_holds_a_detail_slices_are_drawn_through_it():
+    made, bare = Generator.of_run("organs"), Generator.of_run("organs")
+    bare.detail = None
+    one, other = made.sample(TWO), bare.sample(TWO)
+    assert torch.equal(one.labels, other.labels)
+    assert not torch.equal(one.images, other.images)
+    wanted = recipes.add_detail(made.detail, other.images, one.labels, TWO, seed=2)
+    torch.testing.assert_close(one.images, wanted)
+    assert Generator.of_run("organs", "vae").detail is None  # it fits one decoder
+    assert Generator.of_run("plain").detail is None
+    again = made.reconstruct(one.images, one.labels, TWO, seed=2)
+    assert torch.equal(again, made.reconstruct(one.images, one.labels, TWO, seed=2))
+    assert not torch.equal(again, made.reconstruct(one.images, one.labels, TWO, 3))
+
+
+@pytest.mark.parametrize("run", ["organs", "plain"])
+def test_a_residual_is_what_a_decoded_slice_lacks(home, run):
+    lab = lab_on(
+        made_data(home, labels=run == "organs"), run, organs_first=run == "organs"
+    )
+    source = lab.load("sharp_vqvae")
+    residuals = recipes.find("detail").splits(lab.data, source, lab.settings).train
+    item = residuals[len(residuals) - 1]  # of a mirrored slice
+    decoded = torch.nn.functional.pixel_shuffle(item["context"][:4], 2)
+    residual = torch.nn.functional.pixel_shuffle(item["mu"], 2)
+    wanted = lab.data.train.images[-1].flip(1)
+    torch.testing.assert_close(decoded + residual, wanted)
+    assert len(item["context"]) == 4 + 6 * (run == "organs")
 
 
 def test_a_run_without_maps_draws_slices_at_once():

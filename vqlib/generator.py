@@ -1,5 +1,6 @@
 """Drawing slices: a label map first where the models were trained with one, then the
-latents of a slice given the map, then the slice.
+latents of a slice given the map, then the slice; and where the run holds a `detail`,
+what its decoder averages away.
 
     from vqlib import sample
     drawn = sample(n=16, run="shipped", seed=0)
@@ -42,6 +43,7 @@ class Generator:
         autoencoder: whose decoder draws.
         prior: over its latents, a transformer or a flow.
         maps, maps_prior: over label maps, where the others are conditioned on them.
+        detail: a flow that draws what the decoder averages away; None: none.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Generator:
         prior: TransformerPrior | LatentFlow,
         maps: VQVAE | None = None,
         maps_prior: TransformerPrior | None = None,
+        detail: LatentFlow | None = None,
     ):
         self.autoencoder, self.prior = autoencoder, prior
         self.maps, self.maps_prior = maps, maps_prior
+        self.detail = detail
         self.device = autoencoder.device
 
     @classmethod
@@ -66,10 +70,13 @@ class Generator:
             raise unknown_name("family", family, FAMILIES)
         home = Path(__file__).parent
         folder = home / SHIPPED if run == SHIPPED else runs.run_folder(run)
-        parts = [load_part(folder, kind) for kind in FAMILIES[family]]
+        parts = [load_part(folder, kind).to(device) for kind in FAMILIES[family]]
+        maps, detail = (None, None), None
         if parts[0].decoder.labels:
-            parts += [load_part(folder, kind) for kind in MAPS]
-        return cls(*(part.to(device) for part in parts))
+            maps = [load_part(folder, kind).to(device) for kind in MAPS]
+        if family == "vqvae" and (folder / "detail").is_dir():
+            detail = load_part(folder, "detail").to(device)
+        return cls(*parts, *maps, detail)
 
     @torch.no_grad()
     def draw_maps(
@@ -117,14 +124,43 @@ class Generator:
         if isinstance(prior, TransformerPrior):
             how["temperature"] = temperature
         latents = prior.sample(positions, **how)
-        noise = model.decoder.noise(latents, torch.Generator().manual_seed(seed + 2))
-        parts = [
-            model.decode(latents[i], None if labels is None else labels[i], noise[i])
-            for i in torch.arange(len(positions)).split(64)
-        ]
-        images = torch.cat(parts).clamp(0, 1)
+        images = self.decode(latents, labels, positions, seed + 2)
         cpu = [None if x is None else x.cpu() for x in (images, labels, positions)]
         return Drawn(*cpu)
+
+    @torch.no_grad()
+    def decode(
+        self, latents: Tensor, labels: Tensor | None, positions: Tensor, seed: int = 0
+    ) -> Tensor:
+        """The slices of codes or latents [N, …, h, w], with noise and details of a
+        seed: [N, 1, H, W] in [0, 1]."""
+        random = torch.Generator().manual_seed(seed)
+        noise = self.autoencoder.decoder.noise(latents, random)
+        parts = []
+        for i in torch.arange(len(latents)).split(64):
+            maps = None if labels is None else labels[i]
+            images = self.autoencoder.decode(latents[i], maps, noise[i]).clamp(0, 1)
+            if self.detail is not None:
+                how = (maps, positions[i], seed + int(i[0]))
+                images = recipes.add_detail(self.detail, images, *how)
+            parts.append(images)
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def reconstruct(
+        self, images: Tensor, labels: Tensor, positions: Tensor, seed: int = 0
+    ) -> Tensor:
+        """Slices [N, 1, H, W] through a VQ-VAE's codes and back, as this generator
+        would draw them: the best that its prior could do."""
+        given = (labels,) if self.autoencoder.decoder.labels else ()
+        batches = zip(*(x.split(64) for x in (images, *given)), strict=True)
+        codes = [
+            self.autoencoder.encode(*(x.to(self.device) for x in batch))
+            for batch in batches
+        ]
+        where = [x.to(self.device) for x in (*given, positions)]
+        maps = where[0] if given else None
+        return self.decode(torch.cat(codes), maps, where[-1], seed).cpu()
 
     def _fitted(self, labels: Tensor, n: int) -> Tensor:
         """Label maps at this generator's size, one for each slice; see `sample`."""

@@ -31,6 +31,7 @@ class Profile:
     maps: s.MapsSettings = field(default_factory=s.MapsSettings)
     prior: s.PriorSettings = field(default_factory=s.PriorSettings)
     flow: s.FlowSettings = field(default_factory=s.FlowSettings)
+    detail: s.DetailSettings = field(default_factory=s.DetailSettings)
     segmenter: s.SegmenterSettings = field(default_factory=s.SegmenterSettings)
 
     @property
@@ -172,6 +173,7 @@ _PROFILES = {
         maps=dict(grid="16x8", codebook_size=128, steps=4320),
         prior=dict(dim=128, layers=4, steps=5760, learning_rate=3e-3),
         flow=dict(width=64, steps=7200),
+        detail=dict(steps=14400),
         segmenter=dict(steps=720),
     ),
     "full": _profile(
@@ -185,6 +187,7 @@ _PROFILES = {
         prior=dict(dim=512, layers=12, heads=8)
         | dict(epochs=120, batch_size=32, learning_rate=3e-4),
         flow=dict(width=128, epochs=300, batch_size=32, learning_rate=1e-3),
+        detail=dict(width=96, epochs=150, batch_size=32, learning_rate=5e-4),
         segmenter=dict(steps=4000, batch_size=32, blur=4.0),
     ),
     "smoke": _profile(
@@ -199,6 +202,7 @@ _PROFILES = {
         maps=dict(grid="4x2", codebook_size=16, width=16, epochs=2),
         prior=dict(dim=16, layers=1, heads=2, epochs=2, batch_size=4),
         flow=dict(width=8, epochs=2, batch_size=4),
+        detail=dict(width=8, epochs=2, batch_size=4),
         segmenter=dict(steps=8, batch_size=4, blur=1.0),
     ),
 }

@@ -139,6 +139,16 @@ class FlowSettings(Schedule):
 
 
 @dataclass(frozen=True)
+class DetailSettings(Schedule):
+    """The flow from decoded slices to slices."""
+
+    steps: int = _steps(2160)
+    batch_size: int = _batch(8)
+    learning_rate: float = _rate(2e-3)
+    width: int = _number(32, 4, 4096)  # channels of its network
+
+
+@dataclass(frozen=True)
 class SegmenterSettings(Schedule):
     """The segmenter, by which the score card finds organs in generated slices."""
 
@@ -157,9 +167,10 @@ GROUPS = {
     "maps": MapsSettings,
     "prior": PriorSettings,
     "flow": FlowSettings,
+    "detail": DetailSettings,
     "segmenter": SegmenterSettings,
 }
-PREFIXED = ("generator", "maps", "prior", "flow", "segmenter")
+PREFIXED = ("generator", "maps", "prior", "flow", "detail", "segmenter")
 _EXCEPT = {"kind": "quantizer", "organs_first": "organs_first"}
 FLAT = {  # flat name -> group, field
     _EXCEPT.get(f.name, f"{group}_{f.name}" if group in PREFIXED else f.name): (

@@ -56,6 +56,14 @@ def test_sampling_follows_the_seed_the_condition_and_guidance():
     refusal(flow.sample, TWO + 1, context, match="position")
 
 
+def test_the_later_a_walk_starts_the_less_it_changes():
+    flow = make()
+    flow.mean.fill_(3.0)
+    starts = (flow.sample(TWO, start=t, seed=1) for t in (0.0, 0.5, 1.0))
+    far, near, not_at_all = ((z - 3).abs().mean() for z in starts)
+    assert far > 1.5 * near > not_at_all == 0
+
+
 def test_the_objective_has_its_least_value_at_the_true_velocity():
     """For one latent, the line from noise z_0 to z_1 has the velocity z_1 − z_0, which
     is (z_1 − z_t) / (1 − t)."""

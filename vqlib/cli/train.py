@@ -35,7 +35,7 @@ def train(
     model, profile, data_dir, run, seed, device, settings, devices, precision, compile
 ) -> None:
     """Train one MODEL: for reconstruction vae_global, vae, autoencoder, vqvae or
-    vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, sharp_vae and
+    vqvae2; for generation maps, maps_prior, sharp_vqvae, prior, detail, sharp_vae and
     flow; to judge samples segmenter.
 
     The same training as in the notebooks; one that was interrupted is taken up again.

@@ -10,6 +10,7 @@ Taught in notebook 05.
 
 import math
 import warnings
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +104,7 @@ class LatentFlow(Model):
         steps: int = 20,
         seed: int = 0,
         guidance: float = 1.0,
+        start: float = 0.0,
     ) -> Tensor:
         """Draw latents of the VAE, one grid for each position [B]: [B, L, h, w].
 
@@ -113,6 +115,8 @@ class LatentFlow(Model):
             seed: of the noise.
             guidance: w of classifier-free guidance, v = v_free + w (v − v_free); 1 is
                 none. Doubles the cost.
+            start: t to begin at, from the mean latent with noise (SDEdit: Meng et al.
+                2022, arXiv 2108.01073). The later, the less is changed on the way.
 
         Raises:
             UserError: for a condition that does not fit.
@@ -130,10 +134,11 @@ class LatentFlow(Model):
             free = self(z, times, position, context, torch.ones_like(times).bool())
             return free + guidance * (v - free)
 
-        for k in range(steps):
-            v = velocity(z, k / steps)
-            ahead = velocity(z + v / steps, (k + 1) / steps)
-            z = z + (v + ahead) / (2 * steps)
+        z, times = (1 - start) * z, torch.linspace(start, 1, steps + 1).tolist()
+        for t, after in pairwise(times):
+            v = velocity(z, t)
+            ahead = velocity(z + (after - t) * v, after)
+            z = z + (after - t) * (v + ahead) / 2
         return z * self.deviation + self.mean
 
     @torch.no_grad()

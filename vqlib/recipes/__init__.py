@@ -16,13 +16,15 @@ from vqlib.recipes.autoencoders import (
     encode_codes,
     evaluate,
 )
-from vqlib.recipes.generators import GENERATORS, reconstruct
+from vqlib.recipes.detail import add_detail
+from vqlib.recipes.generators import GENERATORS
 from vqlib.recipes.latents import (
     LABELS,
     Latents,
     code_nats,
     control_priors,
     encode,
+    reconstruct,
 )
 from vqlib.recipes.maps import decode_maps, encode_maps
 from vqlib.recipes.recipe import Recipe

@@ -4,14 +4,20 @@ VQ-VAE, and a learned prior for each. Taught in notebook 05."""
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from vqlib import losses, metrics
-from vqlib.data import Mirrored, SliceData, make_loader
+from vqlib.data import Mirrored, SliceData
 from vqlib.models import VQVAE, Critic, SharpVAE, SharpVQVAE, VectorQuantizer
 from vqlib.priors import LatentFlow
 from vqlib.profiles import Profile
+from vqlib.recipes.detail import (
+    build_detail,
+    residual_splits,
+    score_detail,
+    use_residuals,
+)
 from vqlib.recipes.latents import (
     LABELS,
     PLANES,
@@ -20,6 +26,7 @@ from vqlib.recipes.latents import (
     build_prior,
     encode,
     need_labels,
+    reconstruct,
     score_flow,
     score_prior,
 )
@@ -80,18 +87,6 @@ def _vae_objective(model: nn.Module, p: Profile) -> losses.AdversarialObjective:
     bits = metrics.nominal_bits(p.grid_of("generator"), p.generator.codebook_size)
     inner = losses.RateConstrainedObjective(model, bits, p.generator.ssim_weight)
     return _with_critic(inner, p)
-
-
-@torch.no_grad()
-def reconstruct(model: SharpVAE | SharpVQVAE, dataset: Dataset) -> Tensor:
-    """A split through an autoencoder and back: [N, 1, H, W] in [0, 1], on the CPU."""
-    parts = []
-    for batch in make_loader(dataset, 64):
-        given = [batch["image"].to(model.device)]
-        if model.decoder.labels:
-            given.append(batch["labels"].to(model.device))
-        parts.append(model.reconstruct(*given).clamp(0, 1).cpu())
-    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -212,6 +207,18 @@ GENERATORS = {
         notebook=NOTEBOOK,
         source="sharp_vae",
         attach=_use_latents,
+        weight_ema=0.999,
+    ),
+    "detail": Recipe(
+        build_detail,
+        lambda model, p: losses.FlowObjective(model),
+        (*_SHARP_VQVAE, *_names("detail", f"width {_TRAINING}")),
+        splits=residual_splits,
+        score=score_detail,
+        validate=mean_losses,
+        schedule="detail",
+        source="sharp_vqvae",
+        attach=use_residuals,
         weight_ema=0.999,
     ),
 }

@@ -80,6 +80,18 @@ def encode(
     return [torch.cat(part).cpu() for part in zip(*parts, strict=True)]
 
 
+@torch.no_grad()
+def reconstruct(model: nn.Module, dataset: Dataset) -> Tensor:
+    """A split through an autoencoder and back: [N, 1, H, W] in [0, 1], on the CPU."""
+    parts = []
+    for batch in make_loader(dataset, 64):
+        given = [batch["image"].to(model.device)]
+        if model.decoder.labels:
+            given.append(batch["labels"].to(model.device))
+        parts.append(model.reconstruct(*given).clamp(0, 1).cpu())
+    return torch.cat(parts)
+
+
 def all_labels(dataset: Dataset) -> Tensor:
     """Label maps of a split, mirrored ones too: [N, H, W] uint8."""
     return torch.cat([batch["labels"] for batch in make_loader(dataset, 256)])
