@@ -5,14 +5,17 @@ priors trained for about as much processor time, all as the quick profile says. 
 seeds on the phantom; with ``--real DIR`` also on slices without label maps, where both
 are plain. Then the first seed with a quarter and with four times the steps, for what is
 trained with organs first. Each set is scored on test patients as in notebook 06, beside
-the floor (other patients) and its ceiling (test slices through the same decoder). The
-trainings and their scores lie in ``runs/generation-…``, so an interrupted run goes on.
+the floor (other patients) and its ceiling (test slices through the same decoder), and
+again without each test patient: ``patients`` is the jackknife's standard error of a
+score (Efron & Stein 1981, doi 10.1214/aos/1176345462). The trainings and their scores
+lie in ``runs/generation-…``, so an interrupted run goes on.
 
     python benchmarks/generation.py --real DIR --store
 """
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 import numpy as np
@@ -21,7 +24,7 @@ import torch
 from common import RESULTS, tell
 
 from vqlib import Experiment, recipes
-from vqlib.data import SliceData, open_data
+from vqlib.data import SliceData, SliceDataset, open_data
 from vqlib.generator import FAMILIES, MAPS, Generator
 from vqlib.metrics import SCORES, Interval, Slices, make_judge, take
 from vqlib.runs import load_json, run_folder, save_json
@@ -46,6 +49,35 @@ def numbers(card: dict) -> dict[str, float | None]:
     return {k: v.mean if isinstance(v, Interval) else v for k, v in card.items()}
 
 
+def without(data: SliceData, patient: int) -> SliceData:
+    """The same data, but with one test patient fewer."""
+    test, left = data.test, data.test.patients != patient
+    labels = None if test.labels is None else test.labels[left]
+    rest = (x[left] for x in (test.positions, test.patients, test.weeks))
+    return replace(data, test=SliceDataset(test.images[left], labels, *rest))
+
+
+def make_judges(data: SliceData, segmenter):
+    """A function that scores a set against the test patients, and against all but one
+    of them in turn: the card, and each score's standard error over patients."""
+    judge = make_judge(data, segmenter)
+    others = [
+        make_judge(without(data, patient), segmenter)
+        for patient in data.test.patients.unique().tolist()
+    ]
+
+    def card(
+        slices: Slices, seed: int = 0, decoded: torch.Tensor | None = None
+    ) -> dict:
+        cards = pd.DataFrame([numbers(other(slices, seed)) for other in others])
+        cards, n = cards.astype(float), len(others)  # None becomes NaN
+        errors = cards.std(ddof=0) * np.sqrt(n - 1)
+        kept = errors.dropna().round(6).to_dict()
+        return numbers(judge(slices, seed, decoded)) | {"patients": kept}
+
+    return card
+
+
 def drawn_by(lab: Experiment, judge, family: str, about: dict) -> Iterator[dict]:
     """Train a family in a run: the row of what it draws, and that of its ceiling."""
     maps = MAPS if lab.settings.organs_first else ()
@@ -67,7 +99,7 @@ def drawn_by(lab: Experiment, judge, family: str, about: dict) -> Iterator[dict]
     about["bits"] = lab.score(FAMILIES[family][1])["bits_per_slice"]
     for kind, slices in sets.items():
         name = {"set": f"{kind}{NAMES[family]}, {way}"}
-        yield about | name | numbers(judge(slices, lab.seed, decoded))
+        yield about | name | judge(slices, lab.seed, decoded)
 
 
 def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
@@ -77,9 +109,9 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
         lab = Experiment("quick", None, f"generation-{name}-judge", 0, "cpu")
         lab.data = data
         segmenter = lab.train("segmenter")
-    judge, about = make_judge(data, segmenter), {"data": name}
+    judge, about = make_judges(data, segmenter), {"data": name}
     floor = take(data.validate, WIDTH[name])
-    yield about | {"set": "floor", "share": 1.0, "seed": 0} | numbers(judge(floor))
+    yield about | {"set": "floor", "share": 1.0, "seed": 0} | judge(floor)
     ways = (True, False) if data.has_labels else (False,)
     trials = [(1.0, seed, way) for seed in range(seeds) for way in ways]
     trials += [(share, 0, True) for share in shares if data.has_labels]
