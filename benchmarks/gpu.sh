@@ -4,33 +4,39 @@
 #   bash benchmarks/gpu.sh [OUT]                       # writes OUT/gpu.txt
 #   PROFILE=smoke DEVICE=cpu bash benchmarks/gpu.sh    # a trial of the script
 #
-# For each model a short training in float32, in bfloat16 and compiled: seconds a step,
-# without the first epoch's start; then samples a second. The phantom is a small one.
+# For each model a short training in float32 and in bfloat16; one of them compiled, with
+# 60 and with 180 steps, since the first have the compiling in them; then samples a
+# second. The phantom is a small one.
 set -euo pipefail
 out=${1:-gpu}
 profile=${PROFILE:-full} device=${DEVICE:-cuda}
 mkdir -p "$out"
 export VQLIB_HOME
 VQLIB_HOME=$(cd "$out" && pwd)
+export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1  # each run compiles anew
 small=(-p phantom_patients 4,1,1 -p phantom_weeks 1)
-short=(-p generator_steps 60 -p maps_steps 60 -p prior_steps 60)
-short+=(-p flow_steps 60 -p detail_steps 60)
-train() {  # RUN KIND MORE...
-  local run=$1 kind=$2
-  shift 2
+train() {  # RUN KIND STEPS MORE...
+  local run=$1 kind=$2 steps=$3 part short=()
+  shift 3
+  for part in generator maps prior flow detail; do
+    short+=(-p "${part}_steps" "$steps")
+  done
   vqlib train "$kind" --profile "$profile" --run "$run" --device "$device" \
     "${small[@]}" "${short[@]}" "$@" > "$out/log.txt" 2>&1 || { tail -3 "$out/log.txt"; return 0; }
-  python - "$VQLIB_HOME/runs/$run/$kind/timing.json" "$run" "$kind" << 'PY' | tee -a "$out/gpu.txt"
+  python - "$VQLIB_HOME/runs/$run/$kind/timing.json" "$run" "$kind" "$steps" << 'PY' | tee -a "$out/gpu.txt"
 import json, sys
 took = json.load(open(sys.argv[1]))
-print(f"{sys.argv[2]:9} {sys.argv[3]:12} {took['train_seconds']:8.1f} s for 60 steps and validation")
+run, kind, steps = sys.argv[2:]
+print(f"{run:12} {kind:12} {took['train_seconds']:8.1f} s for {steps} steps and validation")
 PY
 }
 for kind in maps maps_prior sharp_vqvae prior detail sharp_vae flow; do
-  train float32 "$kind"
-  train bfloat16 "$kind" --precision bf16-mixed
+  train float32 "$kind" 60
+  train bfloat16 "$kind" 60 --precision bf16-mixed
 done
-train compiled sharp_vqvae --precision bf16-mixed --compile
+for steps in 60 180; do
+  train "compiled-$steps" sharp_vqvae "$steps" --precision bf16-mixed --compile
+done
 python - << 'PY' | tee -a "$out/gpu.txt"
 import time, torch
 from vqlib.generator import FAMILIES, Generator

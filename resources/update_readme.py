@@ -151,22 +151,27 @@ def generation(data: str = "phantom") -> pd.DataFrame:
 
 
 def sets(rows: pd.DataFrame, by: list[str], scores: dict) -> str:
-    """A table of scores: mean over the seeds stored, and their standard deviation."""
+    """A table of scores: mean over the seeds stored, their standard deviation and, in
+    brackets, the standard error over test patients."""
     grouped = rows.groupby(by, sort=False)
     found = grouped[by].first()
+    patients = pd.json_normalize(rows["patients"].where(rows["patients"].notna(), {}))
+    patients = patients.set_index(rows.index).reindex(columns=list(scores))
+    errors = patients.groupby([rows[key] for key in by], sort=False).mean()
     for key, (heading, digits) in scores.items():
         if rows[key].notna().any():
             values = grouped[key].mean().astype(float), grouped[key].std().astype(float)
-            pairs = zip(*values, strict=True)
-            found[heading] = [figure(m, s, digits) for m, s in pairs]
+            three = zip(*values, errors[key], strict=True)
+            found[heading] = [figure(*numbers, digits) for numbers in three]
     return table(found.assign(seeds=grouped["seed"].nunique().map(str)))
 
 
-def figure(mean: float, deviation: float, digits: int) -> str:
+def figure(mean: float, deviation: float, error: float, digits: int) -> str:
     if pd.isna(mean):
         return "–"
     text = f"{mean:,.{digits}f}"
-    return text if pd.isna(deviation) else f"{text} ± {deviation:.{digits}f}"
+    text += "" if pd.isna(deviation) else f" ± {deviation:.{digits}f}"
+    return text if pd.isna(error) else f"{text} ({error:.{digits}f})"
 
 
 def families() -> str:
