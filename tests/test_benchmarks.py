@@ -3,11 +3,16 @@ profile reach what they are meant to; and what the scripts store."""
 
 import importlib
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from commands import ROOT
+from scipy.stats import sem
 
+from vqlib.data import SliceData, SliceDataset
 from vqlib.runs import load_json, save_json
 
 
@@ -104,3 +109,20 @@ def test_one_set_measured_anew_leaves_the_other_as_stored(
     assert done.exit_code == 0
     rows = load_json(tmp_path / "generation.json")["rows"]
     assert {row["data"]: row["at"] for row in rows} == {"phantom": "new", "real": "old"}
+
+
+def test_the_error_over_patients_is_that_of_a_mean(script, monkeypatch):
+    generation, patients = script("generation"), torch.arange(12) % 4
+    empty = torch.zeros(12)
+    test = SliceDataset(torch.rand(12, 1, 8, 8), None, empty, patients, empty)
+    data = SliceData("made", Path(), test, test, test, None, "")
+
+    def make_judge(data, segmenter):  # its score: the mean of the test slices
+        mean = data.test.images.mean().item()
+        return lambda *_: {"mean": mean, "absent": None}
+
+    monkeypatch.setattr(generation, "make_judge", make_judge)
+    found = generation.make_judges(data, None)(None)
+    means = [test.images[patients == k].mean().item() for k in range(4)]
+    assert found["mean"] == pytest.approx(np.mean(means))
+    assert found["patients"] == {"mean": pytest.approx(sem(means), abs=1e-6)}
