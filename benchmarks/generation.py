@@ -5,10 +5,10 @@ priors trained for about as much processor time, all as the quick profile says. 
 seeds on the phantom; with ``--real DIR`` also on slices without label maps, where both
 are plain. Then the first seed with a quarter and with four times the steps, for what is
 trained with organs first. Each set is scored on test patients as in notebook 06, beside
-the floor (other patients) and its ceiling (test slices through the same decoder), and
-again without each test patient: ``patients`` is the jackknife's standard error of a
-score (Efron & Stein 1981, doi 10.1214/aos/1176345462). The trainings and their scores
-lie in ``runs/generation-…``, so an interrupted run goes on.
+the floor (other patients) and its ceiling (those, through the same decoder), and again
+without each test patient: ``patients`` is the jackknife's standard error of a score
+(Efron & Stein 1981, doi 10.1214/aos/1176345462). The trainings and their scores lie in
+``runs/generation-…``, so an interrupted run goes on.
 
     python benchmarks/generation.py --real DIR --store
 """
@@ -32,7 +32,7 @@ from vqlib.runs import load_json, run_folder, save_json
 NAMES = {"vqvae": "VQ-VAE + transformer", "vae": "VAE + flow"}
 STEPS = ("generator_steps", "generator_critic_start", "maps_steps", "prior_steps")
 STEPS += ("flow_steps",)
-WIDTH = {"phantom": 256, "real": 128}  # slices of a set
+DRAWN = 256  # slices of a set
 
 
 def train(lab: Experiment, kind: str) -> float:
@@ -83,16 +83,18 @@ def drawn_by(lab: Experiment, judge, family: str, about: dict) -> Iterator[dict]
     maps = MAPS if lab.settings.organs_first else ()
     seconds = {kind: train(lab, kind) for kind in (*maps, *FAMILIES[family])}
     generator = Generator(*(lab.load(kind) for kind in (*FAMILIES[family], *maps)))
-    data, n = lab.data, WIDTH[about["data"]]
-    test = take(data.test, n)
-    rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
+    data, ranked = lab.data, lab.data.test.positions.sort().values
+    rows = torch.linspace(0, len(ranked) - 1, DRAWN).long()
     start = time.process_time()
-    new = generator.sample(test.positions, seed=lab.seed)
-    cost = (time.process_time() - start) / len(rows)
+    new = generator.sample(ranked[rows], seed=lab.seed)
+    cost = (time.process_time() - start) / DRAWN
     decoded = recipes.reconstruct(generator.autoencoder, data.test)
+    others = replace(
+        data.validate, images=recipes.reconstruct(generator.autoencoder, data.validate)
+    )
     sets = {
         "": Slices(new.images, new.positions, None, new.labels),
-        "ceiling of ": test._replace(images=decoded[rows]),
+        "ceiling of ": take(others, DRAWN),
     }
     way = "organs first" if maps else "plain"
     about = about | {"seed": lab.seed, "seconds": seconds, "sampling_seconds": cost}
@@ -110,7 +112,7 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
         lab.data = data
         segmenter = lab.train("segmenter")
     judge, about = make_judges(data, segmenter), {"data": name}
-    floor = take(data.validate, WIDTH[name])
+    floor = take(data.validate, DRAWN)
     yield about | {"set": "floor", "share": 1.0, "seed": 0} | judge(floor)
     ways = (True, False) if data.has_labels else (False,)
     trials = [(1.0, seed, way) for seed in range(seeds) for way in ways]
@@ -136,7 +138,9 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
 
 @click.command()
 @click.option("--real", type=click.Path(exists=True), help="Slices without label maps.")
-@click.option("--only", type=click.Choice(list(WIDTH)), help="One of the two sets.")
+@click.option(
+    "--only", type=click.Choice(["phantom", "real"]), help="One of the two sets."
+)
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--shares", default="0.25,4", show_default=True)
 @click.option("--store", is_flag=True, help="Keep the result in benchmarks/results.")

@@ -44,14 +44,15 @@ def ship(lab: Experiment) -> None:
 def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     """The score card of what was shipped, beside floor and ceiling."""
     data, drawn = lab.data, generator.Generator.of_run()
-    test = take(data.test, n)
-    decoded = drawn.reconstruct(data.test.images, data.test.labels, data.test.positions)
+    test, others = take(data.test, n), take(data.validate, n)
+    decoded, best = (
+        drawn.reconstruct(x.images, x.labels, x.positions) for x in (data.test, others)
+    )
     judge = make_judge(data, lab.load("segmenter"))
-    rows = torch.linspace(0, len(data.test) - 1, len(test.images)).long()
     cards = {
-        "floor: other patients": judge(take(data.validate, n)),
-        "ceiling: test slices, decoded": judge(
-            test._replace(images=decoded[rows]), 0, decoded
+        "floor: other patients": judge(others),
+        "ceiling: other patients, decoded": judge(
+            others._replace(images=best), 0, decoded
         ),
     }
     for seed in seeds:

@@ -100,6 +100,7 @@ CARD = {  # columns of the table of samples: heading, digits
     "pieces": ("organ pieces", 1),
     "places": ("organ positions", 2),
     "agreement": ("agreement", 2),
+    "prostate": ("… prostate", 2),
     "told apart": ("told apart", 2),
     "copies": ("copies", 2),
 }

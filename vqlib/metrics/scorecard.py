@@ -100,7 +100,7 @@ def make_judge(
     - ``precision``, ``recall``: `precision_recall` on both sets of axes side by side.
     - ``areas``, ``pieces``, ``places``: `anatomy` beside the test split's.
     - ``agreement``: `dice` of the maps that the slices were drawn for and what the
-      segmenter finds in them; the mean over organs.
+      segmenter finds in them; the mean over organs, and beside it ``prostate`` alone.
     - ``told apart``: `two_sample_accuracy` on all features, beside the test split.
     - ``prior apart``: the same beside ``decoded``, the test slices as the decoder that
       drew this set draws them: so its prior is judged, and not the decoder.
@@ -150,7 +150,9 @@ def make_judge(
             seen = segmenter.segment(slices.images)
             card |= anatomy(seen, labels, slices.positions, test.positions)
             if slices.labels is not None:
-                card["agreement"] = dice(seen, slices.labels)["mean"]
+                agreement = dice(seen, slices.labels)
+                card["agreement"] = agreement["mean"]
+                card["prostate"] = agreement.get("prostate")
         if RUNGS[-1] in ladder:
             card |= memorisation(slices.images, train.images, ladder)
             copied = copied_patches(slices.images, train.images, train.patients)
