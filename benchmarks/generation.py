@@ -4,7 +4,7 @@ Both families have the same grid, encoder and decoder, trained for as many steps
 priors trained for about as much processor time, all as the quick profile says. Three
 seeds on the phantom; with ``--real DIR`` also on slices without label maps, where both
 are plain. Then the first seed with a quarter and with four times the steps, for what is
-trained with organs first. Each set is scored on test patients as in notebook 06, beside
+trained with organs first, and on a grid twice as fine, plain. Each set is scored on test patients as in notebook 06, beside
 the floor (other patients) and its ceiling (those, through the same decoder), and again
 without each test patient: ``patients`` is the jackknife's standard error of a score
 (Efron & Stein 1981, doi 10.1214/aos/1176345462). The trainings and their scores lie in
@@ -33,6 +33,7 @@ NAMES = {"vqvae": "VQ-VAE + transformer", "vae": "VAE + flow"}
 STEPS = ("generator_steps", "generator_critic_start", "maps_steps", "prior_steps")
 STEPS += ("flow_steps",)
 DRAWN = 256  # slices of a set
+GRID, FINE = "16x8", "32x16"  # of the latents
 
 
 def train(lab: Experiment, kind: str) -> float:
@@ -97,6 +98,7 @@ def drawn_by(lab: Experiment, judge, family: str, about: dict) -> Iterator[dict]
         "ceiling of ": take(others, DRAWN),
     }
     way = "organs first" if maps else "plain"
+    way += f", {FINE}" * (lab.settings.generator.grid == FINE)
     about = about | {"seed": lab.seed, "seconds": seconds, "sampling_seconds": cost}
     about["bits"] = lab.score(FAMILIES[family][1])["bits_per_slice"]
     for kind, slices in sets.items():
@@ -114,14 +116,18 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
     judge, about = make_judges(data, segmenter), {"data": name}
     floor = take(data.validate, DRAWN)
     yield about | {"set": "floor", "share": 1.0, "seed": 0} | judge(floor)
-    ways = (True, False) if data.has_labels else (False,)
-    trials = [(1.0, seed, way) for seed in range(seeds) for way in ways]
-    trials += [(share, 0, True) for share in shares if data.has_labels]
     usual = Experiment("quick").settings
-    for share, seed, way in trials:
+    ways = (True, False) if data.has_labels else (False,)
+    trials = [(1.0, seed, way, GRID) for seed in range(seeds) for way in ways]
+    if data.has_labels:
+        trials += [(share, 0, True, GRID) for share in shares]
+        trials += [(1.0, 0, False, FINE)] if seeds else []
+    for share, seed, way, grid in trials:
         steps = {s: round(share * getattr(usual, s)) for s in STEPS}
         run = f"generation-{name}-{'organs' if way else 'plain'}-{seed}-{share:g}"
-        lab = Experiment("quick", None, run, seed, "cpu", organs_first=way, **steps)
+        run += "-fine" * (grid == FINE)
+        changes = {"organs_first": way, "generator_grid": grid}
+        lab = Experiment("quick", None, run, seed, "cpu", **changes, **steps)
         lab.data = data
         scores = run_folder(run) / "scores.json"
         if not scores.exists():
