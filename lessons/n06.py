@@ -21,11 +21,11 @@ from torch.nn.functional import max_pool2d
 from lessons.sharpness import blurred
 from vqlib import generator
 from vqlib.data import LABEL_NAMES, SliceDataset
-from vqlib.errors import UserError
 from vqlib.metrics import Interval, Slices, thumbnail_distances
 from vqlib.metrics.scorecard import SCORES, Card
 from vqlib.runs import load_json
 
+SHIPPED_CARD = Path(generator.__file__).parent / generator.SHIPPED / "card.json"
 PATCH = 8  # pixels: what one code draws in the quick profile
 SEVERITIES = (0.25, 0.5, 1.0)
 MUST_SEE = {
@@ -272,21 +272,21 @@ def stored_card(rows: pd.DataFrame) -> pd.DataFrame:
     return text.where(mean.notna(), "").rename(columns=titles).T
 
 
-def shipped_generator(size: tuple[int, int]) -> generator.Generator | None:
-    """The generator that comes with the package; None where there is none, or where it
-    draws slices of another size than ``size``."""
-    try:
-        found = generator.Generator.of_run()
-    except UserError:
-        return None
-    factor = found.autoencoder.decoder.factor
-    fits = tuple(side * factor for side in found.prior.grid) == tuple(size)
-    return found if fits else None
+def shipped_card() -> pd.DataFrame:
+    """`stored_card` of the shipped generator, with floor and ceiling, beside the test
+    patients of the phantom ``standard``, which it has not seen."""
+    cards = load_json(SHIPPED_CARD)["cards"]
+    rows = [
+        {"set": name.split(", seed")[0]}
+        | {k: x[0] if isinstance(x, list) else x for k, x in card.items()}
+        for name, card in cards.items()
+    ]
+    return stored_card(pd.DataFrame(rows))
 
 
 def shipped_usefulness() -> pd.DataFrame:
     """Dice on test slices of segmenters that learned from slices, from pairs that the
     shipped generator drew, and from both: mean and standard deviation over seeds."""
-    card = Path(generator.__file__).parent / generator.SHIPPED / "card.json"
-    found = pd.DataFrame(load_json(card)["usefulness"]).agg(["mean", "std"]).T
+    found = load_json(SHIPPED_CARD)["usefulness"]
+    found = pd.DataFrame(found).agg(["mean", "std"]).T
     return found.rename_axis("trained on")

@@ -147,7 +147,9 @@ def blind() -> str:
 
 def generation(data: str = "phantom") -> pd.DataFrame:
     """Every stored set of the two families, and of a VQ-VAE-2 beside them."""
-    rows = pd.DataFrame(benchmark("generation")["rows"] + benchmark("vqvae2")["rows"])
+    other = benchmark("vqvae2")["rows"]
+    other = [row for row in other if not row["set"].startswith("ceiling")]  # of test
+    rows = pd.DataFrame(benchmark("generation")["rows"] + other)
     return rows[rows["data"] == data]
 
 
@@ -316,7 +318,8 @@ def findings(results: dict) -> str:
         f"in {sum(gap < 0 for gap in gaps)} of {len(gaps)} further comparisons "
         f"({len(sets)} data sets, {len(rates)} rates, "
         f"{len(lines[0]['by_seed'])} seeds).\n"
-        "2. Both families can have a learned prior. For patients it has not seen, it "
+        "2. Both families can have a learned prior. Given a slice's label map, and for "
+        "patients it has not seen, it "
         f"shortens the codes of a VQ-VAE from {prior['uniform_bits']:,.0f} bits a "
         f"slice to {prior['bits_per_slice']:,.0f}, and the latents of a VAE from "
         f"{flow['kl_bits']:,.0f} to {flow['bits_per_slice']:,.0f}.\n"

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from commands import text
 from made_patients import judge, tiny
 
 from lessons import n06, n06_figures
@@ -142,6 +143,17 @@ def test_a_stored_card_is_a_mean_over_seeds():
     assert list(table.index) == ["recall"]
     assert n06.stored_rows({"rows": rows}, "elsewhere") is None
     assert n06.stored_rows(None, "phantom") is None
+
+
+def test_the_shipped_generator_is_judged_beside_patients_it_has_not_seen():
+    # those of the quick phantom are among the men that it learned from
+    source = text("notebooks/06_judging_samples.ipynb")
+    assert "of_run" not in source
+    assert "shipped_generator" not in source
+    table = n06.shipped_card()
+    assert list(table)[2:] == ["shipped"]
+    assert "±" in table.loc["recall", "shipped"]  # seeds
+    assert "±" not in table.loc["recall"].iloc[0]
 
 
 def test_grain_is_measured_inside_each_tissue():
