@@ -4,7 +4,7 @@ Both families have the same grid, encoder and decoder, trained for as many steps
 priors trained for about as much processor time, all as the quick profile says. Three
 seeds on the phantom; with ``--real DIR`` also on slices without label maps, where both
 are plain. Then the first seed with a quarter and with four times the steps, for what is
-trained with organs first, and on a grid twice as fine, plain. A set is scored on test
+trained with organs first; and codes on a grid twice as fine. A set is scored on test
 patients as in notebook 06, beside the floor (other patients) and its ceiling (those,
 through the same decoder), and again without each test patient: ``patients`` is the
 jackknife's standard error of a score (Efron & Stein 1981, doi 10.1214/aos/1176345462).
@@ -134,7 +134,7 @@ def measure(name: str, data: SliceData, seeds: int, shares: list[float]):
         if not scores.exists():
             rows = [
                 row
-                for family in FAMILIES
+                for family in (("vqvae",) if grid == FINE else FAMILIES)
                 for row in drawn_by(lab, judge, family, about | {"share": share})
             ]
             save_json(scores, {"rows": rows})
