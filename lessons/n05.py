@@ -1,6 +1,7 @@
 """What notebook 05 alone needs: the names of the colours of label maps, and edits of
 maps to draw slices for."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch.nn.functional import max_pool2d
 
 from lessons.figures import MAP_COLOURS
 from vqlib.data import LABEL_NAMES
+from vqlib.metrics import SCORES
 
 
 def name_organs(figure: Figure) -> None:
@@ -30,3 +32,15 @@ def grow(labels: Tensor, organ: int, pixels: int) -> Tensor:
     kept = max_pool2d(1 - mask, size, 1, abs(pixels))[0, 0] == 0
     other[(labels == organ) & ~kept] = 1
     return other
+
+
+def grids(stored: dict) -> pd.DataFrame:
+    """What `benchmarks/generation.py` stored of codes on two grids, without label maps,
+    from one seed: a row for each grid."""
+    rows = pd.DataFrame(stored["rows"]).query("data == 'phantom' and seed == 0")
+    names = {"16 x 8": "", "32 x 16": ", 32x16"}
+    names = {f"VQ-VAE + transformer, plain{end}": grid for grid, end in names.items()}
+    found = rows[rows["set"].isin(names)].set_index("set").rename(names)
+    scores = ["texture", "recall", "areas", "pieces"]
+    titles = {name: SCORES[name].title for name in scores}
+    return found[["bits", *scores]].rename(columns=titles).rename_axis("codes")

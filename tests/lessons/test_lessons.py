@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 
 from lessons import findings, n01, n02, n03, n05
+from vqlib.results import stored_benchmark
 
 
 def test_only_the_last_orientation_is_upright():
@@ -18,6 +19,13 @@ def test_only_the_last_orientation_is_upright():
         heads.append(shown.shape[1] > shown.shape[0] and bool(top.all()))
     assert heads == [False, False, True]
     assert axes[0].get_ylabel() == axes[2].get_xlabel() == "first index"
+
+
+def test_codes_on_two_grids_are_stored():
+    found = n05.grids(stored_benchmark("generation"))
+    assert list(found.index) == ["16 x 8", "32 x 16"]
+    assert found["bits"].is_monotonic_increasing
+    assert found.notna().all(axis=None)
 
 
 def test_organ_curves_show_prevalence_and_area_by_position():
