@@ -12,13 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commands import content, vqlib
-from scan_files import (
-    STACK,
-    coronal_series,
-    write_dicom,
-    write_label,
-    write_volume,
-)
+from scan_files import STACK, coronal_series, write_dicom, write_label, write_volume
 from slice_files import refusal
 
 from pelvis.convert import convert
