@@ -1,5 +1,3 @@
-"""Figures of several lessons: slices, crops of organs, curves, models side by side."""
-
 import math
 from types import SimpleNamespace
 
@@ -39,9 +37,6 @@ def test_one_window_for_all_panels_whatever_they_hold():
     assert [a.images[0].get_clim() for a in figure.axes[:3]] == [(0, 0.5)] * 3
     assert [a.get_title() for a in figure.axes] == ["a", "b", "c", ""]
     assert not figure.axes[3].images
-
-
-def test_a_shape_that_is_no_slice():
     with pytest.raises(ValueError, match=r"\(2, 3, 64, 32\)"):
         show_slices(torch.ones(2, 3, 64, 32))
 
@@ -80,12 +75,8 @@ def test_a_row_of_label_maps_has_a_colour_for_each_label():
 
 
 def test_training_and_validation_share_a_panel():
-    history = {
-        "epoch": [3, 4, 5],
-        "loss": [3.0, 2.0, 1.0],
-        "val_loss": [4.0, math.nan, 2.0],
-        "val_ssim": [0.1, 0.2, 0.3],
-    }
+    history = {"epoch": [3, 4, 5], "loss": [3.0, 2.0, 1.0]}
+    history |= {"val_loss": [4.0, math.nan, 2.0], "val_ssim": [0.1, 0.2, 0.3]}
     figure = training_curves(history)
     assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "SSIM"]
     train, validate = figure.axes[0].lines

@@ -1,5 +1,3 @@
-"""What single lessons draw and compute: notebooks 01, 02, 03 and 05, and findings."""
-
 import numpy as np
 import pandas as pd
 import torch

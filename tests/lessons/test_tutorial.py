@@ -1,5 +1,3 @@
-"""The runner, on tiny notebooks made up here."""
-
 import base64
 import io
 import json

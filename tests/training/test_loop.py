@@ -12,7 +12,6 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from vqlib import losses, training
-from vqlib.errors import UserError
 from vqlib.models.vae import VAE
 from vqlib.models.vqvae import VQVAE
 from vqlib.runs import load_checkpoint, read_history
@@ -172,8 +171,8 @@ class Breaks(losses.VQVAEObjective):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     tmp_path, step, where
 ):
-    with pytest.raises(UserError, match=r"in epoch 3; .* keeps epoch 2.*learning rate"):
-        fit(Breaks(step, where), SLICES, tmp_path / "cut", SETTINGS, validate)
+    how = Breaks(step, where), SLICES, tmp_path / "cut", SETTINGS, validate
+    refusal(fit, *how, match="in epoch 3; .* keeps epoch 2.*learning rate")
     for name in ("last", "best"):
         tensors, _ = load_checkpoint(tmp_path / "cut" / f"{name}.safetensors")
         assert all(value.isfinite().all() for value in tensors.values())
@@ -266,5 +265,5 @@ def test_a_compiled_network_gives_the_same(tmp_path, monkeypatch):
 def test_a_batch_that_processes_cannot_share_is_refused(tmp_path, monkeypatch):
     fabric = make_fabric("cpu")
     monkeypatch.setattr(type(fabric), "world_size", 3)
-    with pytest.raises(UserError, match="4 cannot be shared by 3 processes"):
-        fit(vqvae_objective(), SLICES, tmp_path, SETTINGS, validate, fabric)
+    how = vqvae_objective(), SLICES, tmp_path, SETTINGS, validate, fabric
+    refusal(fit, *how, match="4 cannot be shared by 3 processes")
