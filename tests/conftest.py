@@ -1,5 +1,11 @@
+import os
+
 import pytest
 from slice_files import write_slice
+
+# Before torch is loaded: the tests' networks are so small that threads only wait for
+# one another, the longer the more else runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

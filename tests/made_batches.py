@@ -1,10 +1,9 @@
-"""What the training set of a model would give it."""
-
 import torch
 
 
 def batch_for(kind, model, shape, size):
-    """``size`` items: of a prior latents with what they are given, else slices."""
+    """``size`` items of a model's training set: of a prior latents with what they are
+    given, else slices."""
     if kind in ("flow", "detail"):
         latents = (size, model.channels, *model.grid)
         made = {"mu": torch.randn(latents), "logvar": torch.randn(latents)}

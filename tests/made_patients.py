@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from vqlib import losses
 from vqlib.data import SliceDataset
-from vqlib.metrics import make_judge
+from vqlib.metrics import Slices, make_judge, take
 from vqlib.models import Segmenter
 
 SIZE = (64, 32)
@@ -66,6 +66,11 @@ def tiny() -> SimpleNamespace:
         validate=patients(range(21, 27)),
         has_labels=True,
     )
+
+
+def base(n: int = 48) -> Slices:
+    """Slices of those to compare."""
+    return take(tiny().validate, n)
 
 
 @cache

@@ -55,16 +55,10 @@ def test_learned_priors_pay_less_than_fixed_ones():
 
 def test_drawn_pairs_teach_a_segmenter():
     found = load_json(ROOT / "vqlib" / "shipped" / "card.json")["usefulness"]
-    slices, drawn, both = (
-        sum(found[name]) / 3
-        for name in (
-            "64 training slices",
-            "64 drawn pairs",
-            "64 training slices + 512 drawn pairs",
-        )
-    )
-    assert drawn >= 0.9 * slices
-    assert both >= slices + 0.03
+    slices, drawn = found["64 training slices"], found["64 drawn pairs"]
+    assert sum(drawn) >= 0.9 * sum(slices)  # of 3 seeds
+    both = found["64 training slices + 512 drawn pairs"]
+    assert sum(both) / 3 >= sum(slices) / 3 + 0.03
 
 
 def test_right_answers_of_the_blind_test_are_counted():

@@ -1,5 +1,3 @@
-"""The command line: what it prints and how it exits."""
-
 from commands import refused, vqlib
 
 from vqlib.runs import run_folder

@@ -18,8 +18,6 @@ def tiny_vae():
 
 
 BATCH = {"image": bumps()}
-
-
 DENSITIES = [  # and the power whose mean gives the best width
     (losses.gaussian_nll, torch.distributions.Normal, 2),
     (losses.laplace_nll, torch.distributions.Laplace, 1),
@@ -62,9 +60,9 @@ def test_each_vq_loss_has_its_weight_and_moves_its_own_side():
 def test_the_rate_constraint_brings_the_kl_to_its_target():
     target = 400.0
     objective = losses.RateConstrainedObjective(tiny_vae(), target, 0.0)
-    optimizer = torch.optim.Adam(objective.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=8e-3)
     rates = []
-    for _ in range(400):
+    for _ in range(200):
         torch.manual_seed(len(rates))
         out = objective(BATCH)
         optimizer.zero_grad()

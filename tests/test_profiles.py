@@ -3,9 +3,9 @@ import math
 
 import pytest
 from commands import NOTEBOOKS, text
+from slice_files import refusal
 
 from vqlib import profiles, settings
-from vqlib.errors import UserError
 
 
 def test_flat_names_reach_the_groups():
@@ -41,8 +41,7 @@ def test_every_number_has_a_range():
         low, high = settings.RANGES[name]
         beyond = (low - (1 if type(low) is int else 1e-12), high + 1)
         for wrong in (*beyond, math.nan, math.inf, -math.inf, "1", True, [1]):
-            with pytest.raises(UserError, match=f"^{name} must be"):
-                given(name, wrong)
+            refusal(given, name, wrong, match=f"^{name} must be")
 
 
 def test_shapes_are_numbers():

@@ -1,5 +1,3 @@
-"""The drawings are what their scripts draw, the README's table what was measured."""
-
 import re
 import runpy
 import sys

@@ -1,5 +1,3 @@
-"""The results table, from result files made up here."""
-
 import pytest
 from commands import vqlib
 

@@ -1,5 +1,3 @@
-"""What the website must hold, without building it."""
-
 import json
 import re
 import runpy

@@ -1,5 +1,3 @@
-"""A notebook in a page of JupyterLab, and what a reader does to it."""
-
 from pathlib import Path
 
 ARTEFACTS = Path(__file__).parents[2] / ".ci" / "artefacts"
@@ -7,7 +5,7 @@ TOKEN = "browser-test"
 
 
 class Notebook:
-    """One notebook in a page of JupyterLab."""
+    """A notebook in a page of JupyterLab, and what a reader does to it."""
 
     def __init__(self, page, address: str, name: str):
         self.page, self.name = page, name
@@ -52,6 +50,5 @@ class Notebook:
         return self.page.locator(".jp-OutputArea-output", has=inside).first
 
     def screenshot(self, what: str, widget) -> None:
-        """Kept as an artefact."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         widget.screenshot(path=ARTEFACTS / f"{self.name[:2]}_{what}.png")

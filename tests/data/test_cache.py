@@ -19,7 +19,6 @@ from vqlib.data import cache, open_data
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    """The cache of this test."""
     monkeypatch.setenv("VQLIB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -1,5 +1,3 @@
-"""What ``vqlib doctor`` says of a machine that is well, and of others."""
-
 import importlib.metadata as installed
 import json
 import shlex

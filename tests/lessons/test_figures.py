@@ -1,5 +1,3 @@
-"""Figures of several lessons: slices, crops of organs, curves, models side by side."""
-
 import math
 from types import SimpleNamespace
 
@@ -39,9 +37,6 @@ def test_one_window_for_all_panels_whatever_they_hold():
     assert [a.images[0].get_clim() for a in figure.axes[:3]] == [(0, 0.5)] * 3
     assert [a.get_title() for a in figure.axes] == ["a", "b", "c", ""]
     assert not figure.axes[3].images
-
-
-def test_a_shape_that_is_no_slice():
     with pytest.raises(ValueError, match=r"\(2, 3, 64, 32\)"):
         show_slices(torch.ones(2, 3, 64, 32))
 
@@ -80,12 +75,8 @@ def test_a_row_of_label_maps_has_a_colour_for_each_label():
 
 
 def test_training_and_validation_share_a_panel():
-    history = {
-        "epoch": [3, 4, 5],
-        "loss": [3.0, 2.0, 1.0],
-        "val_loss": [4.0, math.nan, 2.0],
-        "val_ssim": [0.1, 0.2, 0.3],
-    }
+    history = {"epoch": [3, 4, 5], "loss": [3.0, 2.0, 1.0]}
+    history |= {"val_loss": [4.0, math.nan, 2.0], "val_ssim": [0.1, 0.2, 0.3]}
     figure = training_curves(history)
     assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "SSIM"]
     train, validate = figure.axes[0].lines
@@ -111,19 +102,15 @@ def labelled():
     return SimpleNamespace(images=images, labels=labels, positions=positions)
 
 
-def test_the_telling_slice_has_all_three(labelled):
+def test_boxes_lie_around_the_organs_of_a_slice_that_has_all(labelled):
     assert crops.telling_slice(labelled) == 1
-    labelled.labels = None
-    assert crops.telling_slice(labelled) == 1  # the middle one
-
-
-def test_boxes_lie_around_the_organs_and_inside_the_slice(labelled):
     boxes = crops.crop_boxes(labelled, 1)
     assert list(boxes) == ["hip", "bladder", "prostate"]
     for name, middle in {"hip": (30, 32), "bladder": (64.5, 41.5)}.items():
         for side, at in zip(boxes[name], middle, strict=True):
             assert abs((side.start + side.stop) / 2 - at) <= 1.5
     labelled.labels = None
+    assert crops.telling_slice(labelled) == 1  # the middle one
     for box in crops.crop_boxes(labelled, 1).values():
         assert [side.stop - side.start for side in box] == [25, 27]
         for side, most in zip(box, (128, 64), strict=True):

@@ -33,9 +33,6 @@ def test_each_rung_joins_the_slices_that_its_name_says():
             assert not same.any()
             assert (gap == 0).all() == (rung == "another patient")
     assert tuple(rungs) == RUNGS
-
-
-def test_a_rung_without_pairs_is_missing():
     assert "another week" not in ladder_pairs(study(weeks=1))
     assert list(ladder_pairs(study(weeks=1, patients=1))) == ["next slice"]
 

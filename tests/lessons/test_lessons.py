@@ -1,5 +1,3 @@
-"""What single lessons draw and compute: notebooks 01, 02, 03 and 05, and findings."""
-
 import numpy as np
 import pandas as pd
 import torch
@@ -70,11 +68,9 @@ def test_a_set_is_nearer_to_its_like_than_to_noise():
     assert abs(alike) < distance(torch.rand(30, 1, 32, 16)) / 10
 
 
-LINE = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
-
-
 def test_like_code_vectors_get_like_colours():
-    line = LINE + 1e-3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    exact = torch.linspace(0, 1, 20)[:, None] * torch.ones(1, 6)
+    line = exact + 1e-3 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
     colours = n03.code_colours(line, torch.ones(20))
     assert colours.shape == (20, 3)
     assert 0 <= colours.min() <= colours.max() <= 1
@@ -82,10 +78,7 @@ def test_like_code_vectors_get_like_colours():
     assert abs(colours[0, 0] - colours[-1, 0]) > 0.8
     assert np.ptp(colours[:, 1]) < 0.05  # what hardly varies takes no colours
     assert n03.code_colours(torch.rand(5, 2), torch.ones(5)).shape == (5, 3)
-
-
-def test_colours_go_to_the_codes_that_occur():
-    codebook = torch.cat([LINE, 100 * torch.eye(6)[:1]])  # the last is far, and unused
+    codebook = torch.cat([exact, 100 * torch.eye(6)[:1]])  # the last is far, and unused
     colours = n03.code_colours(codebook, torch.tensor([*[5] * 20, 0]))
     assert abs(colours[0, 0] - colours[19, 0]) > 0.8
     plain = n03.code_colours(codebook, torch.ones(21))

@@ -1,5 +1,3 @@
-"""Notebook 04: what its measures find in codes that are known, and its figures."""
-
 import numpy as np
 import pytest
 import torch

@@ -5,14 +5,10 @@ import numpy as np
 import pytest
 import torch
 from commands import text
-from made_patients import judge, tiny
+from made_patients import base, judge, tiny
 
 from lessons import n06, n06_figures
-from vqlib.metrics import SCORES, Interval, Slices, take
-
-
-def base(n=48):
-    return take(tiny().validate, n)
+from vqlib.metrics import SCORES, Interval, Slices
 
 
 @pytest.mark.parametrize("name", n06.HARMS)

@@ -1,5 +1,3 @@
-"""The runner, on tiny notebooks made up here."""
-
 import base64
 import io
 import json
@@ -99,8 +97,6 @@ def test_runs_all_with_this_python_in_their_folder(home, monkeypatch):
 
 
 RAISES = "class UserError(ValueError): ...\nraise UserError('slice x is broken')"
-
-
 FAILURES = {  # a cell, what is said of it
     "value = 1\nraise KeyError('no such key')": "KeyError: 'no such key'",
     RAISES: "slice x is broken",

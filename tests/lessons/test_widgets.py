@@ -1,5 +1,3 @@
-"""The widgets: what a control does to the picture, and what is drawn without it."""
-
 import inspect
 import io
 from types import SimpleNamespace

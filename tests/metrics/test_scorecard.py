@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from made_patients import judge, patients, segmenter, tiny
+from made_patients import base, judge, patients, segmenter, tiny
 from slice_files import refusal
 
 from lessons.sharpness import blurred
@@ -47,10 +47,6 @@ def test_dice():
     assert found["body"] == pytest.approx(2 * 96 / (96 + 104))
     assert found["mean"] == pytest.approx((1 + found["body"]) / 3)
     assert dice(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)) == {"mean": 0}
-
-
-def base():
-    return take(tiny().validate, 48)
 
 
 def test_the_floor_is_near_what_held_out_slices_have():

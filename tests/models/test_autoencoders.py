@@ -1,5 +1,3 @@
-"""What holds for every autoencoder, and what is particular to each."""
-
 import copy
 
 import pytest

@@ -1,5 +1,3 @@
-"""The committed notebooks: parameters, outputs, and what needs no run of all."""
-
 import shutil
 
 import nbformat
@@ -11,20 +9,15 @@ from lessons import tutorial
 from pelvis.phantom import write_phantom
 from vqlib import profiles
 
-FIRST = {
-    "profile": "str",
-    "data_dir": "str",
-    "run": "str",
-    "seed": "int",
-    "device": "str",
-}
+FIRST = ["profile: str", "data_dir: str", "run: str", "seed: int", "device: str"]
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @every_notebook
 def test_the_first_parameters_are_the_same_and_all_have_a_help(path):
     declared = tutorial.declared(path)
-    assert list(declared.items())[: len(FIRST)] == list(FIRST.items())
+    names = [f"{name}: {kind}" for name, kind in declared.items()]
+    assert names[: len(FIRST)] == FIRST
     seen = papermill.inspect_notebook(path)
     assert all(parameter["help"] for parameter in seen.values())
     # one that is also a profile's setting means the same: None keeps the profile's

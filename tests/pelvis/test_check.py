@@ -1,5 +1,3 @@
-"""What the report on a folder holds: its figures, its faults and its notes."""
-
 import re
 import shutil
 
@@ -23,7 +21,6 @@ ODD = STEM(40, 2, 0)
 
 
 def labels(study):
-    """Label maps for all."""
     for path in study.glob("*/*.nii.gz"):
         split = path.parent.name.replace("slices_", "slices_seg_")
         write_nifti(study / split / path.name.replace("case", "seg"), LABEL)
@@ -92,7 +89,6 @@ def scans():
 
 
 def write_scans(folder, scans):
-    """One patient in each split."""
     for case, split, scan in zip((4, 36, 40), SPLITS, scans, strict=True):
         for number, pixels in enumerate(scan):
             write_slice(folder, split, case, 0, number, pixels)

@@ -1,5 +1,3 @@
-"""Whole conversions: what is written, what is resumed, what is refused."""
-
 import errno
 import json
 import os
@@ -12,13 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commands import content, vqlib
-from scan_files import (
-    STACK,
-    coronal_series,
-    write_dicom,
-    write_label,
-    write_volume,
-)
+from scan_files import STACK, coronal_series, write_dicom, write_label, write_volume
 from slice_files import refusal
 
 from pelvis.convert import convert
@@ -68,7 +60,6 @@ def kept(folder: Path) -> dict[str, dict]:
 
 
 def files_of(folder: Path) -> set[str]:
-    """All slices that the folder knows of."""
     return {file for scan in kept(folder).values() for file in scan["files"]}
 
 
@@ -143,9 +134,6 @@ def test_labels_are_for_all_or_for_none(tmp_path, out):
     assert set(np.unique(labels)) == {0, 1, 5}
 
 
-# the same command again
-
-
 def failing_after(count, fault, monkeypatch):
     """Lets so many slices be written, and then fails."""
     real, left = Path.write_bytes, iter(range(count))
@@ -195,9 +183,6 @@ def test_only_what_changed_is_cut_again(scans, out):
     assert cases == {"man2.nii.gz": 102, "aman.nii.gz": 103}
     for file in new["man2.nii.gz"]["files"]:
         assert pixels(out / file).max() < body.max() / 1.5
-
-
-# what is refused
 
 
 def test_other_settings_are_refused(scans, out):

@@ -1,5 +1,3 @@
-"""DICOM series: what is found, how they lie, what is refused."""
-
 import re
 
 import numpy as np
@@ -19,7 +17,6 @@ TINY = {"shape": (12, 16, 6), "spacing": (25.0, 25.0, 40.0)}
 
 
 def only(folder):
-    """The only scan of a folder."""
     (source,), faults, _ = find_scans(folder, progress=False)
     assert not faults
     return source

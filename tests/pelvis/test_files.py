@@ -1,5 +1,3 @@
-"""Jobs in several processes."""
-
 import os
 import signal
 

@@ -1,5 +1,3 @@
-"""The phantom: determinism, likeness of weeks, anatomy, files."""
-
 import errno
 import json
 

@@ -1,5 +1,3 @@
-"""Slices of volumes in any orientation show what lies there in the patient."""
-
 from itertools import permutations, product
 
 import nibabel as nib

@@ -1,5 +1,3 @@
-"""What names tell (patients, weeks, labels), and the numbers and splits they get."""
-
 import os
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""3D NIfTI volumes: what is read, what is refused."""
-
 import numpy as np
 import pytest
 from malformed import RGB, gz, nifti

@@ -50,9 +50,7 @@ def test_position_and_context_matter_and_can_be_dropped(given, codes, context):
     torch.testing.assert_close(free[0], same[0])
 
 
-GRID = torch.zeros(1, 4, 3, dtype=torch.int64)
-
-
+GRID, KEEP = torch.zeros(1, 4, 3, dtype=torch.int64), torch.ones(4, 3).bool()
 MISFITS = [  # codes, position, context, what is said
     (GRID.view(1, 3, 4), 0.5, None, "must be numbers in"),
     (GRID + 7, 0.5, None, "must be numbers in"),
@@ -64,8 +62,9 @@ MISFITS = [  # codes, position, context, what is said
 
 @pytest.mark.parametrize(("codes", "position", "context", "message"), MISFITS)
 def test_what_does_not_fit_is_refused(prior, codes, position, context, message):
-    args = codes, torch.tensor([position]), context
-    refusal(prior.log_prob, *args, match=message)
+    position, how = torch.tensor([position]), {"codes": codes, "context": context}
+    refusal(lambda: prior.log_prob(position=position, **how), match=message)
+    refusal(lambda: prior.sample(position, keep=KEEP, **how), match=message)
 
 
 def test_a_context_is_needed_and_heads_must_share_the_width_evenly(given, codes, make):

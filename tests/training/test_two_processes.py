@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import python, vqlib
+from commands import content, python, vqlib
 from shared_training import ALL, CASES, KINDS, LOSSES, averages, losses_of, train
 from slice_files import BLADDER, write_study
 
@@ -78,28 +78,15 @@ def test_averages_are_those_of_one_process_with_the_joint_batch(home):
         torch.testing.assert_close(found[key], value)
 
 
-def test_one_process_writes_and_reports(home):
-    folder = home / "runs" / "two" / "autoencoder"
-    assert {path.name for path in folder.iterdir()} == {
-        "settings.json",
-        "last.safetensors",
-        "best.safetensors",
-        "history.csv",
-        "timing.json",
-        "metrics.json",
-    }
-    assert json.loads((folder / "timing.json").read_text())["epochs"] == 2
-    assert (home / "output.txt").read_text().count("autoencoder is in") == 1
-
-
-def test_two_processes_train_as_one_does(home, monkeypatch):
+def test_two_processes_train_as_one_does_which_writes_and_reports(home, monkeypatch):
     """A batch is a batch, however many share it; sums are only added up otherwise."""
     monkeypatch.setenv("VQLIB_HOME", str(home))
     vqlib(*COMMAND, "--data-dir", home / "slices", "--run", "one")
-    one, two = (
-        read_history(home / "runs" / name / "autoencoder" / "history.csv")
-        for name in ("one", "two")
-    )
+    folders = [home / "runs" / name / "autoencoder" for name in ("one", "two")]
+    assert content(folders[0]).keys() == content(folders[1]).keys()
+    assert json.loads((folders[1] / "timing.json").read_text())["epochs"] == 2
+    assert (home / "output.txt").read_text().count("autoencoder is in") == 1
+    one, two = (read_history(folder / "history.csv") for folder in folders)
     assert one.keys() == two.keys()
     for column in one:
         assert two[column] == pytest.approx(one[column], rel=1e-3), column
