@@ -17,7 +17,13 @@ import torch
 from vqlib import Experiment, generator, metrics, recipes, training
 from vqlib.errors import UserError
 from vqlib.metrics import Slices, make_judge, take
-from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
+from vqlib.runs import (
+    checkpoint_sum,
+    load_checkpoint,
+    load_json,
+    save_checkpoint,
+    save_json,
+)
 from vqlib.settings import EPOCH_STEPS
 
 OUT = Path(generator.__file__).parent / generator.SHIPPED
@@ -33,12 +39,22 @@ def ship(lab: Experiment) -> None:
             raise UserError(
                 f"{folder} was trained on {made['data']}; ship the phantom's"
             )
+        generator.load_part(lab.run, kind)  # raises where it is over another source
         weights, meta = load_checkpoint(folder / "best.safetensors")
         own = {k: v for k, v in weights.items() if not k.startswith("model/critic.")}
         half = {k: v.half() if v.is_floating_point() else v for k, v in own.items()}
         (OUT / kind).mkdir(parents=True, exist_ok=True)
         save_checkpoint(OUT / kind / "best.safetensors", half, meta)
         save_json(OUT / kind / "settings.json", made)
+    name_sources(OUT)
+
+
+def name_sources(run: Path) -> None:
+    """Note in each prior's settings the weights beside it, which 16 bits changed."""
+    for kind in PARTS:
+        if source := recipes.find(kind).source:
+            path = run / kind / "settings.json"
+            save_json(path, load_json(path) | {"source": checkpoint_sum(run / source)})
 
 
 def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:

@@ -1,11 +1,13 @@
+import importlib
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from commands import refused, vqlib
+from commands import ROOT, refused, vqlib
 from made_slices import lab_on, made_data
 from PIL import Image
 from slice_files import refusal
@@ -103,6 +105,38 @@ def test_what_is_missing_or_of_another_version_is_one_line(home):
     save_checkpoint(path / "best.safetensors", weights, meta)
     args = path.parent, "sharp_vqvae"
     refusal(generator.load_part, *args, match="of another version of vqlib")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "source"),
+    [
+        ("vqvae", "prior", "sharp_vqvae"),
+        ("vqvae", "detail", "sharp_vqvae"),
+        ("vqvae", "maps_prior", "maps"),
+        ("vae", "flow", "sharp_vae"),
+    ],
+)
+def test_a_prior_over_another_model_than_the_one_beside_it_is_refused(
+    home, family, kind, source
+):
+    run = shutil.copytree(home / "runs" / "organs", home / "runs" / f"other-{kind}")
+    made = load_json(run / kind / "settings.json")
+    save_json(run / kind / "settings.json", made | {"source": "0" * 16})
+    said = refusal(Generator.of_run, run.name, family)
+    assert f"{kind} was trained over another {source} than the one" in said
+    assert f"delete it and run `vqlib train {kind} --profile smoke" in said
+
+
+def test_what_is_shipped_is_tied_to_its_weights_of_16_bits(home, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "resources")
+    script = importlib.import_module("ship_generator")
+    run = shutil.copytree(home / "runs" / "organs", home / "runs" / "shippable")
+    for path in run.glob("*/settings.json"):
+        save_json(path, load_json(path) | {"data": "phantom"})
+    monkeypatch.setattr(script, "OUT", tmp_path)
+    script.ship(lab_on(made_data(home, labels=True), run.name))
+    for kind in script.PARTS:
+        generator.load_part(tmp_path, kind)  # raises where it is not
 
 
 def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
