@@ -10,6 +10,7 @@ from matplotlib import image
 
 from vqlib import __version__, generator
 from vqlib.data import NATIVE_SIZE, PIXEL_MM, read_label
+from vqlib.data.layout import data_folder_of
 from vqlib.errors import UserError
 from vqlib.runs import save_json, writing
 
@@ -19,12 +20,18 @@ UNITS = 1000  # of grey value 1
 
 def draw(out: str, labels: str | None, **how) -> None:
     """Draw slices as `vqlib.generator.sample` does and write them to a new or empty
-    folder, with what they were drawn by in samples.json; raises `UserError`."""
+    folder outside of data folders, with what they were drawn by in samples.json;
+    raises `UserError`."""
     folder = Path(out).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
             f"{folder} is not empty, and samples must not get among scans; choose a "
             "new or empty folder"
+        )
+    if place := data_folder_of(folder):
+        raise UserError(
+            f"{folder} lies in the data folder {place}, and samples must not get among "
+            f"scans; choose a folder outside {place}"
         )
     given = None if labels is None else torch.from_numpy(read_label(labels))
     drawn = generator.sample(labels=given, **how)
