@@ -13,6 +13,7 @@ from PIL import Image
 from slice_files import refusal
 
 from vqlib import generator, profiles, recipes
+from vqlib.cli.drawn import HEAD, contact_sheet
 from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
 from vqlib.generator import Generator
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
@@ -156,7 +157,15 @@ def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
     made = json.loads((out / "samples.json").read_text())
     assert made["seed"] == 4
     assert len(made["positions"]) == made["n"] == 3
-    assert Image.open(out / "sheet.png").size[0] > 100
+    sheet = Image.open(out / "sheet.png")
+    title = "synthetic: drawn by vqlib, run organs, seed 4"
+    assert sheet.text["Title"] == title
+    pixels = np.asarray(sheet.convert("L"))
+    titled = [contact_sheet(drawn, text) for text in (title, "")]
+    for picture, same in zip(titled, (True, False), strict=True):
+        shown = np.abs(pixels - 255 * picture) < 2
+        assert shown[HEAD:].all()
+        assert shown[:HEAD].all() == same  # the title is in the picture
     assert "is not empty" in refused(*words)
 
 
