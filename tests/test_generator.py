@@ -182,6 +182,22 @@ def test_a_map_and_a_position_can_be_given(home, tmp_path):
         assert np.array_equal(np.asarray(nib.load(path).dataobj), labels)
 
 
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("guidance", 9.0)])
+def test_an_option_of_the_draw_reaches_it(tmp_path, name, value):
+    out, positions = tmp_path / "out", torch.tensor([0.25, 0.75])
+    vqlib("sample", "--run", "organs", "--n", 2, "--out", out, f"--{name}", value)
+    files = sorted((out / "keras_slices_train").iterdir())
+    found = torch.stack(
+        [torch.tensor(nib.load(p).get_fdata()[::4, ::4]) for p in files]
+    )
+    made = Generator.of_run("organs")
+    usual, wanted = made.sample(positions), made.sample(positions, **{name: value})
+    assert np.array_equal(found, np.rint(1000 * wanted.images[:, 0].numpy()))
+    assert not torch.equal(wanted.images, usual.images)
+    if name == "guidance":
+        assert torch.equal(wanted.labels, usual.labels)
+
+
 def test_the_shipped_generator_draws_what_it_drew_when_it_was_made():
     shipped = Path(generator.__file__).parent / generator.SHIPPED
     card = load_json(shipped / "card.json")
