@@ -78,6 +78,13 @@ def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
     return cards
 
 
+def means_and_pixels(images: torch.Tensor) -> dict[str, list[float]]:
+    """What a test draws again: means of blocks, and single pixels for what is fine."""
+    blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4))
+    pixels = images[..., 8::16, 8::16]
+    return {"drawn": blocks.flatten().tolist(), "pixels": pixels.flatten().tolist()}
+
+
 def usefulness(
     lab: Experiment,
     pairs: int = 64,
@@ -131,8 +138,6 @@ if __name__ == "__main__":
     for name, found in cards.items():
         print(name, *(f"{key} {value}" for key, value in found.items()), sep="\n  ")
     command = f"python resources/ship_generator.py --run {given.run} --n {given.n}"
-    images = generator.sample(n=2, seed=0).images  # a test draws them again
-    blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten().tolist()
-    made = {"command": command, "cards": cards, "drawn": blocks}
-    made["usefulness"] = usefulness(lab)
+    made = {"command": command, "cards": cards, "usefulness": usefulness(lab)}
+    made |= means_and_pixels(generator.sample(n=2, seed=0).images)
     save_json(OUT / "card.json", made)
