@@ -17,7 +17,13 @@ import torch
 from vqlib import Experiment, generator, metrics, recipes, training
 from vqlib.errors import UserError
 from vqlib.metrics import Slices, make_judge, take
-from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
+from vqlib.runs import (
+    checkpoint_sum,
+    load_checkpoint,
+    load_json,
+    save_checkpoint,
+    save_json,
+)
 from vqlib.settings import EPOCH_STEPS
 
 OUT = Path(generator.__file__).parent / generator.SHIPPED
@@ -33,12 +39,22 @@ def ship(lab: Experiment) -> None:
             raise UserError(
                 f"{folder} was trained on {made['data']}; ship the phantom's"
             )
+        generator.load_part(lab.run, kind)  # raises where it is over another source
         weights, meta = load_checkpoint(folder / "best.safetensors")
         own = {k: v for k, v in weights.items() if not k.startswith("model/critic.")}
         half = {k: v.half() if v.is_floating_point() else v for k, v in own.items()}
         (OUT / kind).mkdir(parents=True, exist_ok=True)
         save_checkpoint(OUT / kind / "best.safetensors", half, meta)
         save_json(OUT / kind / "settings.json", made)
+    name_sources(OUT)
+
+
+def name_sources(run: Path) -> None:
+    """Note in each prior's settings the weights beside it, which 16 bits changed."""
+    for kind in PARTS:
+        if source := recipes.find(kind).source:
+            path = run / kind / "settings.json"
+            save_json(path, load_json(path) | {"source": checkpoint_sum(run / source)})
 
 
 def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
@@ -60,6 +76,13 @@ def card(lab: Experiment, n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> dict:
         slices = Slices(new.images, new.positions, None, new.labels)
         cards[f"shipped, seed {seed}"] = judge(slices, 0, decoded)
     return cards
+
+
+def means_and_pixels(images: torch.Tensor) -> dict[str, list[float]]:
+    """What a test draws again: means of blocks, and single pixels for what is fine."""
+    blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4))
+    pixels = images[..., 8::16, 8::16]
+    return {"drawn": blocks.flatten().tolist(), "pixels": pixels.flatten().tolist()}
 
 
 def usefulness(
@@ -115,8 +138,6 @@ if __name__ == "__main__":
     for name, found in cards.items():
         print(name, *(f"{key} {value}" for key, value in found.items()), sep="\n  ")
     command = f"python resources/ship_generator.py --run {given.run} --n {given.n}"
-    images = generator.sample(n=2, seed=0).images  # a test draws them again
-    blocks = torch.nn.functional.adaptive_avg_pool2d(images, (8, 4)).flatten().tolist()
-    made = {"command": command, "cards": cards, "drawn": blocks}
-    made["usefulness"] = usefulness(lab)
+    made = {"command": command, "cards": cards, "usefulness": usefulness(lab)}
+    made |= means_and_pixels(generator.sample(n=2, seed=0).images)
     save_json(OUT / "card.json", made)

@@ -68,6 +68,10 @@ sample                                 Missing option '--out'
 sample --out new --n 0                 samples must be from 1
 sample --out new --n many              Invalid value for '--n'
 sample --out study                     samples must not get among scans
+sample --out study/new/er              lies in the data folder
+sample --out study/keras_slices_seg_test       choose a folder outside
+sample --out study/keras_slices_train/new      samples must not get among scans
+sample --out empty/keras_slices_test   lies in the data folder
 sample --out new --family gan          unknown family 'gan'
 sample --out new --position 2          position must be from 0 to 1
 sample --out new --seed -1             seed must be from 0

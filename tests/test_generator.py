@@ -1,16 +1,19 @@
+import importlib
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from commands import refused, vqlib
+from commands import ROOT, refused, vqlib
 from made_slices import lab_on, made_data
 from PIL import Image
 from slice_files import refusal
 
 from vqlib import generator, profiles, recipes
+from vqlib.cli.drawn import HEAD, contact_sheet
 from vqlib.data import LABEL_NAMES, SliceDataset, SliceIndex
 from vqlib.generator import Generator
 from vqlib.runs import load_checkpoint, load_json, save_checkpoint, save_json
@@ -105,6 +108,44 @@ def test_what_is_missing_or_of_another_version_is_one_line(home):
     refusal(generator.load_part, *args, match="of another version of vqlib")
 
 
+@pytest.mark.parametrize(
+    ("family", "kind", "source"),
+    [
+        ("vqvae", "prior", "sharp_vqvae"),
+        ("vqvae", "detail", "sharp_vqvae"),
+        ("vqvae", "maps_prior", "maps"),
+        ("vae", "flow", "sharp_vae"),
+    ],
+)
+def test_a_prior_over_another_model_than_the_one_beside_it_is_refused(
+    home, family, kind, source
+):
+    run = shutil.copytree(home / "runs" / "organs", home / "runs" / f"other-{kind}")
+    made = load_json(run / kind / "settings.json")
+    save_json(run / kind / "settings.json", made | {"source": "0" * 16})
+    said = refusal(Generator.of_run, run.name, family)
+    assert f"{kind} was trained over another {source} than the one" in said
+    assert f"delete it and run `vqlib train {kind} --profile smoke" in said
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "resources")
+    return importlib.import_module("ship_generator")
+
+
+def test_what_is_shipped_is_tied_to_its_weights_of_16_bits(
+    home, tmp_path, monkeypatch, script
+):
+    run = shutil.copytree(home / "runs" / "organs", home / "runs" / "shippable")
+    for path in run.glob("*/settings.json"):
+        save_json(path, load_json(path) | {"data": "phantom"})
+    monkeypatch.setattr(script, "OUT", tmp_path)
+    script.ship(lab_on(made_data(home, labels=True), run.name))
+    for kind in script.PARTS:
+        generator.load_part(tmp_path, kind)  # raises where it is not
+
+
 def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
     out = tmp_path / "out"
     words = ("sample", "--run", "organs", "--n", 3, "--out", out, "--seed", 4)
@@ -122,7 +163,15 @@ def test_the_command_writes_slices_that_can_be_opened_again(home, tmp_path):
     made = json.loads((out / "samples.json").read_text())
     assert made["seed"] == 4
     assert len(made["positions"]) == made["n"] == 3
-    assert Image.open(out / "sheet.png").size[0] > 100
+    sheet = Image.open(out / "sheet.png")
+    title = "synthetic: drawn by vqlib, run organs, seed 4"
+    assert sheet.text["Title"] == title
+    pixels = np.asarray(sheet.convert("L"))
+    titled = [contact_sheet(drawn, text) for text in (title, "")]
+    for picture, same in zip(titled, (True, False), strict=True):
+        shown = np.abs(pixels - 255 * picture) < 2
+        assert shown[HEAD:].all()
+        assert shown[:HEAD].all() == same  # the title is in the picture
     assert "is not empty" in refused(*words)
 
 
@@ -139,13 +188,28 @@ def test_a_map_and_a_position_can_be_given(home, tmp_path):
         assert np.array_equal(np.asarray(nib.load(path).dataobj), labels)
 
 
-def test_the_shipped_generator_draws_what_it_drew_when_it_was_made():
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.3), ("guidance", 9.0)])
+def test_an_option_of_the_draw_reaches_it(tmp_path, name, value):
+    out, positions = tmp_path / "out", torch.tensor([0.25, 0.75])
+    vqlib("sample", "--run", "organs", "--n", 2, "--out", out, f"--{name}", value)
+    files = sorted((out / "keras_slices_train").iterdir())
+    found = torch.stack(
+        [torch.tensor(nib.load(p).get_fdata()[::4, ::4]) for p in files]
+    )
+    made = Generator.of_run("organs")
+    usual, wanted = made.sample(positions), made.sample(positions, **{name: value})
+    assert np.array_equal(found, np.rint(1000 * wanted.images[:, 0].numpy()))
+    assert not torch.equal(wanted.images, usual.images)
+    if name == "guidance":
+        assert torch.equal(wanted.labels, usual.labels)
+
+
+def test_the_shipped_generator_draws_what_it_drew_when_it_was_made(script):
     shipped = Path(generator.__file__).parent / generator.SHIPPED
     card = load_json(shipped / "card.json")
     drawn = generator.sample(n=2, seed=0)
-    blocks = torch.nn.functional.adaptive_avg_pool2d(drawn.images, (8, 4))
-    wanted = torch.tensor(card["drawn"]).view_as(blocks)
-    torch.testing.assert_close(blocks, wanted, atol=0.02, rtol=0)
+    for name, found in script.means_and_pixels(drawn.images).items():
+        assert found == pytest.approx(card[name], abs=0.002), name
     assert drawn.labels.max() < len(LABEL_NAMES)
     size = sum(p.stat().st_size for p in shipped.rglob("*.saf*"))
     assert size < 8e6

@@ -18,6 +18,8 @@ JOBS = {
     "phantom": "data phantom made --patients 1,1,1 --weeks 1 --slices 2",
     "convert": "data convert ../scans made --slices 4 --processes 2",
     "vqvae": "train vqvae --profile smoke --data-dir ../study --run r -p batch_size 2",
+    "sharp_vqvae": "train sharp_vqvae --profile smoke --data-dir ../study --run r "
+    "-p generator_batch_size 2 -p generator_epochs 12 -p generator_critic_start 0",
     "sample": "sample --n 4 --out made",
 }
 

@@ -2,13 +2,14 @@
 
 import re
 import shlex
+import shutil
 import tomllib
 
 import click
 import nbformat
 import pytest
 from click.testing import CliRunner
-from commands import NOTEBOOKS, ROOT, text, vqlib
+from commands import NOTEBOOKS, ROOT, refused, text, vqlib
 from slice_files import BLADDER, write_study
 
 from pelvis.phantom import VERSION
@@ -67,6 +68,15 @@ def test_what_a_generator_lacks_is_trained_as_it_says(home):
     draw = ["sample", "--run", "my run", "--n", "1", "--out"]
     assert follow(*draw, "a") == ["prior", "maps", "maps_prior"]
     assert follow(*draw, "b", "--family", "vae") == ["sharp_vae", "flow"]
+    run = home / "runs" / "my run"
+    for kind, source in {"prior": "sharp_vqvae", "maps_prior": "maps"}.items():
+        shutil.rmtree(run / source)
+        vqlib("train", source, *words, "--seed", "4", "-p", "maps_width", "24")
+        said = refused(*draw, "c")
+        shutil.rmtree(run / kind)  # "delete it"
+        assert said.startswith(f"error: {run / kind} was trained over another {source}")
+        vqlib(*shlex.split(re.search("`vqlib (.*?)`", said)[1]))
+    vqlib(*draw, "c")
 
 
 @pytest.mark.parametrize("run", ["full", "my run", "r"])

@@ -64,8 +64,8 @@ class Generator:
         cls, run: str = SHIPPED, family: str = "vqvae", device: str = "cpu"
     ) -> "Generator":
         """The generator of a run folder, or the one that comes with the package; no
-        data are needed. Raises `UserError` where a part is missing, or is not of this
-        version of the model."""
+        data are needed. Raises `UserError` where a part is missing, is not of this
+        version of the model, or was trained over another one than lies beside it."""
         if family not in FAMILIES:
             raise unknown_name("family", family, FAMILIES)
         home = Path(__file__).parent
@@ -206,22 +206,33 @@ def sample(
 
 
 def load_part(folder: Path, kind: str) -> nn.Module:
-    """A model of a run folder as its ``settings.json`` describes it, in eval mode."""
-    path = folder / kind / "settings.json"
+    """A model of a run folder as its ``settings.json`` describes it, in eval mode.
+    Raises `UserError` where it is missing, or its source is not the one beside it."""
+    path, source = folder / kind / "settings.json", recipes.find(kind).source
     if not path.exists():
         raise UserError(
             f"{folder} holds no {kind}; make it with `{_command(folder, kind)}`, or "
             f"choose the run {SHIPPED}"
         )
     made = runs.load_json(path)
+    if source and made.get("source") != runs.checkpoint_sum(folder / source):
+        raise UserError(
+            f"{path.parent} was trained over another {source} than the one beside it; "
+            f"delete it and run `{_command(folder, kind)}`, or choose another run"
+        )
     settings = profiles.get(made["name"], **profiles.changes(made))
     return load_model(path.parent, recipes.build(kind, settings))
 
 
 def _command(folder: Path, kind: str) -> str:
-    """What trains a missing part with the settings of those beside it."""
+    """What trains a part with the settings of those beside it: those of its source
+    count most, then its own where it is there."""
     made = {"name": profiles.named_like(folder.name), "data": "phantom", "seed": 0}
-    for path in sorted(folder.glob("*/settings.json")):
+    first = [kind, recipes.find(kind).source]
+    for path in sorted(
+        folder.glob("*/settings.json"),
+        key=lambda path: (path.parent.name in first, path.parent.name != kind, path),
+    ):
         made |= runs.load_json(path)
     data = None if made["data"] == "phantom" else "DIR"
     given = profiles.changes(made)

@@ -6,6 +6,7 @@ import pytest
 from slice_files import refusal, write_nifti, write_slice
 
 from vqlib.data import SliceIndex
+from vqlib.data.layout import data_folder_of
 
 TRAIN, TEST = "keras_slices_train", "keras_slices_test"
 
@@ -23,6 +24,15 @@ def test_index_is_in_natural_order(slices):
     assert index.volumes[(4, 0)] == list(range(11))
     assert index.volumes[(40, 2)] == [15]
     assert not index.has_labels
+
+
+def test_what_lies_in_a_data_folder_is_found_through_a_link_too(slices, tmp_path):
+    assert data_folder_of(tmp_path / "new") is None
+    try:
+        (tmp_path / "link").symlink_to(slices)
+    except OSError:
+        pytest.skip("this system has no links")
+    assert data_folder_of(tmp_path / "link" / "new") == slices.resolve()
 
 
 def copy(name):

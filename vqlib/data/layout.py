@@ -26,6 +26,7 @@ SPLITS = ("train", "validate", "test")
 NATIVE_SIZE = (256, 128)  # of a slice: left–right x inferior–superior
 PIXEL_MM = (1.68, 1.56)  # of a slice at native size
 LABEL_NAMES = ("background", "body", "bone", "bladder", "rectum", "prostate")
+FOLDERS = tuple(f"keras_slices_{kind}{s}" for s in SPLITS for kind in ("", "seg_"))
 NO_FILE = "is a folder, a pipe or a broken link, not a file"
 
 _NAME = re.compile(
@@ -117,6 +118,17 @@ class SliceIndex:
         return all(f"keras_slices_seg_{split}" in self.listing for split in splits)
 
 
+def data_folder_of(path: Path) -> Path | None:
+    """The data folder that a path is, or lies in, whether it is there or not; None:
+    in none."""
+    for place in (path.resolve(), *path.resolve().parents):
+        if place.name in FOLDERS:
+            return place.parent
+        if any((place / name).is_dir() for name in FOLDERS):
+            return place
+    return None
+
+
 def scan_folder(folder: str | Path) -> tuple[list[SliceRecord], list[Fault]]:
     """The records of a data folder in natural order, and all that is wrong with it:
     missing, empty or unreadable folders, names that do not fit, what is no file, a
@@ -137,7 +149,7 @@ def _list(folder: Path) -> tuple[Listing, list[Fault]]:
     """What the disk holds, and the folders that are missing or may not be read."""
     listing: Listing = {}
     faults = []
-    for name in (f"keras_slices_{s}{split}" for split in SPLITS for s in ("", "seg_")):
+    for name in FOLDERS:
         if not (folder / name).is_dir():
             continue
         try:
