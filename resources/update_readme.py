@@ -174,7 +174,8 @@ def figure(mean: float, deviation: float, error: float, digits: int) -> str:
         return "–"
     text = f"{mean:,.{digits}f}"
     text += "" if pd.isna(deviation) else f" ± {deviation:.{digits}f}"
-    return text if pd.isna(error) else f"{text} ({error:.{digits}f})"
+    # 0: test patients do not enter this score
+    return f"{text} ({error:.{digits}f})" if error > 0 else text
 
 
 def families() -> str:
