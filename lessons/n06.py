@@ -167,7 +167,8 @@ def moved(card: Card, floor: Card, least: float = 0.05) -> list[str]:
     """The scores that are worse than the floor's by more than ``least``, or, for those
     with an interval, by more than half of it."""
     found = []
-    for name, value in card.items():
+    for name in SCORES:
+        value = card[name]
         if value is None or floor[name] is None:
             continue
         bad, usual = (badness(name, x, floor[name]) for x in (value, floor[name]))
@@ -238,8 +239,8 @@ def distance_from_floor(card: Card, floor: Card) -> dict[str, float]:
     """How much further each score is from its best than the floor's, 0 for no more. A
     score that the floor cannot have counts from its best."""
     found = {}
-    for name, value in card.items():
-        if value is not None:
+    for name in SCORES:
+        if (value := card[name]) is not None:
             usual = floor[name]
             least = 0.0 if usual is None else badness(name, usual, usual)
             far = badness(name, value, value if usual is None else usual)

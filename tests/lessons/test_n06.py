@@ -102,7 +102,8 @@ def test_a_score_that_does_not_move_orders_nothing():
 
 
 def test_what_moved_beyond_chance():
-    floor = flat_card(texture=Interval(0.0, -2, 2))
+    # the prostate's agreement stands beside the scores, and is none of them
+    floor = flat_card(texture=Interval(0.0, -2, 2)) | {"prostate": 0.9}
     card = floor | {"texture": Interval(1.5, -0.5, 3.5), "recall": 0.2}
     assert n06.moved(card, floor) == ["recall"]
     card |= {"texture": Interval(5.0, 3, 7)}
