@@ -6,6 +6,10 @@ A fake tensor has shape, type and device, but no values: an operation across two
 raises, and so does whatever asks for a value, which would make the CPU wait.
 """
 
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 import torch
 from made_batches import batch_for
@@ -14,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqlib import profiles, recipes
 from vqlib.generator import FAMILIES, MAPS, Generator
+from vqlib.training import FitSettings, fit
 
 SETTINGS = profiles.get(
     "full",
@@ -33,6 +38,7 @@ CASES = [
     ("vqvae", {"quantizer": "cosine"}),
     ("vqvae2", {"quantizer": "fsq", "fsq_levels": "4x8"}),
 ]
+FIT = FitSettings(2, 1, 1e-4, weight_ema=0.9, keep_last=True)
 
 
 class NoDoubles(TorchDispatchMode):
@@ -74,21 +80,40 @@ def test_no_training_step_waits_for_the_gpu(pretended, kind, changes):
         assert value.device.type == "cuda"
 
 
+def train_and_stop(kind, full, folder):
+    """Two steps at full size, and the second one again by a training that was stopped
+    after the first: the objectives."""
+    stopped = folder / "stopped"
+
+    def training(seed, where, on_epoch=None):
+        model = recipes.find(kind).build(full, seed)
+        objective = recipes.objective_for(kind, model, full)
+        torch.manual_seed(0)
+        batch = batch_for(kind, model, full.shape, 1)
+        item = {name: values[0] for name, values in batch.items()}
+        fit(objective, [item], where, FIT, lambda _: {"loss": 0.0}, on_epoch=on_epoch)
+        return objective
+
+    def keep(history):
+        if len(history["loss"]) == 1:
+            shutil.copytree(folder / "whole", stopped)
+
+    return training(0, folder / "whole", keep), training(1, stopped)
+
+
 @pytest.mark.slow
-def test_at_full_size_every_model_learns_and_slices_are_drawn():
+def test_at_full_size_every_model_learns_resumes_and_slices_are_drawn():
     full, models = profiles.get("full", generator_critic_start=0), {}
     for kind in recipes.GENERATORS:
-        model = models[kind] = recipes.find(kind).build(full, 0)
-        objective = recipes.objective_for(kind, model, full).train()
-        optimizer = torch.optim.AdamW(objective.parameters(), 1e-4)
-        before = {k: v.clone() for k, v in model.named_parameters()}
-        loss = objective(batch_for(kind, model, full.shape, 1))["loss"]
-        loss.backward()
-        optimizer.step()
-        assert loss.isfinite(), kind
+        before = dict(recipes.find(kind).build(full, 0).named_parameters())
+        with TemporaryDirectory() as folder:
+            whole, resumed = train_and_stop(kind, full, Path(folder))
+        other = resumed.state_dict()
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, other[name]), (kind, name)
+        model = models[kind] = whole.model
         after = model.named_parameters()
         assert not all(torch.equal(v, before[k]) for k, v in after), kind
-        model.eval()
     for family in FAMILIES.values():
         generator = Generator(*(models[kind] for kind in (*family, *MAPS, "detail")))
         drawn = generator.sample(torch.tensor([0.5]))
