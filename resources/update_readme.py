@@ -209,6 +209,12 @@ def scaling() -> str:
     return sets(rows, ["set", "steps"], CARD | more)
 
 
+def critic_terms() -> str:
+    """What the critic's part of the loss is made of, and what else might help."""
+    rows = pd.DataFrame(benchmark("critic_terms")["rows"])
+    return sets(rows, ["set"], {"ssim": ("SSIM", 3)} | CARD)
+
+
 def network() -> str:
     """Candidates for the network after equal processor time."""
     rows = pd.DataFrame(benchmark("network")["rows"])
@@ -374,7 +380,7 @@ def pages(results: dict) -> dict[Path, str]:
     in_readme = {"results": main_rows(results), "findings": findings(results)}
     in_readme["time"] = minutes(sum(seconds.values()))
     tables = (rates, codecs, card, usefulness, blind, families, families_real)
-    tables += (scaling, network, losses, cost, costs, loading)
+    tables += (scaling, critic_terms, network, losses, cost, costs, loading)
     in_docs = {write.__name__: write() for write in tables}
     found = {
         path: with_blocks(path.read_text(encoding="utf-8"), texts)
